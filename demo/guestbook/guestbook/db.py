@@ -40,9 +40,18 @@ Result = TypeVar("Result")
 
 
 class _Connection(pymysql.connections.Connection):  # type: ignore[misc]
-    """PyMySQL up to 1.1 goes on in clear text when TLS is wanted but not offered; this one does not."""
+    """A connection that fails soon behind a proxy, and never falls back to clear text."""
+
+    def connect(self, sock: Any = None) -> None:
+        # A proxy accepts at once; whether a server is behind it shows in the handshake only.
+        io_seconds, self._read_timeout = self._read_timeout, self.connect_timeout
+        try:
+            super().connect(sock)
+        finally:
+            self._read_timeout = io_seconds
 
     def _request_authentication(self) -> None:
+        # PyMySQL up to 1.1 goes on without TLS when the server does not offer it.
         if self.ssl and not self.server_capabilities & CLIENT.SSL:
             raise pymysql.err.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server does not offer TLS")
         super()._request_authentication()

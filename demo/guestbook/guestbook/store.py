@@ -151,7 +151,7 @@ def _reached(cursor: Any, position: str) -> bool:
     except pymysql.MySQLError as error:
         if db.code(error) in db.LOST:
             raise
-        log.warning("the replica cannot wait for %s: %s", position, error)
+        log.info("the replica cannot wait for %s: %s", position, error)
         return False
     return cursor.fetchone()[0] == 0
 
