@@ -1,0 +1,211 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GTID arithmetic for both dialects.
+
+MySQL knows sets of intervals per (server uuid, tag); MariaDB knows one sequence number per
+(replication domain, server id). Pure functions on immutable values, no connection.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Iterable, Iterator, List, Mapping, Tuple
+
+Interval = Tuple[int, int]
+_UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+_INTERVAL = re.compile(r"^(\d+)(?:-(\d+))?$")
+_TAG = re.compile(r"^[a-z_][a-z0-9_]{0,31}$")
+_MARIADB = re.compile(r"^(\d+)-(\d+)-(\d+)$")
+
+
+class GtidError(ValueError):
+    """The text is not a GTID set of the expected dialect."""
+
+
+def _normalize(intervals: Iterable[Interval]) -> Tuple[Interval, ...]:
+    merged: List[Interval] = []
+    for start, end in sorted(intervals):
+        if merged and start <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return tuple(merged)
+
+
+def _cut(whole: Iterable[Interval], holes: Iterable[Interval]) -> Iterator[Interval]:
+    """What of the sorted intervals in whole lies outside the sorted intervals in holes."""
+    gaps = list(holes)
+    for first, last in whole:
+        start = first
+        for low, high in gaps:
+            if high < start:
+                continue
+            if low > last:
+                break
+            if low > start:
+                yield (start, low - 1)
+            start = high + 1
+        if start <= last:
+            yield (start, last)
+
+
+class GtidSet:
+    """A MySQL GTID set, tags (8.3 and later) included."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Mapping[Tuple[str, str], Iterable[Interval]] = ()) -> None:  # type: ignore[assignment]
+        normal = {key: _normalize(value) for key, value in dict(members).items()}
+        self._members: Dict[Tuple[str, str], Tuple[Interval, ...]] = {k: v for k, v in normal.items() if v}
+
+    @classmethod
+    def parse(cls, text: str) -> GtidSet:
+        members: Dict[Tuple[str, str], List[Interval]] = {}
+        for part in re.sub(r"\s+", "", text).lower().split(","):
+            if not part:
+                continue
+            uuid, *tokens = part.split(":")
+            if not _UUID.match(uuid):
+                raise GtidError(f"{uuid!r} is not a server UUID, so {text!r} is not a MySQL GTID set")
+            if not tokens:
+                raise GtidError(f"{part!r} names no interval, so {text!r} is not a MySQL GTID set")
+            tag = ""
+            for token in tokens:
+                interval = _INTERVAL.match(token)
+                if interval:
+                    start, end = int(interval.group(1)), int(interval.group(2) or interval.group(1))
+                    if start < 1:
+                        raise GtidError(f"{token!r} is not an interval of transaction numbers (they start at 1)")
+                    # The server reads an interval that runs backwards as empty.
+                    if start <= end:
+                        members.setdefault((uuid, tag), []).append((start, end))
+                elif _TAG.match(token):
+                    tag = token
+                else:
+                    raise GtidError(f"{token!r} is neither an interval nor a tag in the GTID set {text!r}")
+        return cls(members)
+
+    def __str__(self) -> str:
+        texts = []
+        for uuid in sorted({uuid for uuid, _tag in self._members}):
+            text = uuid
+            for key in sorted(k for k in self._members if k[0] == uuid):
+                if key[1]:
+                    text += ":" + key[1]
+                text += "".join(f":{a}" if a == b else f":{a}-{b}" for a, b in self._members[key])
+            texts.append(text)
+        return ",".join(texts)
+
+    def __repr__(self) -> str:
+        return f"GtidSet({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GtidSet) and self._members == other._members
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._members.items()))
+
+    def __bool__(self) -> bool:
+        return bool(self._members)
+
+    def __or__(self, other: GtidSet) -> GtidSet:
+        keys = set(self._members) | set(other._members)
+        return GtidSet({k: self._members.get(k, ()) + other._members.get(k, ()) for k in keys})
+
+    def __sub__(self, other: GtidSet) -> GtidSet:
+        return GtidSet({k: _cut(v, other._members.get(k, ())) for k, v in self._members.items()})
+
+    def __and__(self, other: GtidSet) -> GtidSet:
+        return self - (self - other)
+
+    def __le__(self, other: GtidSet) -> bool:
+        return not self - other
+
+    @property
+    def count(self) -> int:
+        return sum(end - start + 1 for intervals in self._members.values() for start, end in intervals)
+
+    @property
+    def uuids(self) -> List[str]:
+        return sorted({uuid for uuid, _tag in self._members})
+
+    def without_uuids(self, uuids: Iterable[str]) -> GtidSet:
+        dropped = {uuid.lower() for uuid in uuids}
+        return GtidSet({k: v for k, v in self._members.items() if k[0] not in dropped})
+
+
+class MariadbGtid:
+    """A MariaDB GTID list: the last sequence number per (domain, server id)."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self, last: Mapping[Tuple[int, int], int] = ()) -> None:  # type: ignore[assignment]
+        self._last: Dict[Tuple[int, int], int] = dict(last)
+
+    @classmethod
+    def parse(cls, text: str) -> MariadbGtid:
+        last: Dict[Tuple[int, int], int] = {}
+        for part in re.sub(r"\s+", "", text).split(","):
+            if not part:
+                continue
+            match = _MARIADB.match(part)
+            if not match:
+                raise GtidError(f"{part!r} is not domain-server-sequence, so {text!r} is not a MariaDB GTID list")
+            domain, server, sequence = (int(n) for n in match.groups())
+            last[(domain, server)] = max(sequence, last.get((domain, server), 0))
+        return cls(last)
+
+    def __str__(self) -> str:
+        return ",".join(f"{d}-{s}-{n}" for (d, s), n in sorted(self._last.items()))
+
+    def __repr__(self) -> str:
+        return f"MariadbGtid({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MariadbGtid) and self._last == other._last
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._last.items()))
+
+    def __bool__(self) -> bool:
+        return bool(self._last)
+
+    @property
+    def domains(self) -> Dict[int, int]:
+        """The highest sequence number of each domain."""
+        highest: Dict[int, int] = {}
+        for (domain, _server), sequence in self._last.items():
+            highest[domain] = max(sequence, highest.get(domain, 0))
+        return highest
+
+    def behind(self, target: MariadbGtid) -> Dict[int, int]:
+        """Domains in which this position has not reached target, with the number of transactions missing."""
+        here = self.domains
+        gaps = {domain: sequence - here.get(domain, 0) for domain, sequence in target.domains.items()}
+        return {domain: gap for domain, gap in gaps.items() if gap > 0}
+
+    def foreign_to(self, binlog_state: MariadbGtid, position: MariadbGtid, own_server_id: int) -> MariadbGtid:
+        """Entries of this (local) binary log state that a primary cannot have written or replicated.
+
+        A server restored from a backup knows the transactions before it only as its position, not per
+        server id, so an older entry of a third server is believed; one of this very server is not.
+        """
+        known = dict(binlog_state._last)
+        for key, sequence in position._last.items():
+            known[key] = max(sequence, known.get(key, 0))
+        reached = {**position.domains}
+        for domain, sequence in binlog_state.domains.items():
+            reached[domain] = max(sequence, reached.get(domain, 0))
+        foreign = {}
+        for (domain, server), sequence in self._last.items():
+            limit = known.get((domain, server))
+            if limit is None:
+                limit = 0 if server == own_server_id else reached.get(domain, 0)
+            if sequence > limit:
+                foreign[(domain, server)] = sequence
+        return MariadbGtid(foreign)
+
+
+def parse(text: str, flavor: str) -> GtidSet | MariadbGtid:
+    return MariadbGtid.parse(text) if flavor == "mariadb" else GtidSet.parse(text)

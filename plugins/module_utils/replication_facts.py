@@ -1,0 +1,407 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Collects the rows that the replication model is built from. Reads only, never writes.
+
+A section that the account may not read is noted under ``denied`` with the grant that is missing;
+the other sections are read all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+from .mysql_connection import Connection, DatabaseError, quote
+from .replication_model import Row, Snapshot
+
+_VARIABLES = (
+    "server_id", "server_uuid", "report_host", "hostname", "read_only", "super_read_only", "offline_mode",
+    "gtid_mode", "enforce_gtid_consistency", "gtid_strict_mode", "gtid_domain_id", "log_bin", "log_replica_updates",
+    "log_slave_updates", "binlog_format", "binlog_row_image", "sync_binlog", "innodb_flush_log_at_trx_commit",
+    "binlog_expire_logs_seconds", "replica_net_timeout", "slave_net_timeout", "replica_parallel_workers",
+    "slave_parallel_workers", "slave_parallel_threads", "replica_preserve_commit_order",
+    "slave_preserve_commit_order", "default_password_lifetime", "performance_schema", "datadir", "log_bin_basename",
+    "relay_log_basename", "master_retry_count", "rpl_semi_sync_source_enabled", "rpl_semi_sync_source_timeout",
+    "rpl_semi_sync_source_wait_for_replica_count", "rpl_semi_sync_replica_enabled", "rpl_semi_sync_master_enabled",
+    "rpl_semi_sync_master_timeout", "rpl_semi_sync_slave_enabled", "group_replication_single_primary_mode",
+)  # fmt: skip
+_STATUS = (
+    "rpl_semi_sync_source_status", "rpl_semi_sync_source_clients", "rpl_semi_sync_source_yes_tx",
+    "rpl_semi_sync_source_no_tx", "rpl_semi_sync_replica_status", "rpl_semi_sync_master_status",
+    "rpl_semi_sync_master_clients", "rpl_semi_sync_master_yes_tx", "rpl_semi_sync_master_no_tx",
+    "rpl_semi_sync_slave_status", "uptime",
+)  # fmt: skip
+
+_MYSQL_CONNECTION_STATUS = """
+    SELECT CHANNEL_NAME, SERVICE_STATE, SOURCE_UUID, RECEIVED_TRANSACTION_SET, COUNT_RECEIVED_HEARTBEATS,
+      LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE,
+      IF(GREATEST(LAST_HEARTBEAT_TIMESTAMP, LAST_QUEUED_TRANSACTION_END_QUEUE_TIMESTAMP,
+                  QUEUEING_TRANSACTION_START_QUEUE_TIMESTAMP) < '1970-01-02', NULL,
+         TIMESTAMPDIFF(MICROSECOND, GREATEST(LAST_HEARTBEAT_TIMESTAMP, LAST_QUEUED_TRANSACTION_END_QUEUE_TIMESTAMP,
+                       QUEUEING_TRANSACTION_START_QUEUE_TIMESTAMP), NOW(6)) / 1e6) AS SINCE_LAST_MESSAGE
+    FROM performance_schema.replication_connection_status"""
+_MYSQL_WORKERS = """
+    SELECT w.CHANNEL_NAME, w.WORKER_ID, w.THREAD_ID, w.SERVICE_STATE, w.LAST_ERROR_NUMBER, w.LAST_ERROR_MESSAGE,
+      w.APPLYING_TRANSACTION,
+      IF(w.APPLYING_TRANSACTION = '' OR w.APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP < '1970-01-02', NULL,
+         TIMESTAMPDIFF(MICROSECOND, w.APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP, NOW(6)) / 1e6) AS APPLYING_AGE,
+      IF(w.APPLYING_TRANSACTION = '' OR w.APPLYING_TRANSACTION_START_APPLY_TIMESTAMP < '1970-01-02', NULL,
+         TIMESTAMPDIFF(MICROSECOND, w.APPLYING_TRANSACTION_START_APPLY_TIMESTAMP, NOW(6)) / 1e6) AS APPLYING_FOR
+    FROM performance_schema.replication_applier_status_by_worker w"""
+_MYSQL_CONFIGURATION = """
+    SELECT CHANNEL_NAME, HOST, PORT, USER, AUTO_POSITION, SSL_ALLOWED, SSL_CA_FILE, SSL_VERIFY_SERVER_CERTIFICATE,
+      CONNECTION_RETRY_INTERVAL, CONNECTION_RETRY_COUNT, HEARTBEAT_INTERVAL, GET_PUBLIC_KEY
+    FROM performance_schema.replication_connection_configuration"""
+_MYSQL_DUMP_THREADS = """
+    SELECT PROCESSLIST_USER AS user, PROCESSLIST_HOST AS host, CONNECTION_TYPE AS connection_type
+    FROM performance_schema.threads WHERE PROCESSLIST_COMMAND LIKE 'Binlog Dump%'"""
+_PERSISTED = """
+    SELECT i.VARIABLE_NAME, i.VARIABLE_SOURCE, p.VARIABLE_VALUE AS PERSISTED_VALUE
+    FROM performance_schema.variables_info i
+    LEFT JOIN performance_schema.persisted_variables p ON p.VARIABLE_NAME = i.VARIABLE_NAME
+    WHERE i.VARIABLE_NAME IN ('read_only', 'super_read_only')"""
+_MARIADB_ORIGIN = """
+    SELECT VARIABLE_NAME, GLOBAL_VALUE_ORIGIN, GLOBAL_VALUE FROM information_schema.SYSTEM_VARIABLES
+    WHERE VARIABLE_NAME = 'READ_ONLY'"""
+_MEMBERS = """
+    SELECT MEMBER_ID, MEMBER_HOST, MEMBER_PORT, MEMBER_STATE, MEMBER_ROLE, MEMBER_VERSION
+    FROM performance_schema.replication_group_members"""
+_MYSQL_ACCOUNT = """
+    SELECT Host AS host, plugin, Repl_slave_priv AS may_replicate, password_expired AS expired,
+      account_locked AS locked, ssl_type,
+      IF(COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) = 0 OR authentication_string = '', NULL,
+         TIMESTAMPDIFF(SECOND, NOW(), password_last_changed + INTERVAL
+           COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) DAY)) AS expires_in
+    FROM mysql.user WHERE User = %s"""
+_MARIADB_ACCOUNT = """
+    SELECT u.Host AS host, u.plugin, u.Repl_slave_priv AS may_replicate,
+      IF(JSON_VALUE(g.Priv, '$.password_last_changed') = '0', 'Y', 'N') AS expired,
+      IF(JSON_VALUE(g.Priv, '$.account_locked') = '1', 'Y', 'N') AS locked, u.ssl_type,
+      IF(COALESCE(NULLIF(JSON_VALUE(g.Priv, '$.password_lifetime'), '-1'), @@GLOBAL.default_password_lifetime) = 0, NULL,
+         CAST(JSON_VALUE(g.Priv, '$.password_last_changed') AS SIGNED) + 86400 *
+           COALESCE(NULLIF(JSON_VALUE(g.Priv, '$.password_lifetime'), '-1'), @@GLOBAL.default_password_lifetime)
+         - UNIX_TIMESTAMP()) AS expires_in
+    FROM mysql.user u JOIN mysql.global_priv g ON g.Host = u.Host AND g.User = u.User WHERE u.User = %s"""
+_LONG_TRANSACTIONS = """
+    SELECT trx_mysql_thread_id AS thread, TIMESTAMPDIFF(SECOND, trx_started, NOW()) AS age,
+      trx_rows_modified AS modified, LEFT(COALESCE(trx_query, ''), 100) AS query
+    FROM information_schema.INNODB_TRX WHERE trx_started < NOW() - INTERVAL %s SECOND
+    ORDER BY trx_started LIMIT 10"""
+_NO_PRIMARY_KEY = """
+    SELECT t.TABLE_SCHEMA AS `schema`, t.TABLE_NAME AS `table` FROM information_schema.TABLES t
+    LEFT JOIN information_schema.STATISTICS s
+      ON s.TABLE_SCHEMA = t.TABLE_SCHEMA AND s.TABLE_NAME = t.TABLE_NAME AND s.NON_UNIQUE = 0
+         AND s.SEQ_IN_INDEX = 1 AND s.NULLABLE = ''
+    WHERE t.TABLE_TYPE = 'BASE TABLE' AND s.INDEX_NAME IS NULL
+      AND t.TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') LIMIT 20"""
+_MYSQL_BLOCKERS = """
+    SELECT b.PROCESSLIST_ID AS blocker, b.PROCESSLIST_USER AS user, b.PROCESSLIST_HOST AS host, 'row lock' AS kind
+    FROM performance_schema.data_lock_waits w
+    JOIN performance_schema.threads b ON b.THREAD_ID = w.BLOCKING_THREAD_ID
+    JOIN performance_schema.replication_applier_status_by_worker a ON a.THREAD_ID = w.REQUESTING_THREAD_ID
+    UNION
+    SELECT b.PROCESSLIST_ID, b.PROCESSLIST_USER, b.PROCESSLIST_HOST, 'table lock'
+    FROM performance_schema.metadata_locks p
+    JOIN performance_schema.replication_applier_status_by_worker a ON a.THREAD_ID = p.OWNER_THREAD_ID
+    JOIN performance_schema.metadata_locks g ON g.OBJECT_TYPE = p.OBJECT_TYPE
+      AND g.OBJECT_SCHEMA <=> p.OBJECT_SCHEMA AND g.OBJECT_NAME <=> p.OBJECT_NAME
+      AND g.LOCK_STATUS = 'GRANTED' AND g.OWNER_THREAD_ID <> p.OWNER_THREAD_ID
+    JOIN performance_schema.threads b ON b.THREAD_ID = g.OWNER_THREAD_ID
+    WHERE p.LOCK_STATUS = 'PENDING'"""
+_MARIADB_BLOCKERS = """
+    SELECT b.trx_mysql_thread_id AS blocker, p.USER AS user, p.HOST AS host, 'row lock' AS kind
+    FROM information_schema.INNODB_LOCK_WAITS w
+    JOIN information_schema.INNODB_TRX r ON r.trx_id = w.requesting_trx_id
+    JOIN information_schema.INNODB_TRX b ON b.trx_id = w.blocking_trx_id
+    JOIN information_schema.PROCESSLIST q ON q.ID = r.trx_mysql_thread_id AND q.USER = 'system user'
+    LEFT JOIN information_schema.PROCESSLIST p ON p.ID = b.trx_mysql_thread_id"""
+
+
+def _grant(mariadb: bool, section: str, account: str) -> str:
+    """The statement that opens a section to the account."""
+    if mariadb:
+        privilege = {
+            "replica_status": "SLAVE MONITOR ON *.*",
+            "binlog_status": "BINLOG MONITOR ON *.*",
+            "oldest_binlog": "BINLOG MONITOR ON *.*",
+            "replicas": "REPLICATION MASTER ADMIN ON *.*",
+            "dump_threads": "PROCESS ON *.*",
+        }
+    else:
+        privilege = {
+            "replica_status": "REPLICATION CLIENT ON *.*",
+            "binlog_status": "REPLICATION CLIENT ON *.*",
+            "replicas": "REPLICATION SLAVE ON *.*",
+            "dump_threads": "SELECT ON performance_schema.*",
+        }
+    general = {
+        "replication_account": "SELECT ON mysql.*",
+        "long_transactions": "PROCESS ON *.*",
+        "blockers": "PROCESS ON *.*",
+        "no_primary_key": "SELECT ON *.*",
+        "heartbeat": "SELECT ON <the heartbeat table>",
+    }
+    return f"GRANT {privilege.get(section) or general.get(section) or 'SELECT ON performance_schema.*'} TO {account};"
+
+
+class Collector:
+    """Reads one server into a snapshot."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.dialect = connection.dialect
+        self.snapshot: Snapshot = {
+            "version": self.dialect.text,
+            "version_comment": "MariaDB" if self.dialect.mariadb else "MySQL",
+            "name": connection.where,
+            "denied": {},
+        }
+
+    def _read(self, section: str, action: Callable[[], Any]) -> None:
+        try:
+            self.snapshot[section] = action()
+        except DatabaseError as error:
+            if error.lost:
+                raise
+            self.snapshot["denied"][section] = {
+                "errno": error.errno,
+                "error": error.message,
+                "grant": _grant(self.dialect.mariadb, section, self._account()) if error.denied else "",
+            }
+
+    def _account(self) -> str:
+        try:
+            user, _at, host = str(self.connection.value("SELECT CURRENT_USER()")).rpartition("@")
+        except DatabaseError:
+            return "the account"
+        return f"'{user}'@'{host}'"
+
+    def _rows(self, section: str, statement: str, arguments: tuple = ()) -> None:
+        self._read(section, lambda: self.connection.rows(statement, arguments))
+
+    def _named(self, section: str, scope: str, names: tuple) -> None:
+        marks = ", ".join(["%s"] * len(names))
+        statement = f"SHOW GLOBAL {scope} WHERE Variable_name IN ({marks})"
+        self._read(
+            section,
+            lambda: {r["Variable_name"].lower(): r["Value"] for r in self.connection.rows(statement, names)},
+        )
+
+    def collect(self, *, detail: bool = True, max_transaction_age: int = 60) -> Snapshot:
+        """Everything about the server. Its GTID position is read before anything a primary is asked."""
+        self._named("variables", "VARIABLES", _VARIABLES)
+        self._named("status", "STATUS", _STATUS)
+        if self.dialect.mariadb:
+            self._mariadb()
+        else:
+            self._mysql()
+        self.snapshot["clock"] = self._clock()
+        if detail:
+            self._rows("long_transactions", _LONG_TRANSACTIONS, (max_transaction_age,))
+            self._rows("no_primary_key", _NO_PRIMARY_KEY)
+        if self.connection.options.unix_socket:
+            self._local()
+        return self.snapshot
+
+    def channel_rows(self) -> Snapshot:
+        """Only what concerns the channels."""
+        self.positions()
+        self._channel_rows()
+        return self.snapshot
+
+    def _channel_rows(self) -> None:
+        self._rows("replica_status", self.dialect["show_replica_status"])
+        if self.dialect.mariadb or not (self.snapshot.get("replica_status") or self.snapshot["denied"]):
+            return
+        self._rows("connection_configuration", _MYSQL_CONFIGURATION)
+        self._rows("connection_status", _MYSQL_CONNECTION_STATUS)
+        self._rows("workers", _MYSQL_WORKERS)
+        self._rows("filters", "SELECT * FROM performance_schema.replication_applier_filters")
+
+    def _clock(self) -> float:
+        """The server's clock less this host's, in seconds."""
+        before = time.time()
+        there = float(self.connection.value("SELECT UNIX_TIMESTAMP(NOW(6)) AS now"))
+        return there - (before + time.time()) / 2
+
+    def _mysql(self) -> None:
+        self.positions()
+        self._channel_rows()
+        if self.snapshot.get("replica_status") or "replica_status" in self.snapshot["denied"]:
+            if any(w.get("APPLYING_TRANSACTION") for w in self.snapshot.get("workers") or []):
+                self._rows("blockers", _MYSQL_BLOCKERS)
+            self._rows("global_filters", "SELECT * FROM performance_schema.replication_applier_global_filters")
+        self._rows("group_members", _MEMBERS)
+        self._rows("dump_threads", _MYSQL_DUMP_THREADS)
+        self._rows("replicas", self.dialect["show_replicas"])
+        self._rows("binlog_status", self.dialect["show_binlog_status"])
+        self._rows("persisted", _PERSISTED)
+        self._boot_mysql()
+
+    def _mariadb(self) -> None:
+        self.positions()
+        self._channel_rows()
+        if self.snapshot.get("replica_status"):
+            self._rows("blockers", _MARIADB_BLOCKERS)
+        self._read("dump_threads", self._mariadb_dump_threads)
+        self._rows("replicas", self.dialect["show_replicas"])
+        self._rows("binlog_status", self.dialect["show_binlog_status"])
+        self._read("oldest_binlog", self._oldest_binlog)
+        self._rows("persisted", _MARIADB_ORIGIN)
+        for row in self.snapshot.get("persisted") or []:
+            if row.get("GLOBAL_VALUE_ORIGIN") in {"CONFIG", "COMMAND-LINE"}:
+                self.snapshot["boot"] = {"read_only": str(row.get("GLOBAL_VALUE")).upper() not in {"OFF", "0"}}
+
+    def _mariadb_dump_threads(self) -> List[Row]:
+        rows = self.connection.rows(
+            "SELECT USER AS user, HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%%'"
+        )
+        if rows and str(self.snapshot.get("variables", {}).get("performance_schema")) == "ON":
+            seen = self.connection.rows(_MYSQL_DUMP_THREADS)
+            return seen or rows
+        return rows
+
+    def _oldest_binlog(self) -> Row:
+        """The GTID list at the start of the oldest binary log: what of the past is gone."""
+        logs = self.connection.rows("SHOW BINARY LOGS")
+        if not logs:
+            return {}
+        name = logs[0]["Log_name"]
+        events = self.connection.rows("SHOW BINLOG EVENTS IN %s LIMIT 3", (name,))
+        found = next((e["Info"] for e in events if e.get("Event_type") == "Gtid_list"), "[]")
+        return {"name": name, "files": len(logs), "gtids": str(found).strip("[]")}
+
+    def positions(self) -> None:
+        """GTID positions; called again to see whether an apparent difference persists."""
+        if self.dialect.mariadb:
+            row = self.connection.one(
+                "SELECT @@GLOBAL.gtid_binlog_state AS state, @@GLOBAL.gtid_binlog_pos AS binlog,"
+                " @@GLOBAL.gtid_slave_pos AS slave, @@GLOBAL.gtid_current_pos AS current"
+            )
+            self.snapshot.update(
+                executed=row["state"], binlog_pos=row["binlog"], slave_pos=row["slave"], position=row["current"]
+            )
+            return
+        row = self.connection.one("SELECT @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged")
+        self.snapshot.update({key: str(value).replace("\n", "") for key, value in row.items()})
+
+    def account(self, user: str, section: str = "replication_account") -> None:
+        statement = _MARIADB_ACCOUNT if self.dialect.mariadb else _MYSQL_ACCOUNT
+        self._rows(section, statement, (user,))
+
+    def heartbeat(self, table: str, server_id: Optional[int]) -> None:
+        """Age of the newest heartbeat row, by this server's own UTC clock (the schema of pt-heartbeat)."""
+        schema, _dot, name = table.partition(".")
+        statement = (
+            "SELECT server_id, TIMESTAMPDIFF(MICROSECOND, REPLACE(ts, 'T', ' '), UTC_TIMESTAMP(6)) / 1e6 AS age"
+            f" FROM {quote(schema)}.{quote(name)}"
+        )
+        if server_id is not None:
+            self._rows("heartbeat", statement + " WHERE server_id = %s", (server_id,))
+        else:
+            self._rows("heartbeat", statement + " ORDER BY ts DESC LIMIT 1")
+
+    def _boot_mysql(self) -> None:
+        for row in self.snapshot.get("persisted") or []:
+            if row["VARIABLE_NAME"] != "super_read_only":
+                continue
+            if row.get("PERSISTED_VALUE") is not None:
+                self.snapshot["boot"] = {"super_read_only": str(row["PERSISTED_VALUE"]).upper() in {"ON", "1"}}
+            elif row.get("VARIABLE_SOURCE") not in {"DYNAMIC", "COMPILED", None}:
+                value = self.snapshot.get("variables", {}).get("super_read_only")
+                self.snapshot["boot"] = {"super_read_only": str(value).upper() == "ON"}
+            elif row.get("VARIABLE_SOURCE") == "COMPILED":
+                self.snapshot["boot"] = {"super_read_only": False}
+
+    def _local(self) -> None:
+        """What only the host itself knows: the option files and the free disk."""
+        name = "read_only" if self.dialect.mariadb else "super_read_only"
+        if (self.snapshot.get("boot") or {}).get(name) is None:
+            value = _from_option_files(name, self.dialect.mariadb)
+            if value is not None:
+                self.snapshot["boot"] = {name: value}
+        variables = self.snapshot.get("variables") or {}
+        places = {
+            "data": variables.get("datadir"),
+            "binary log": _folder(variables.get("log_bin_basename")),
+            "relay log": _folder(variables.get("relay_log_basename")),
+        }
+        disk = []
+        for purpose, path in places.items():
+            try:
+                found = os.statvfs(path) if path else None
+            except OSError:
+                continue
+            if found and found.f_blocks:
+                free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+                disk.append({"purpose": purpose, "path": path, "free_bytes": free, "total_bytes": total})
+        self.snapshot["disk"] = disk
+
+
+def _folder(basename: Optional[str]) -> Optional[str]:
+    return str(Path(basename).parent) if basename else None
+
+
+def _from_option_files(name: str, mariadb: bool) -> Optional[bool]:
+    """The value the server's option files give at the next start; None if they cannot be read."""
+    program = shutil.which("mariadb-print-defaults" if mariadb else "my_print_defaults") or shutil.which(
+        "my_print_defaults"
+    )
+    if not program:
+        return None
+    groups = ["--mysqld"] if mariadb else ["mysqld", "server"]
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed program with fixed arguments
+            [program, *groups], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    if done.returncode:
+        return None
+    value = False
+    for line in done.stdout.splitlines():
+        option, _equals, text = line.strip().lstrip("-").replace("-", "_").partition("=")
+        if option == name:
+            value = text.upper() in {"", "ON", "1", "TRUE"}
+        elif option == f"skip_{name}":
+            value = False
+    return value
+
+
+def watch_receiver(collector: Collector, limit: float, interval: float = 0.25) -> Dict[str, float]:
+    """MariaDB shows no time of the last message: watch each running receiver until it shows life.
+
+    Returns the seconds without a sign of life per connection; a sign is a heartbeat counted or a
+    position moved since the snapshot was taken.
+    """
+    first = {r["Connection_name"]: _pulse(r) for r in collector.snapshot.get("replica_status") or []}
+    waiting = {name for name, (running, *_rest) in first.items() if running == "Yes"}
+    quiet = {name: 0.0 for name in waiting}
+    began = time.monotonic()
+    while waiting:
+        for row in collector.connection.rows(collector.dialect["show_replica_status"]):
+            name = row["Connection_name"]
+            if name in waiting and _pulse(row) != first[name]:
+                waiting.discard(name)
+                quiet[name] = 0.0
+        spent = time.monotonic() - began
+        quiet.update({name: spent for name in waiting})
+        if spent >= limit:
+            break
+        if waiting:
+            time.sleep(min(interval, max(0.0, limit - spent)))
+    return quiet
+
+
+def _pulse(row: Row) -> tuple:
+    return (
+        row.get("Slave_IO_Running"),
+        row.get("Slave_received_heartbeats"),
+        row.get("Gtid_IO_Pos"),
+        row.get("Read_Master_Log_Pos"),
+    )

@@ -1,0 +1,415 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a database server said about replication, in one shape for both dialects.
+
+Input is a snapshot: a dict of rows with the server's own column names (see replication_facts).
+Nothing here opens a connection; NULL stays None and is never taken for 0.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple
+
+from .gtid import GtidSet, MariadbGtid
+from .mysql_dialect import Dialect
+
+Row = Dict[str, Any]
+Snapshot = Dict[str, Any]
+
+ON, CONNECTING, OFF = "on", "connecting", "off"
+_FILTER_COLUMNS = (
+    "Replicate_Do_DB",
+    "Replicate_Ignore_DB",
+    "Replicate_Do_Table",
+    "Replicate_Ignore_Table",
+    "Replicate_Wild_Do_Table",
+    "Replicate_Wild_Ignore_Table",
+    "Replicate_Rewrite_DB",
+    "Replicate_Do_Domain_Ids",
+    "Replicate_Ignore_Domain_Ids",
+    "Replicate_Ignore_Server_Ids",
+)
+_ATTEMPTS = re.compile(r"attempt (\d+)/(\d+)|maximum-retries: (\d+)")
+
+
+@dataclass
+class Channel:
+    name: str
+    source_host: str
+    source_port: Optional[int]
+    source_user: str
+    source_uuid: str
+    source_server_id: Optional[int]
+    io_state: str
+    io_text: str
+    io_errno: int
+    io_error: str
+    sql_state: str
+    sql_text: str
+    sql_errno: int
+    sql_error: str
+    worker_errors: List[Tuple[int, str]]
+    seconds_behind: Optional[float]
+    applying_age: Optional[float]
+    applying_gtid: str
+    since_last_message: Optional[float]
+    heartbeats: Optional[int]
+    heartbeat_interval: Optional[float]
+    retry_interval: Optional[int]
+    retry_count: Optional[int]
+    auto_position: bool
+    using_gtid: str
+    tls: bool
+    tls_verified: bool
+    tls_ca: str
+    delay: int
+    remaining_delay: Optional[int]
+    filters: List[str]
+    received: str
+    relay_log_space: Optional[int]
+    workers: int
+
+    @property
+    def running(self) -> bool:
+        return self.io_state == ON and self.sql_state == ON
+
+    @property
+    def retry_window(self) -> Optional[float]:
+        """Seconds the receiver keeps trying; None for without end."""
+        if self.retry_interval is None or not self.retry_count:
+            return None
+        return self.retry_interval * self.retry_count
+
+    @property
+    def attempts(self) -> Tuple[Optional[int], Optional[int]]:
+        found = _ATTEMPTS.search(self.io_error)
+        if not found:
+            return None, None
+        if found.group(3):
+            return None, int(found.group(3))
+        return int(found.group(1)), int(found.group(2))
+
+
+@dataclass
+class Server:
+    """One server, normalised."""
+
+    snapshot: Snapshot
+    dialect: Dialect
+    name: str
+    variables: Dict[str, Any] = field(default_factory=dict)
+    status: Dict[str, Any] = field(default_factory=dict)
+    channels: List[Channel] = field(default_factory=list)
+
+    @property
+    def mariadb(self) -> bool:
+        return self.dialect.mariadb
+
+    @property
+    def server_id(self) -> Optional[int]:
+        return as_int(self.variables.get("server_id"))
+
+    @property
+    def uuid(self) -> str:
+        return str(self.variables.get("server_uuid") or "").lower()
+
+    @property
+    def members(self) -> List[Row]:
+        return self.snapshot.get("group_members") or []
+
+    @property
+    def own_member(self) -> Row:
+        return next((m for m in self.members if str(m.get("MEMBER_ID", "")).lower() == self.uuid), {})
+
+    @property
+    def in_group(self) -> bool:
+        return bool(self.own_member) and self.own_member.get("MEMBER_STATE") != "OFFLINE"
+
+    @property
+    def read_only(self) -> bool:
+        # MariaDB 12 and later know NO_LOCK and other values besides ON.
+        return is_on(self.variables.get("read_only")) or str(self.variables.get("read_only")).upper().startswith("NO_")
+
+    @property
+    def super_read_only(self) -> Optional[bool]:
+        return None if self.mariadb else is_on(self.variables.get("super_read_only"))
+
+    @property
+    def writable(self) -> bool:
+        fenced = self.read_only or bool(self.super_read_only) or is_on(self.variables.get("offline_mode"))
+        return not fenced
+
+    @property
+    def role(self) -> str:
+        if self.in_group:
+            return "group_primary" if self.own_member.get("MEMBER_ROLE") == "PRIMARY" else "group_secondary"
+        if self.channels:
+            return "replica"
+        return "primary" if self.snapshot.get("dump_threads") or self.snapshot.get("replicas") else "standalone"
+
+    @property
+    def executed(self) -> str:
+        """MySQL: everything applied. MariaDB: what its own binary log holds."""
+        return str(self.snapshot.get("executed") or "")
+
+    @property
+    def position(self) -> str:
+        """Where this server is: gtid_executed, or MariaDB's gtid_current_pos."""
+        return str(self.snapshot.get("position") or "") if self.mariadb else self.executed
+
+    @property
+    def purged(self) -> str:
+        return str(self.snapshot.get("purged") or "")
+
+    def denied(self, *sections: str) -> Optional[Row]:
+        """The first of these sections that could not be read."""
+        refused = self.snapshot.get("denied") or {}
+        return next((refused[name] for name in sections if name in refused), None)
+
+    def setting(self, key: str) -> Any:
+        """A variable by its key in the dialect table, or by its own name."""
+        try:
+            name = self.dialect.find(key)
+        except KeyError:
+            name = key
+        return self.variables.get(name) if name else None
+
+    def counter(self, key: str) -> Any:
+        name = self.dialect.find(key)
+        return self.status.get(name.lower()) if name else None
+
+    @property
+    def boot_read_only(self) -> Optional[bool]:
+        """Whether a restart brings it up read-only; None if that cannot be known from here."""
+        name = "read_only" if self.mariadb else "super_read_only"
+        found = self.snapshot.get("boot") or {}
+        if found.get(name) is not None:
+            return bool(found[name])
+        return None
+
+
+def is_on(value: Any) -> bool:
+    return str(value).upper() in {"ON", "1", "YES", "TRUE"}
+
+
+def as_int(value: Any) -> Optional[int]:
+    try:
+        return None if value is None or value == "" else int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def as_float(value: Any) -> Optional[float]:
+    try:
+        return None if value is None or value == "" else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def build(snapshot: Snapshot, name: str = "") -> Server:
+    dialect = Dialect.of(str(snapshot.get("version") or ""), str(snapshot.get("version_comment") or ""))
+    server = Server(
+        snapshot=snapshot,
+        dialect=dialect,
+        name=name or str(snapshot.get("name") or ""),
+        variables={k.lower(): v for k, v in (snapshot.get("variables") or {}).items()},
+        status={k.lower(): v for k, v in (snapshot.get("status") or {}).items()},
+    )
+    make = _mariadb_channel if dialect.mariadb else _mysql_channel
+    rows = snapshot.get("replica_status") or []
+    server.channels = [
+        make(server, row) for row in rows if not str(row.get("Channel_Name", "")).startswith("group_replication_")
+    ]
+    return server
+
+
+def _thread_state(value: Any) -> str:
+    text = str(value or "").lower()
+    if text == "yes":
+        return ON
+    return CONNECTING if text in {"connecting", "preparing"} else OFF
+
+
+def _filters(row: Row) -> List[str]:
+    return [f"{name}={row[name]}" for name in _FILTER_COLUMNS if row.get(name)]
+
+
+def _common(server: Server, row: Row) -> Dict[str, Any]:
+    d = server.dialect
+    return {
+        "name": str(row.get(d["channel_name"]) or ""),
+        "source_host": str(row.get(d["source_host"]) or ""),
+        "source_port": as_int(row.get(d["source_port"])),
+        "source_user": str(row.get(d["source_user"]) or ""),
+        "source_server_id": as_int(row.get(d["source_server_id"])),
+        "io_state": _thread_state(row.get(d["io_running"])),
+        "io_text": str(row.get(d["io_state_text"]) or ""),
+        "io_errno": as_int(row.get("Last_IO_Errno")) or 0,
+        "io_error": str(row.get("Last_IO_Error") or ""),
+        "sql_state": _thread_state(row.get(d["sql_running"])),
+        "sql_text": str(row.get(d["sql_state_text"]) or ""),
+        "sql_errno": as_int(row.get("Last_SQL_Errno")) or 0,
+        "sql_error": str(row.get("Last_SQL_Error") or ""),
+        "seconds_behind": as_float(row.get(d["seconds_behind"])),
+        "retry_interval": as_int(row.get("Connect_Retry")),
+        "tls": is_on(row.get(d["source_ssl"])),
+        "tls_verified": is_on(row.get(d["source_ssl_verify"])),
+        "tls_ca": str(row.get(d["source_ssl_ca"]) or ""),
+        "delay": as_int(row.get("SQL_Delay")) or 0,
+        "remaining_delay": as_int(row.get("SQL_Remaining_Delay")),
+        "filters": _filters(row),
+        "relay_log_space": as_int(row.get("Relay_Log_Space")),
+    }
+
+
+def _mysql_channel(server: Server, row: Row) -> Channel:
+    name = str(row.get("Channel_Name") or "")
+
+    def mine(section: str) -> List[Row]:
+        return [r for r in server.snapshot.get(section) or [] if r.get("CHANNEL_NAME") == name]
+
+    configuration = (mine("connection_configuration") or [{}])[0]
+    receiver = (mine("connection_status") or [{}])[0]
+    workers = mine("workers")
+    applying = [w for w in workers if w.get("APPLYING_TRANSACTION")]
+    ages = [age for age in (as_float(w.get("APPLYING_AGE")) for w in applying) if age is not None]
+    filters = _filters(row)
+    for extra in mine("filters") + (server.snapshot.get("global_filters") or []):
+        text = f"{extra.get('FILTER_NAME')}={extra.get('FILTER_RULE')}"
+        if extra.get("FILTER_RULE") and text.lower() not in {f.lower() for f in filters}:
+            filters.append(text)
+    common = _common(server, row)
+    common["filters"] = filters
+    return Channel(
+        **common,
+        source_uuid=str(row.get("Source_UUID") or "").lower(),
+        worker_errors=[
+            (int(w["LAST_ERROR_NUMBER"]), str(w.get("LAST_ERROR_MESSAGE") or ""))
+            for w in workers
+            if as_int(w.get("LAST_ERROR_NUMBER"))
+        ],
+        applying_age=max(ages) if ages else None,
+        applying_gtid=str(applying[0]["APPLYING_TRANSACTION"]) if applying else "",
+        since_last_message=as_float(receiver.get("SINCE_LAST_MESSAGE")),
+        heartbeats=as_int(receiver.get("COUNT_RECEIVED_HEARTBEATS")),
+        heartbeat_interval=as_float(configuration.get("HEARTBEAT_INTERVAL")),
+        retry_count=as_int(row.get("Source_Retry_Count")),
+        auto_position=is_on(row.get("Auto_Position")),
+        using_gtid="",
+        received=str(receiver.get("RECEIVED_TRANSACTION_SET") or row.get("Retrieved_Gtid_Set") or ""),
+        workers=len(workers),
+    )
+
+
+def _mariadb_channel(server: Server, row: Row) -> Channel:
+    name = str(row.get("Connection_name") or "")
+    quiet = (server.snapshot.get("quiet_for") or {}).get(name)
+    using = str(row.get("Using_Gtid") or "No")
+    return Channel(
+        **_common(server, row),
+        source_uuid="",
+        worker_errors=[],
+        applying_age=None,
+        applying_gtid="",
+        since_last_message=as_float(quiet),
+        heartbeats=as_int(row.get("Slave_received_heartbeats")),
+        heartbeat_interval=as_float(row.get("Slave_heartbeat_period")),
+        # Visible from 12.0 on; before, it is an option of the server that no statement shows.
+        retry_count=as_int(row.get("Master_Retry_Count") or row.get("Connects_Tried_Limit")),
+        auto_position=using.lower() in {"slave_pos", "current_pos"},
+        using_gtid=using,
+        received=str(row.get("Gtid_IO_Pos") or ""),
+        workers=as_int(server.setting("parallel_workers")) or 0,
+    )
+
+
+def describe(server: Server) -> Dict[str, Any]:
+    """The parts of the verdict that report rather than judge."""
+    variables = server.variables
+    return {
+        "engine": {
+            "flavor": server.dialect.flavor,
+            "version": server.dialect.text,
+            "version_tuple": list(server.dialect.version),
+            "server_id": server.server_id,
+            "server_uuid": server.uuid or None,
+            "report_host": variables.get("report_host") or None,
+        },
+        "role": {
+            "observed": server.role,
+            "read_only": server.read_only,
+            "super_read_only": server.super_read_only,
+            "offline_mode": None if server.mariadb else is_on(variables.get("offline_mode")),
+            "boot_read_only": server.boot_read_only,
+        },
+        "semi_sync": _semi_sync(server),
+    }
+
+
+def _semi_sync(server: Server) -> Dict[str, Any]:
+    source, replica = server.setting("semi_sync_source_enabled"), server.setting("semi_sync_replica_enabled")
+    if server.mariadb:
+        plugin = "builtin"
+    else:
+        plugin = "source" if source is not None else "replica" if replica is not None else "none"
+    return {
+        "plugin": plugin,
+        "source_enabled": None if source is None else is_on(source),
+        "source_status": None if source is None else is_on(server.counter("semi_sync_source_status")),
+        "clients": as_int(server.counter("semi_sync_source_clients")),
+        "replica_enabled": None if replica is None else is_on(replica),
+        "replica_status": None if replica is None else is_on(server.counter("semi_sync_replica_status")),
+        "timeout_ms": as_int(server.setting("semi_sync_source_timeout")),
+        "yes_tx": as_int(server.counter("semi_sync_yes_tx")),
+        "no_tx": as_int(server.counter("semi_sync_no_tx")),
+    }
+
+
+def unapplied(server: Server, channel: Channel) -> Optional[int]:
+    """Transactions received and not applied; None where there is nothing to count with."""
+    if server.mariadb:
+        return sum(MariadbGtid.parse(server.snapshot.get("slave_pos") or "").behind(
+            MariadbGtid.parse(channel.received)).values())
+    return (GtidSet.parse(channel.received) - GtidSet.parse(server.executed)).count
+
+
+def describe_channel(server: Server, channel: Channel) -> Dict[str, Any]:
+    return {
+        "name": channel.name,
+        "source": {
+            "host": channel.source_host,
+            "port": channel.source_port,
+            "user": channel.source_user,
+            "uuid": channel.source_uuid or None,
+            "server_id": channel.source_server_id,
+        },
+        "io": {
+            "state": channel.io_state,
+            "errno": channel.io_errno,
+            "error": channel.io_error,
+            "since_last_message_s": channel.since_last_message,
+            "retry_interval": channel.retry_interval,
+            "retry_count": channel.retry_count,
+            "retry_window_s": channel.retry_window,
+            "heartbeat_interval": channel.heartbeat_interval,
+            "tls": {"enabled": channel.tls, "verified": channel.tls_verified},
+        },
+        "applier": {
+            "state": channel.sql_state,
+            "workers": channel.workers,
+            "errno": channel.sql_errno,
+            "error": channel.sql_error,
+            "delay": channel.delay,
+            "filters": channel.filters,
+        },
+        "auto_position": channel.auto_position,
+        "using_gtid": channel.using_gtid or None,
+        "gtid": {
+            "received": channel.received,
+            "executed": server.snapshot.get("slave_pos") if server.mariadb else server.executed,
+            "unapplied_count": unapplied(server, channel),
+        },
+    }

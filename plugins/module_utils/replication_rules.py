@@ -1,0 +1,1297 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The judgement: servers in, checks out. No connection, no clock, nothing but the given rows.
+
+A rule says what it saw (Finding); its severity, or the caller's override, decides what that means.
+What could not be read is ``unknown``, never a pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from .gtid import GtidError, GtidSet, MariadbGtid
+from .replication_errors import applier_advice, applier_trouble, receiver_advice
+from .replication_model import (
+    CONNECTING,
+    OFF,
+    ON,
+    Channel,
+    Server,
+    as_float,
+    as_int,
+    describe,
+    describe_channel,
+    is_on,
+    unapplied,
+)
+
+CRITICAL, WARNING, INFO, SKIP = "critical", "warning", "info", "skip"
+PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
+
+DEFAULT_POLICY: Dict[str, Any] = {
+    "role": "auto",
+    "channel": "*",
+    "expected_source_host": None,
+    "expected_source_port": None,
+    "expected_source_uuid": None,
+    "expected_source_server_id": None,
+    "expected_replicas": None,
+    "max_lag": 30.0,
+    "warn_lag": 10.0,
+    "max_lag_transactions": None,
+    "max_source_silence": None,
+    "min_retry_window": 3600,
+    "min_binlog_retention": 86400,
+    "allow_errant": False,
+    "ignore_errant_uuids": (),
+    "allow_filters": False,
+    "allow_multi_source": False,
+    "expected_delay": 0,
+    "require_read_only": True,
+    "require_super_read_only": True,
+    "require_boot_read_only": True,
+    "boot_read_only": None,
+    "require_gtid": True,
+    "require_auto_position": True,
+    "require_tls": True,
+    "require_tls_verify": False,
+    "require_semi_sync": None,
+    "require_durable": True,
+    "require_promotable": False,
+    "min_free_disk_percent": 10.0,
+    "min_group_members": 3,
+    "checks": {},
+}
+# Where the caller's own knowledge of the option file is missing, this is what the server's default is.
+_MARIADB_RETRY_COUNT = 100000
+
+
+class Finding(NamedTuple):
+    status: str
+    observed: Any
+    expected: Any
+    message: str
+    hint: str = ""
+    # At most this severity, whatever the rule's own is.
+    cap: Optional[str] = None
+    heals: bool = True
+
+
+@dataclass
+class Context:
+    """What is judged: one server, optionally its primary, optionally the whole set."""
+
+    local: Server
+    policy: Dict[str, Any]
+    primary: Optional[Server] = None
+    primary_gtid: str = ""
+    primary_error: str = ""
+    errant: Any = None
+    probe: Optional[Dict[str, Any]] = None
+    compare: Optional[Dict[str, Any]] = None
+
+    @property
+    def role(self) -> str:
+        wanted = self.policy["role"]
+        if wanted != "auto":
+            return str(wanted)
+        observed = self.local.role
+        return "group" if observed.startswith("group") else observed
+
+    @property
+    def replica(self) -> bool:
+        return self.role == "replica"
+
+    @property
+    def d(self) -> Any:
+        return self.local.dialect
+
+
+class Rule(NamedTuple):
+    id: str
+    severity: str
+    title: str
+    function: Callable[..., Optional[Finding]]
+    per_channel: bool
+
+
+RULES: List[Rule] = []
+
+
+def rule(identifier: str, severity: str, title: str, per_channel: bool = False) -> Callable[..., Any]:
+    def register(function: Callable[..., Optional[Finding]]) -> Callable[..., Optional[Finding]]:
+        RULES.append(Rule(identifier, severity, title, function, per_channel))
+        return function
+
+    return register
+
+
+def passed(observed: Any, expected: Any, message: str) -> Finding:
+    return Finding(PASS, observed, expected, message)
+
+
+def failed(observed: Any, expected: Any, message: str, hint: str, **more: Any) -> Finding:
+    return Finding(FAIL, observed, expected, message, hint, **more)
+
+
+def unknown(message: str, hint: str = "") -> Finding:
+    return Finding(UNKNOWN, None, None, message, hint)
+
+
+def refused(server: Server, *sections: str) -> Optional[Finding]:
+    """The finding for rows that could not be read, with the grant that opens them."""
+    row = server.denied(*sections)
+    if not row:
+        return None
+    hint = f"Run on {server.name}: {row['grant']}" if row.get("grant") else ""
+    return unknown(f"This could not be read: {row.get('error')}", hint)
+
+
+def _label(channel: Channel) -> str:
+    return f"The channel {channel.name!r}" if channel.name else "The replication channel"
+
+
+# --- server ---------------------------------------------------------------------------------------------------------
+
+
+@rule("version_supported", WARNING, "The server's version is one these rules were tried on")
+def _version(ctx: Context) -> Finding:
+    here = f"{ctx.d.flavor} {ctx.d.text}"
+    if ctx.d.supported:
+        return passed(here, None, f"{here} is a supported version.")
+    hint = "The rules were applied as far as the server answers. Supported: MySQL 8.0.23 to 9.x, MariaDB 10.11 and 11."
+    return failed(here, "MySQL 8.0.23 to 9.x, MariaDB 10.11 to 11.x", f"{here} was never tried.", hint)
+
+
+@rule("role", CRITICAL, "The server has the role it is meant to have")
+def _role(ctx: Context) -> Optional[Finding]:
+    observed, wanted = ctx.local.role, ctx.policy["role"]
+    denied = refused(ctx.local, "replica_status")
+    if denied:
+        return denied
+    if wanted == "auto":
+        return passed(observed, "auto", f"The server is a {observed.replace('_', ' ')}.")
+    if wanted == "replica" and observed != "replica":
+        hint = f"Configure its channel ({ctx.d['change_source']} ...), or correct what the inventory says of its role."
+        return failed(observed, wanted, "No replication channel is configured here.", hint, heals=False)
+    if wanted == "primary" and observed == "replica":
+        source = f"{ctx.local.channels[0].source_host}:{ctx.local.channels[0].source_port}"
+        hint = "If it was promoted, its old channel must be reset; if not, another server is the primary."
+        return failed(f"replica of {source}", wanted, f"The server still follows {source}.", hint, heals=False)
+    if wanted == "group" and not observed.startswith("group"):
+        hint = "START GROUP_REPLICATION, or correct what the inventory says of its role."
+        return failed(observed, wanted, "The server is not a member of a replication group.", hint)
+    return passed(observed, wanted, f"The server is a {observed.replace('_', ' ')}.")
+
+
+@rule("writable", CRITICAL, "The primary accepts writes")
+def _writable(ctx: Context) -> Optional[Finding]:
+    server = ctx.local
+    if ctx.role not in {"primary", "standalone"} and server.role != "group_primary":
+        return None
+    denied = refused(server, "variables")
+    if denied:
+        return denied
+    seen = {name: server.variables.get(name) for name in ("read_only", "super_read_only", "offline_mode")}
+    seen = {name: value for name, value in seen.items() if value is not None}
+    if server.writable:
+        return passed(seen, "OFF", "The server accepts writes.")
+    hint = "SET GLOBAL super_read_only=OFF; SET GLOBAL read_only=OFF" if not server.mariadb else (
+        "SET GLOBAL read_only=OFF"
+    )
+    hint += ", once it is certain that no other server is the primary."
+    if ctx.policy["role"] == "auto":
+        return failed(seen, "OFF", "The server follows nobody and refuses writes.", hint, cap=WARNING)
+    return failed(seen, "OFF", "The primary refuses writes.", hint)
+
+
+@rule("read_only", CRITICAL, "A replica refuses writes of ordinary accounts")
+def _read_only(ctx: Context) -> Optional[Finding]:
+    if not ctx.policy["require_read_only"] or not ctx.replica and ctx.local.role != "group_secondary":
+        return None
+    value = ctx.local.variables.get("read_only")
+    if value is None:
+        return refused(ctx.local, "variables") or unknown("The server does not say whether it is read-only.")
+    if ctx.local.read_only:
+        return passed(value, ON.upper(), "The replica refuses writes.")
+    hint = "SET GLOBAL read_only=ON" + ("" if ctx.local.mariadb else " (or, better, super_read_only=ON)")
+    message = "The replica accepts writes, so it can drift from its source at any moment."
+    return failed(value, "ON", message, hint + ".", heals=False)
+
+
+@rule("super_read_only", CRITICAL, "A MySQL replica refuses writes of administrators, too")
+def _super_read_only(ctx: Context) -> Optional[Finding]:
+    if not ctx.policy["require_super_read_only"] or ctx.local.mariadb:
+        return None
+    if not ctx.replica and ctx.local.role != "group_secondary":
+        return None
+    value = ctx.local.variables.get("super_read_only")
+    if value is None:
+        return refused(ctx.local, "variables") or unknown("The server does not say whether it is super_read_only.")
+    if is_on(value):
+        return passed(value, "ON", "The replica refuses writes of administrators as well.")
+    hint = "SET PERSIST super_read_only=ON."
+    return failed(value, "ON", "An administrator's session can write to this replica.", hint, heals=False)
+
+
+@rule("boot_read_only", WARNING, "The replica is read-only after a restart")
+def _boot_read_only(ctx: Context) -> Optional[Finding]:
+    if not ctx.policy["require_boot_read_only"] or not ctx.replica:
+        return None
+    told = ctx.policy["boot_read_only"]
+    value = ctx.local.boot_read_only if told is None else bool(told)
+    name = "read_only" if ctx.local.mariadb else "super_read_only"
+    if value:
+        return passed(True, True, f"A restart keeps {name}.")
+    remedy = "read_only=ON in the option file" if ctx.local.mariadb else (
+        "SET PERSIST super_read_only=ON, or super_read_only=ON in the option file"
+    )
+    if value is None:
+        denied = refused(ctx.local, "persisted")
+        return denied or failed(
+            None, True, f"{name} was set at run time; nothing shows that it survives a restart.",
+            f"{remedy}; where the option file says so already, tell the module with boot_read_only=true.",
+        )  # fmt: skip
+    return failed(False, True, f"After a restart this replica accepts writes: {name} is not kept.", remedy + ".")
+
+
+@rule("gtid_mode", CRITICAL, "GTIDs are on and enforced")
+def _gtid_mode(ctx: Context) -> Optional[Finding]:
+    if not ctx.policy["require_gtid"]:
+        return None
+    if ctx.local.mariadb:
+        strict = ctx.local.variables.get("gtid_strict_mode")
+        if strict is None:
+            return refused(ctx.local, "variables")
+        if is_on(strict):
+            return passed(strict, "ON", "gtid_strict_mode is ON.")
+        hint = "SET GLOBAL gtid_strict_mode=ON, and in the option file."
+        message = "gtid_strict_mode is OFF: a write here would go unnoticed and break a later switchover."
+        return failed(strict, "ON", message, hint, cap=WARNING)
+    seen = {name: ctx.local.variables.get(name) for name in ("gtid_mode", "enforce_gtid_consistency")}
+    if None in seen.values():
+        return refused(ctx.local, "variables") or unknown("The server does not say whether GTIDs are on.")
+    if set(seen.values()) == {"ON"}:
+        return passed(seen, "ON", "GTIDs are on and enforced.")
+    hint = "Set enforce_gtid_consistency=ON and gtid_mode=ON (step by step on a running server)."
+    return failed(seen, "ON", "GTIDs are not fully on, so positions cannot be compared.", hint, heals=False)
+
+
+@rule("binlog", CRITICAL, "The binary log is complete: on, row format, full images, replicated writes included")
+def _binlog(ctx: Context) -> Optional[Finding]:
+    server = ctx.local
+    if server.role == "standalone" and ctx.policy["role"] == "auto":
+        return None
+    seen = {
+        "log_bin": server.variables.get("log_bin"),
+        "binlog_format": server.variables.get("binlog_format"),
+        "binlog_row_image": server.variables.get("binlog_row_image"),
+    }
+    wanted = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL"}
+    if ctx.replica:
+        seen["log_replica_updates"], wanted["log_replica_updates"] = server.setting("log_replica_updates"), "ON"
+    if seen["log_bin"] is None:
+        return refused(server, "variables")
+    # MySQL 9 has only one format left and may stop showing the variable.
+    wrong = {k: v for k, v in seen.items() if v is not None and str(v).upper() != wanted[k]}
+    if not wrong:
+        return passed(seen, wanted, "The binary log is on and complete.")
+    text = ", ".join(f"{k}={v}" for k, v in wrong.items())
+    hint = "Set " + ", ".join(f"{k}={wanted[k]}" for k in wrong) + " in the option file."
+    # Without row format replication still runs; without a log or with partial images nothing can follow or verify.
+    cap = WARNING if set(wrong) <= {"binlog_format", "binlog_row_image"} else None
+    return failed(wrong, {k: wanted[k] for k in wrong}, f"The binary log is not as it should be: {text}.", hint, cap=cap)
+
+
+@rule("retention", WARNING, "Binary logs are kept long enough for a replica to come back")
+def _retention(ctx: Context) -> Optional[Finding]:
+    server = ctx.local
+    if server.role == "standalone" and ctx.policy["role"] == "auto":
+        return None
+    value, least = as_int(as_float(server.setting("binlog_expire"))), ctx.policy["min_binlog_retention"]
+    if value is None:
+        return refused(server, "variables") or unknown("The server does not say how long binary logs are kept.")
+    if value == 0:
+        hint = "Set binlog_expire_logs_seconds, or watch the disk."
+        return failed(0, f">= {least}", "Binary logs are never purged and will fill the disk.", hint, cap=INFO)
+    if value >= least:
+        return passed(value, f">= {least}", f"Binary logs are kept for {_span(value)}.")
+    message = f"Binary logs are kept for only {_span(value)}; a replica away for longer must be rebuilt."
+    return failed(value, f">= {least}", message, f"Set binlog_expire_logs_seconds to {least} or more.")
+
+
+@rule("durability", WARNING, "A crash loses no committed transaction")
+def _durability(ctx: Context) -> Optional[Finding]:
+    if not ctx.policy["require_durable"]:
+        return None
+    names = ("sync_binlog", "innodb_flush_log_at_trx_commit")
+    seen = {name: ctx.local.variables.get(name) for name in names}
+    if None in seen.values():
+        return refused(ctx.local, "variables")
+    if all(str(value) == "1" for value in seen.values()):
+        return passed(seen, 1, "Every commit reaches the disk.")
+    text = ", ".join(f"{k}={v}" for k, v in seen.items() if str(v) != "1")
+    message = f"A crash can lose committed transactions and make replicas diverge: {text}."
+    return failed(seen, 1, message, "Set sync_binlog=1 and innodb_flush_log_at_trx_commit=1.")
+
+
+@rule("parallel", INFO, "The applier works in parallel and keeps the commit order")
+def _parallel(ctx: Context) -> Optional[Finding]:
+    if not ctx.replica:
+        return None
+    workers, order = as_int(ctx.local.setting("parallel_workers")), None
+    if not ctx.local.mariadb:
+        order = ctx.local.setting("preserve_commit_order")
+    seen = {"workers": workers, "preserve_commit_order": order}
+    if workers is None:
+        return refused(ctx.local, "variables")
+    if workers > 1 and (ctx.local.mariadb or is_on(order)):
+        return passed(seen, None, f"{workers} workers apply in parallel.")
+    if not ctx.local.mariadb and workers > 1:
+        message = "Workers commit out of order: a reader here can see a state the source never had."
+        return failed(seen, "preserve_commit_order=ON", message, "Set replica_preserve_commit_order=ON.")
+    name = "slave_parallel_threads" if ctx.local.mariadb else "replica_parallel_workers"
+    return failed(seen, "> 1", "One thread applies everything; a busy source can outrun it.", f"Set {name}=4.")
+
+
+@rule("disk_free", CRITICAL, "There is room for data, binary logs and relay logs")
+def _disk_free(ctx: Context) -> Optional[Finding]:
+    disks = ctx.local.snapshot.get("disk")
+    if not disks:
+        return None
+    least = float(ctx.policy["min_free_disk_percent"])
+    seen = {d["path"]: round(100.0 * d["free_bytes"] / d["total_bytes"], 1) for d in disks}
+    low = {path: percent for path, percent in seen.items() if percent < least}
+    if not low:
+        return passed(seen, f">= {least:g} %", "There is free disk space.")
+    text = ", ".join(f"{path} has {percent:g} % left" for path, percent in low.items())
+    cap = None if min(low.values()) < least / 2 else WARNING
+    hint = "Free space or enlarge the file system: with a full disk the receiver waits without reporting an error."
+    return failed(low, f">= {least:g} %", f"The disk runs full: {text}.", hint, cap=cap)
+
+
+@rule("semi_sync", WARNING, "Semi-synchronous replication is active where it is wanted")
+def _semi_sync(ctx: Context) -> Optional[Finding]:
+    seen = describe(ctx.local)["semi_sync"]
+    wanted = ctx.policy["require_semi_sync"]
+    as_source = ctx.role in {"primary", "standalone"}
+    enabled = seen["source_enabled"] if as_source else seen["replica_enabled"]
+    status = seen["source_status"] if as_source else seen["replica_status"]
+    severity_cap = None if wanted else WARNING
+    if not enabled:
+        if not wanted:
+            return None
+        hint = "Install the plugin and switch rpl_semi_sync_*_enabled on."
+        return failed(seen, "enabled", "Semi-synchronous replication is required but off.", hint)
+    if as_source:
+        wait_for = as_int(ctx.local.setting("semi_sync_source_wait_for")) or 1
+        if not status or (seen["clients"] or 0) < wait_for:
+            message = (
+                f"Semi-synchronous replication is switched on but has silently degraded to asynchronous "
+                f"({seen['clients']} of {wait_for} acknowledging replicas)."
+            )
+            hint = "Commits are no longer confirmed by a replica: bring the replica back."
+            return failed(seen, "active", message, hint, cap=severity_cap)
+        return passed(seen, "active", f"{seen['clients']} replicas acknowledge every commit.")
+    if not status and all(c.io_state == ON for c in ctx.local.channels):
+        hint = "Restart the receiver (STOP/START ... IO_THREAD) so that it registers as semi-synchronous."
+        return failed(seen, "active", "Semi-sync is switched on here, but the receiver does not use it.", hint)
+    return passed(seen, "active", "The receiver acknowledges semi-synchronously.") if status else None
+
+
+@rule("long_transactions", WARNING, "No transaction stays open for long")
+def _long_transactions(ctx: Context) -> Optional[Finding]:
+    rows = ctx.local.snapshot.get("long_transactions")
+    if rows is None:
+        return refused(ctx.local, "long_transactions")
+    if not rows:
+        return passed(0, 0, "No long transaction is open.")
+    first = rows[0]
+    message = f"{len(rows)} transaction(s) are open for long, the oldest (session {first['thread']}) for {first['age']} s."
+    hint = f"Look at it (SHOW PROCESSLIST); end it with KILL {first['thread']} if nobody needs it."
+    return failed(rows, 0, message, hint)
+
+
+@rule("applier_blocked", CRITICAL, "No session holds up the applier")
+def _applier_blocked(ctx: Context) -> Optional[Finding]:
+    if not ctx.replica:
+        return None
+    rows = ctx.local.snapshot.get("blockers")
+    if rows is None:
+        return refused(ctx.local, "blockers")
+    if not rows:
+        return passed(0, 0, "No session holds up the applier.")
+    first = rows[0]
+    stuck = max((as_float(w.get("APPLYING_FOR")) or 0 for w in ctx.local.snapshot.get("workers") or []), default=0)
+    longest = max([stuck] + [c.seconds_behind or 0 for c in ctx.local.channels])
+    message = (
+        f"The applier waits for a {first['kind']} held by session {first['blocker']} "
+        f"({first.get('user')}@{first.get('host')})."
+    )
+    cap = None if longest > ctx.policy["max_lag"] else WARNING
+    return failed(rows, 0, message, f"End that session if nobody needs it: KILL {first['blocker']};", cap=cap)
+
+
+@rule("primary_keys", WARNING, "Every table has a primary key")
+def _primary_keys(ctx: Context) -> Optional[Finding]:
+    rows = ctx.local.snapshot.get("no_primary_key")
+    if rows is None:
+        return refused(ctx.local, "no_primary_key")
+    names = [f"{r['schema']}.{r['table']}" for r in rows]
+    if not names:
+        return passed([], [], "Every table has a primary key.")
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    message = f"{len(names)} table(s) without a primary key make the applier scan the table for every row: {shown}."
+    cap = None if ctx.local.in_group else WARNING
+    return failed(names, [], message, "Give each a primary key; group replication refuses writes to them.", cap=cap)
+
+
+@rule("server_id_unique", CRITICAL, "server_id and server_uuid are unique among all servers seen")
+def _server_id_unique(ctx: Context) -> Optional[Finding]:
+    seen: List[Tuple[str, Optional[int], str]] = [("this server", ctx.local.server_id, ctx.local.uuid)]
+    if ctx.primary:
+        seen.append(("the primary", ctx.primary.server_id, ctx.primary.uuid))
+    for row in ctx.local.snapshot.get("replicas") or []:
+        number, uuid = row.get("Server_Id", row.get("Server_id")), str(row.get("Replica_UUID") or "").lower()
+        seen.append((f"the replica {row.get('Host') or number}", as_int(number), uuid))
+    clash = duplicates(seen)
+    if clash:
+        return failed(clash, "unique", clash[0], _UNIQUE_HINT, heals=False)
+    if ctx.local.server_id == 0:
+        return failed(0, "> 0", "server_id is 0, so nothing can replicate with this server.", _UNIQUE_HINT)
+    return passed(len(seen), "unique", f"The ids of {len(seen)} server(s) are unique.")
+
+
+_UNIQUE_HINT = (
+    "Give each server its own server_id in the option file; for server_uuid stop the server, delete auto.cnf in its "
+    "data directory and start it (cloned machines carry the same one)."
+)
+
+
+def duplicates(seen: Sequence[Tuple[str, Optional[int], str]]) -> List[str]:
+    """Sentences on the ids that occur twice."""
+    found = []
+    for position, (kind, pick) in enumerate((("server_id", 1), ("server_uuid", 2))):
+        owners: Dict[Any, str] = {}
+        for entry in seen:
+            value = entry[pick]
+            if not value:
+                continue
+            if value in owners:
+                found.append(f"{owners[value]} and {entry[0]} have the same {kind} {value}.".capitalize())
+            owners.setdefault(value, entry[0])
+        del position
+    return found
+
+
+# --- channels -------------------------------------------------------------------------------------------------------
+
+
+@rule("channels_unexpected", CRITICAL, "The replica follows one source only")
+def _channels(ctx: Context) -> Optional[Finding]:
+    if not ctx.replica or len(ctx.local.channels) < 2:
+        return None
+    names = [f"{c.name or '(default)'} from {c.source_host}:{c.source_port}" for c in ctx.local.channels]
+    if ctx.policy["allow_multi_source"]:
+        return passed(names, None, f"{len(names)} channels are configured, as allowed.")
+    message = f"{len(names)} channels are configured: {'; '.join(names)}."
+    return failed(names, 1, message, "Reset the one that does not belong here, or set allow_multi_source.", heals=False)
+
+
+@rule("io_thread", CRITICAL, "The receiver is connected to its source", per_channel=True)
+def _io_thread(ctx: Context, channel: Channel) -> Finding:
+    source = f"{channel.source_host}:{channel.source_port}"
+    if channel.io_state == ON:
+        return passed("on", "on", f"{_label(channel)} receives from {source}.")
+    advice = receiver_advice(channel.io_errno, channel.io_error)
+    tried, limit = channel.attempts
+    start = f"{ctx.d['start_replica']} IO_THREAD"
+    if channel.io_state == CONNECTING:
+        if not channel.io_errno:
+            message = f"The receiver is connecting to {source}."
+            return failed("connecting", "on", message, "Wait; it is normal for a moment after a start.", cap=WARNING)
+        progress = f", attempt {tried} of {limit}" if tried else ""
+        message = f"The receiver cannot connect to {source}: {_meaning(advice, channel.io_error)} "
+        message += f"(error {channel.io_errno}{progress})."
+        return failed("connecting", "on", message, _remedy(advice, channel.io_error), heals=_heals(advice))
+    if not channel.io_errno:
+        message = f"The receiver is stopped, without an error: somebody stopped it, or it was never started ({source})."
+        return failed("off", "on", message, f"{start};", heals=False)
+    exhausted = tried is not None and limit is not None and tried >= limit
+    message = f"The receiver has stopped: {_meaning(advice, channel.io_error)} (error {channel.io_errno}, source {source})."
+    hint = _remedy(advice, channel.io_error)
+    if exhausted or (channel.io_errno in {2002, 2003, 2013} and channel.io_state == OFF):
+        attempts = f" after {tried} of {limit} attempts" if tried else ""
+        message = (
+            f"The receiver has given up{attempts}: {_meaning(advice, channel.io_error)} "
+            f"(error {channel.io_errno}, source {source}); it will never try again by itself."
+        )
+        hint = f"Repair the path to {source}, raise the retry count, then {start};"
+    return failed("off", "on", message, hint, heals=False)
+
+
+def _meaning(advice: Any, text: str) -> str:
+    return advice.meaning if advice else (text or "no reason given").rstrip(".")
+
+
+def _remedy(advice: Any, text: str) -> str:
+    return advice.remedy if advice else f"The server says: {text}"
+
+
+def _heals(advice: Any) -> bool:
+    return advice.heals if advice else True
+
+
+@rule("sql_thread", CRITICAL, "The applier runs", per_channel=True)
+def _sql_thread(ctx: Context, channel: Channel) -> Finding:
+    errors = channel.worker_errors or ([(channel.sql_errno, channel.sql_error)] if channel.sql_errno else [])
+    start = ctx.d["start_replica"] + " SQL_THREAD;"
+    if channel.sql_state == ON and not errors:
+        return passed("on", "on", f"{_label(channel)} applies.")
+    if not errors:
+        message = "The applier is stopped, without an error: somebody stopped it, or it was never started."
+        return failed("off", "on", message, start, heals=False)
+    trouble = applier_trouble(*errors[0])
+    advice = applier_advice(trouble.errno)
+    place = f" at table {trouble.table}" if trouble.table else ""
+    detail = f": {trouble.key}" if trouble.key else ""
+    at = f", transaction {trouble.gtid}" if trouble.gtid else ""
+    meaning = _meaning(advice, trouble.text)
+    message = f"The applier has stopped{place}{detail} (error {trouble.errno}{at}): {meaning}."
+    observed = {"errno": trouble.errno, "table": trouble.table, "detail": trouble.key, "gtid": trouble.gtid}
+    hint = _remedy(advice, f"{trouble.text} When the cause is removed: {start}")
+    return failed(observed, "on", message, hint, heals=channel.sql_state == ON)
+
+
+@rule("source_identity", CRITICAL, "The replica follows the source it is meant to follow", per_channel=True)
+def _source_identity(ctx: Context, channel: Channel) -> Optional[Finding]:
+    p = ctx.policy
+    wanted: Dict[str, Any] = {
+        "host": p["expected_source_host"],
+        "port": p["expected_source_port"],
+        "uuid": (p["expected_source_uuid"] or "").lower() or None,
+        "server_id": p["expected_source_server_id"],
+    }
+    if ctx.primary and not p["allow_multi_source"]:
+        # An unconnected channel does not know its source's identity yet.
+        if ctx.local.mariadb:
+            wanted["server_id"] = wanted["server_id"] or (ctx.primary.server_id if channel.source_server_id else None)
+        else:
+            wanted["uuid"] = wanted["uuid"] or (ctx.primary.uuid if channel.source_uuid else None)
+    seen = {
+        "host": channel.source_host,
+        "port": channel.source_port,
+        "uuid": channel.source_uuid,
+        "server_id": channel.source_server_id,
+    }
+    wanted = {key: value for key, value in wanted.items() if value is not None}
+    if not wanted:
+        return None
+    wrong = {key: value for key, value in wanted.items() if str(seen[key]) != str(value)}
+    if not wrong:
+        return passed(seen, wanted, f"The source is {channel.source_host}:{channel.source_port}, as expected.")
+    text = ", ".join(f"{k} is {seen[k] or 'not known'} instead of {v}" for k, v in wrong.items())
+    hint = f"Point the channel at the right source ({ctx.d['change_source']} ...)."
+    message = f"The replica follows another source than expected: {text}."
+    return failed(seen, wanted, message, hint, heals=False)
+
+
+def silence_limit(policy: Dict[str, Any], channel: Channel) -> float:
+    given = policy["max_source_silence"]
+    return float(given) if given else 2.5 * (channel.heartbeat_interval or 0) + 2
+
+
+@rule("source_silent", CRITICAL, "The source has said something lately", per_channel=True)
+def _source_silent(ctx: Context, channel: Channel) -> Optional[Finding]:
+    if channel.io_state != ON:
+        return None
+    denied = refused(ctx.local, "connection_status")
+    if denied:
+        return denied
+    limit, quiet = silence_limit(ctx.policy, channel), channel.since_last_message
+    if quiet is None:
+        if not channel.heartbeat_interval:
+            hint = "Set a heartbeat period of a few seconds on the channel."
+            return failed(None, f"<= {limit:g} s", "The channel has no heartbeat, so silence cannot be seen.", hint,
+                          cap=WARNING)  # fmt: skip
+        return unknown("Nothing was received yet since the receiver started.", "Ask again in a few seconds.")
+    if quiet <= limit:
+        return passed(round(quiet, 3), f"<= {limit:g} s", f"The source was last heard {quiet:.1f} s ago.")
+    message = (
+        f"Nothing has come from {channel.source_host}:{channel.source_port} for {quiet:.0f} s, although both threads "
+        f"run and the server reports no delay: the source is frozen or the network is cut."
+    )
+    hint = "Look at the source itself (process state, load, disk) and the path to it; heartbeats should arrive."
+    return failed(round(quiet, 3), f"<= {limit:g} s", message, hint)
+
+
+def lag_seconds(ctx: Context, channel: Channel) -> Tuple[Optional[float], str]:
+    """Time lag less the wanted delay, and where the figure is from."""
+    beats = ctx.local.snapshot.get("heartbeat")
+    if beats:
+        ages = [as_float(b.get("age")) for b in beats]
+        if ages and ages[0] is not None:
+            return max(0.0, ages[0] - channel.delay), "heartbeat"
+    if not channel.running:
+        return None, "none"
+    if channel.applying_age is not None:
+        return max(0.0, channel.applying_age - channel.delay), "commit_timestamp"
+    if channel.seconds_behind is None:
+        return None, "none"
+    if not ctx.local.mariadb and not unapplied(ctx.local, channel):
+        return 0.0, "commit_timestamp"
+    return max(0.0, channel.seconds_behind - channel.delay), "seconds_behind"
+
+
+@rule("lag_seconds", CRITICAL, "The replica is not behind in time", per_channel=True)
+def _lag_seconds(ctx: Context, channel: Channel) -> Optional[Finding]:
+    lag, source = lag_seconds(ctx, channel)
+    most, warn = float(ctx.policy["max_lag"]), float(ctx.policy["warn_lag"])
+    if lag is None:
+        if not channel.running:
+            # io_thread and sql_thread say it already; a second voice would only hide which one it is.
+            return None
+        message = "The server cannot say how far behind it is (NULL), although both threads run."
+        return failed(None, f"<= {most:g} s", message, "Look at the error log of the replica.")
+    lag = round(lag, 3)
+    if lag <= warn:
+        return passed(lag, f"<= {warn:g} s", f"The replica is {lag:g} s behind (by {source}).")
+    message = f"The replica is {lag:g} s behind its source (by {source})."
+    hint = "See what the applier does (SHOW PROCESSLIST): a long statement, a lock, a slow disk, too few workers."
+    return failed(lag, f"<= {most:g} s", message, hint, cap=None if lag > most else WARNING)
+
+
+@rule("apply_backlog", WARNING, "What was received is applied", per_channel=True)
+def _apply_backlog(ctx: Context, channel: Channel) -> Optional[Finding]:
+    limit = ctx.policy["max_lag_transactions"]
+    denied = refused(ctx.local, "connection_status")
+    if denied:
+        return denied
+    count = unapplied(ctx.local, channel)
+    if count is None or limit is None or count <= limit:
+        return passed(count, limit, f"{count} received transaction(s) wait to be applied.")
+    message = f"{count} received transactions wait to be applied, more than {limit}."
+    return failed(count, f"<= {limit}", message, "The applier cannot keep up or stands still.")
+
+
+@rule("auto_position", CRITICAL, "The channel finds its position by GTID", per_channel=True)
+def _auto_position(ctx: Context, channel: Channel) -> Optional[Finding]:
+    if not ctx.policy["require_auto_position"]:
+        return None
+    seen = channel.using_gtid if ctx.local.mariadb else channel.auto_position
+    if channel.auto_position:
+        if channel.using_gtid.lower() == "current_pos":
+            message = "The channel uses Current_Pos, which breaks after a local write."
+            return failed(seen, "Slave_Pos", message, "CHANGE MASTER TO MASTER_USE_GTID=slave_pos.", cap=WARNING)
+        return passed(seen, True, "The channel finds its position by GTID.")
+    option = "MASTER_USE_GTID=slave_pos" if ctx.local.mariadb else "SOURCE_AUTO_POSITION=1"
+    message = "The channel uses file and position: it cannot follow a new primary by itself."
+    return failed(seen, True, message, f"{ctx.d['change_source']} {option}.", heals=False)
+
+
+@rule("tls", CRITICAL, "The channel is configured to use TLS", per_channel=True)
+def _tls(ctx: Context, channel: Channel) -> Optional[Finding]:
+    if not ctx.policy["require_tls"]:
+        return None
+    if channel.tls:
+        return passed(True, True, "The channel is configured to use TLS.")
+    option = "MASTER_SSL=1" if ctx.local.mariadb else "SOURCE_SSL=1"
+    message = "The channel is in plain text: data and password cross the network readable."
+    return failed(False, True, message, f"{ctx.d['change_source']} {option} (receiver stopped).", heals=False)
+
+
+@rule("tls_verify", WARNING, "The channel verifies the certificate of its source", per_channel=True)
+def _tls_verify(ctx: Context, channel: Channel) -> Optional[Finding]:
+    if not ctx.policy["require_tls"] or not channel.tls:
+        return None
+    if channel.tls_verified:
+        return passed(True, True, "The source's certificate is verified.")
+    prefix = "MASTER" if ctx.local.mariadb else "SOURCE"
+    hint = f"{ctx.d['change_source']} {prefix}_SSL_CA='...', {prefix}_SSL_VERIFY_SERVER_CERT=1."
+    message = "The source's certificate is not verified, so anybody in the path can take its place."
+    return failed(False, True, message, hint, cap=None if ctx.policy["require_tls_verify"] else INFO)
+
+
+@rule("tls_in_use", CRITICAL, "The primary sees the replica's connection encrypted")
+def _tls_in_use(ctx: Context) -> Optional[Finding]:
+    if not ctx.policy["require_tls"]:
+        return None
+    server = ctx.primary or (ctx.local if ctx.role == "primary" else None)
+    if server is None:
+        return None
+    rows = server.snapshot.get("dump_threads")
+    if rows is None:
+        return refused(server, "dump_threads")
+    rows = [r for r in rows if r.get("connection_type") is not None]
+    if not rows:
+        return None
+    plain = [f"{r.get('user')}@{r.get('host')}" for r in rows if r["connection_type"] != "SSL/TLS"]
+    if not plain:
+        return passed([r["connection_type"] for r in rows], "SSL/TLS", f"{len(rows)} dump thread(s) use TLS.")
+    message = f"The primary sends its binary log in plain text to {', '.join(plain)}."
+    hint = "Switch TLS on for that channel, and require it of the account: ALTER USER ... REQUIRE SSL."
+    return failed([r["connection_type"] for r in rows], "SSL/TLS", message, hint, heals=False)
+
+
+@rule("retry_window", WARNING, "The receiver keeps trying long enough", per_channel=True)
+def _retry_window(ctx: Context, channel: Channel) -> Optional[Finding]:
+    least = ctx.policy["min_retry_window"]
+    count, interval = channel.retry_count, channel.retry_interval
+    if interval is None:
+        return refused(ctx.local, "replica_status")
+    if count is None and ctx.local.mariadb:
+        count = channel.attempts[1] or _MARIADB_RETRY_COUNT
+    if not count:
+        return passed("unlimited", f">= {least} s", "The receiver never gives up.")
+    window = count * interval
+    if window >= least:
+        return passed(window, f">= {least} s", f"The receiver keeps trying for {_span(window)}.")
+    message = (
+        f"After {_span(window)} without its source ({count} attempts every {interval} s) the receiver gives up for good."
+    )
+    option = "master-retry-count=100000 in the option file" if ctx.local.mariadb else (
+        "CHANGE REPLICATION SOURCE TO SOURCE_RETRY_COUNT=86400"
+    )
+    return failed(window, f">= {least} s", message, f"{option}.")
+
+
+@rule("heartbeat_interval", INFO, "Heartbeats come at least twice within the network timeout", per_channel=True)
+def _heartbeat(ctx: Context, channel: Channel) -> Optional[Finding]:
+    beat, timeout = channel.heartbeat_interval, as_float(ctx.local.setting("replica_net_timeout"))
+    if beat is None or timeout is None:
+        return refused(ctx.local, "connection_configuration", "variables")
+    if 0 < beat <= timeout / 2:
+        return passed(beat, f"<= {timeout / 2:g} s", f"A heartbeat is due every {beat:g} s.")
+    message = f"The heartbeat period is {beat:g} s while the receiver times out after {timeout:g} s."
+    prefix = "MASTER" if ctx.local.mariadb else "SOURCE"
+    return failed(beat, f"<= {timeout / 2:g} s", message, f"{prefix}_HEARTBEAT_PERIOD=2.")
+
+
+@rule("filters", CRITICAL, "Nothing is filtered out", per_channel=True)
+def _filters(ctx: Context, channel: Channel) -> Optional[Finding]:
+    found = list(channel.filters)
+    if ctx.primary:
+        found += _binlog_filters(ctx.primary, "on the primary: ")
+    if found:
+        if ctx.policy["allow_filters"]:
+            return passed(found, None, "Filters are set, as allowed.")
+        message = f"Part of the data never arrives here; filters are set: {'; '.join(found)}."
+        hint = "Remove the filters and rebuild the replica, or set allow_filters if this is meant."
+        return failed(found, [], message, hint, heals=False)
+    return refused(ctx.local, "filters", "global_filters") or passed([], [], "No filter is set.")
+
+
+@rule("binlog_filters", CRITICAL, "The primary writes everything to its binary log")
+def _own_binlog_filters(ctx: Context) -> Optional[Finding]:
+    if ctx.replica:
+        return None
+    found = _binlog_filters(ctx.local, "")
+    if not found:
+        return refused(ctx.local, "binlog_status") or passed([], [], "Everything is written to the binary log.")
+    if ctx.policy["allow_filters"]:
+        return passed(found, None, "Filters are set, as allowed.")
+    message = f"Part of the data is kept out of the binary log: {'; '.join(found)}."
+    return failed(found, [], message, "Remove binlog-do-db and binlog-ignore-db, then rebuild the replicas.", heals=False)
+
+
+def _binlog_filters(server: Server, prefix: str) -> List[str]:
+    row = (server.snapshot.get("binlog_status") or [{}])[0]
+    return [f"{prefix}{name}={row[name]}" for name in ("Binlog_Do_DB", "Binlog_Ignore_DB") if row.get(name)]
+
+
+@rule("delay", WARNING, "The replica is delayed as wanted", per_channel=True)
+def _delay(ctx: Context, channel: Channel) -> Finding:
+    wanted = int(ctx.policy["expected_delay"] or 0)
+    if channel.delay == wanted:
+        return passed(channel.delay, wanted, f"The configured delay is {channel.delay} s.")
+    prefix = "MASTER" if ctx.local.mariadb else "SOURCE"
+    message = f"The replica holds transactions back for {channel.delay} s on purpose; {wanted} s are wanted."
+    return failed(channel.delay, wanted, message, f"{ctx.d['change_source']} {prefix}_DELAY={wanted}.", heals=False)
+
+
+# --- against the primary --------------------------------------------------------------------------------------------
+
+
+@rule("primary_reachable", CRITICAL, "The primary answers")
+def _primary_reachable(ctx: Context) -> Optional[Finding]:
+    if ctx.primary_error:
+        return failed(False, True, ctx.primary_error, "Without the primary, what was compared with it is not judged.")
+    return passed(True, True, "The primary answers.") if ctx.primary else None
+
+
+@rule("lag_gtid", WARNING, "Few transactions of the primary are missing")
+def _lag_gtid(ctx: Context) -> Optional[Finding]:
+    if not ctx.replica:
+        return None
+    found = missing(ctx)
+    if found is None:
+        return None
+    text, count = found
+    limit = ctx.policy["max_lag_transactions"]
+    if limit is None or count <= limit:
+        return passed(count, limit, f"{count} transaction(s) of the primary have not arrived yet.")
+    message = f"{count} transactions of the primary are missing here, more than {limit}."
+    return failed(text, f"<= {limit}", message, "See io_thread, sql_thread and lag_seconds for the reason.")
+
+
+def missing(ctx: Context) -> Optional[Tuple[str, int]]:
+    """What the primary has and this server has not: as text and as a number."""
+    if ctx.local.mariadb:
+        target = ctx.primary.snapshot.get("position") if ctx.primary else ctx.primary_gtid
+        if not ctx.primary and not ctx.primary_gtid:
+            return None
+        gaps = MariadbGtid.parse(ctx.local.position).behind(MariadbGtid.parse(target or ""))
+        return ", ".join(f"domain {d}: {n}" for d, n in sorted(gaps.items())), sum(gaps.values())
+    if not ctx.primary and not ctx.primary_gtid:
+        return None
+    target = ctx.primary.executed if ctx.primary else ctx.primary_gtid
+    gap = GtidSet.parse(target) - GtidSet.parse(ctx.local.executed)
+    return str(gap), gap.count
+
+
+def errant_now(ctx: Context) -> Any:
+    """Transactions that are here and, by the rows at hand, not on the primary.
+
+    Call it with a primary that was read *after* the local server; confirm with a later reading, because a
+    semi-synchronous primary commits only after its replica may have applied.
+    """
+    if not ctx.replica or not (ctx.primary or ctx.primary_gtid):
+        return None
+    if ctx.local.mariadb:
+        if not ctx.primary:
+            return None
+        return MariadbGtid.parse(ctx.local.executed).foreign_to(
+            MariadbGtid.parse(ctx.primary.executed),
+            MariadbGtid.parse(ctx.primary.snapshot.get("position") or ""),
+            ctx.local.server_id or 0,
+        )
+    ignored = [str(u) for u in ctx.policy["ignore_errant_uuids"]]
+    if not ctx.primary:
+        # A value read some time ago: what its own source committed since is not errant.
+        ignored += [c.source_uuid for c in ctx.local.channels if c.source_uuid]
+    there = GtidSet.parse(ctx.primary.executed if ctx.primary else ctx.primary_gtid)
+    return (GtidSet.parse(ctx.local.executed) - there).without_uuids(ignored)
+
+
+@rule("errant", CRITICAL, "No transaction exists here that the primary does not have")
+def _errant(ctx: Context) -> Optional[Finding]:
+    if ctx.policy["allow_errant"] or not ctx.replica:
+        return None
+    found = ctx.errant if ctx.errant is not None else errant_now(ctx)
+    if found is None:
+        return None
+    if not found:
+        return passed("", "", "No errant transaction.")
+    number = f" ({found.count} transaction(s))" if isinstance(found, GtidSet) else ""
+    message = f"Somebody wrote on this replica: {found}{number} does not exist on the primary."
+    hint = (
+        "Find out what it was (mysqlbinlog), make the server read-only, then rebuild it; promoted as it is, it would "
+        "spread or break on that transaction."
+    )
+    return failed(str(found), "", message, hint, heals=False)
+
+
+def unrecoverable(ctx: Context) -> Optional[Any]:
+    """What is missing here and already purged on the primary."""
+    if not ctx.primary or not ctx.replica:
+        return None
+    if ctx.local.mariadb:
+        oldest = ctx.primary.snapshot.get("oldest_binlog")
+        if oldest is None:
+            return None
+        return MariadbGtid.parse(ctx.local.position).behind(MariadbGtid.parse(oldest.get("gtids") or ""))
+    have = GtidSet.parse(ctx.local.executed)
+    for channel in ctx.local.channels:
+        have = have | GtidSet.parse(channel.received)
+    return GtidSet.parse(ctx.primary.purged) - have
+
+
+@rule("purge_horizon", CRITICAL, "The primary still has every binary log this replica needs")
+def _purge_horizon(ctx: Context) -> Optional[Finding]:
+    if not ctx.primary or not ctx.replica:
+        return None
+    lost = unrecoverable(ctx)
+    if lost is None:
+        return refused(ctx.primary, "oldest_binlog")
+    if not lost:
+        return passed("", "", "Everything this replica still needs is in the primary's binary logs.")
+    text = str(lost) if isinstance(lost, GtidSet) else ", ".join(f"domain {d}: {n}" for d, n in lost.items())
+    message = f"The primary has purged transactions that never arrived here: {text}."
+    hint = "This replica cannot catch up any more (error 1236 or 13114 on its next connection): rebuild it."
+    return failed(text, "", message, hint, heals=False)
+
+
+@rule("clock", WARNING, "The clocks of replica and primary agree")
+def _clock(ctx: Context) -> Optional[Finding]:
+    if not ctx.primary:
+        return None
+    here, there = as_float(ctx.local.snapshot.get("clock")), as_float(ctx.primary.snapshot.get("clock"))
+    if here is None or there is None:
+        return None
+    apart = round(abs(here - there), 3)
+    if apart <= 1:
+        return passed(apart, "<= 1 s", f"The clocks are {apart:g} s apart.")
+    message = f"The clocks of the two servers are {apart:g} s apart, so every lag in seconds is wrong by that much."
+    return failed(apart, "<= 1 s", message, "Synchronise both (chrony, systemd-timesyncd).")
+
+
+@rule("repl_account", CRITICAL, "The replication account on the primary works and will keep working")
+def _repl_account(ctx: Context) -> Optional[Finding]:
+    if not ctx.primary or not ctx.replica:
+        return None
+    return _account_finding(ctx.primary, "replication_account", [c.source_user for c in ctx.local.channels], "primary")
+
+
+@rule("repl_account_here", WARNING, "The replication account exists here, so that this server can be promoted")
+def _repl_account_here(ctx: Context) -> Optional[Finding]:
+    if not ctx.replica:
+        return None
+    names = [c.source_user for c in ctx.local.channels]
+    finding = _account_finding(ctx.local, "replication_account", names, "replica")
+    if finding and finding.status == FAIL and not ctx.policy["require_promotable"]:
+        return finding._replace(cap=WARNING)
+    return finding
+
+
+def _account_finding(server: Server, section: str, names: Iterable[str], where: str) -> Optional[Finding]:
+    rows = server.snapshot.get(section)
+    if rows is None:
+        denied = refused(server, section)
+        # Reading account tables is more than the least-privilege account may: not knowing is no alarm.
+        return denied._replace(cap=WARNING) if denied else None
+    label = ", ".join(sorted({n for n in names if n})) or "?"
+    usable = [r for r in rows if r.get("may_replicate") == "Y"]
+    if not usable:
+        problem = "has no REPLICATION SLAVE privilege" if rows else "does not exist"
+        message = f"The replication account {label!r} {problem} on the {where}."
+        return failed(problem, "REPLICATION SLAVE", message, "Create or grant it there.", heals=False)
+    if all(r.get("locked") == "Y" for r in usable):
+        return failed("locked", "open", f"The replication account {label!r} is locked on the {where}.",
+                      "ALTER USER ... ACCOUNT UNLOCK.", heals=False)  # fmt: skip
+    left = [as_int(as_float(r.get("expires_in"))) for r in usable if r.get("locked") != "Y"]
+    if any(r.get("expired") == "Y" for r in usable) or any(n is not None and n <= 0 for n in left):
+        message = f"The password of the replication account {label!r} has expired on the {where}."
+        hint = "ALTER USER ... IDENTIFIED BY '...' PASSWORD EXPIRE NEVER, then the same password on the channel."
+        return failed("expired", "valid", message, hint, heals=False)
+    soon = [n for n in left if n is not None and n < 14 * 86400]
+    if soon:
+        message = f"The password of the replication account {label!r} expires in {_span(min(soon))} on the {where}."
+        return failed(min(soon), ">= 14 days", message, "ALTER USER ... PASSWORD EXPIRE NEVER.", cap=WARNING)
+    return passed([r.get("host") for r in usable], None, f"The replication account {label!r} is usable on the {where}.")
+
+
+@rule("version_order", WARNING, "The replica is not older than its source")
+def _version_order(ctx: Context) -> Optional[Finding]:
+    if not ctx.primary or not ctx.replica:
+        return None
+    here, there = ctx.local.dialect, ctx.primary.dialect
+    if here.flavor != there.flavor:
+        message = f"A {here.flavor} server follows a {there.flavor} server; their GTIDs do not mix."
+        return failed(here.text, there.text, message, "Use one engine in a replication set.", heals=False)
+    if here.version[:2] >= there.version[:2]:
+        return passed(here.text, f">= {there.text}", "The replica's version can follow the primary's.")
+    message = f"The replica ({here.text}) is older than its source ({there.text}), which is not supported."
+    return failed(here.text, f">= {there.text}", message, "Upgrade replicas before the primary.")
+
+
+@rule("replicas_attached", CRITICAL, "The expected replicas are attached to the primary")
+def _replicas_attached(ctx: Context) -> Optional[Finding]:
+    wanted = ctx.policy["expected_replicas"]
+    if not wanted or ctx.replica:
+        return None
+    rows = ctx.local.snapshot.get("replicas")
+    if rows is None:
+        return refused(ctx.local, "replicas")
+    seen = set()
+    for row in rows:
+        seen |= {str(row.get(k) or "").lower() for k in ("Server_Id", "Server_id", "Replica_UUID", "Host")}
+    absent = [w for w in wanted if str(w).lower() not in seen]
+    if not absent:
+        return passed(sorted(seen - {""}), list(wanted), f"{len(wanted)} expected replica(s) are attached.")
+    message = f"Not attached to this primary: {', '.join(map(str, absent))}."
+    return failed(sorted(seen - {""}), list(wanted), message, "Verify those replicas; their own verdict says why.")
+
+
+# --- group replication ----------------------------------------------------------------------------------------------
+
+
+@rule("group_member", CRITICAL, "This server is an online member of its group")
+def _group_member(ctx: Context) -> Optional[Finding]:
+    if ctx.role != "group":
+        return None
+    state = ctx.local.own_member.get("MEMBER_STATE")
+    if not state:
+        return refused(ctx.local, "group_members")
+    if state == "ONLINE":
+        return passed(state, "ONLINE", f"The member is online as {ctx.local.own_member.get('MEMBER_ROLE')}.")
+    hint = {
+        "RECOVERING": "It fetches what it missed; look at the group_replication_recovery channel if this lasts.",
+        "ERROR": "It left the group after an error: read its error log, then START GROUP_REPLICATION.",
+        "UNREACHABLE": "The network between the members is cut.",
+    }.get(str(state), "START GROUP_REPLICATION.")
+    message = f"The member is {state}, not ONLINE."
+    return failed(state, "ONLINE", message, hint, cap=WARNING if state == "RECOVERING" else None, heals=state != "ERROR")
+
+
+@rule("group_quorum", CRITICAL, "The group has a majority and one primary")
+def _group_quorum(ctx: Context) -> Optional[Finding]:
+    members = [m for m in ctx.local.members if m.get("MEMBER_ID")]
+    if ctx.role != "group" or not members:
+        return None
+    online = [m for m in members if m.get("MEMBER_STATE") in {"ONLINE", "RECOVERING"}]
+    primaries = [m for m in online if m.get("MEMBER_ROLE") == "PRIMARY"]
+    seen = {f"{m.get('MEMBER_HOST')}:{m.get('MEMBER_PORT')}": m.get("MEMBER_STATE") for m in members}
+    if 2 * len(online) <= len(members):
+        message = f"The group has lost its majority ({len(online)} of {len(members)} members): every write hangs."
+        hint = "Bring members back; only if they are gone for good: group_replication_force_members."
+        return failed(seen, "majority", message, hint, heals=False)
+    single = ctx.local.variables.get("group_replication_single_primary_mode")
+    if is_on(single) and len(primaries) != 1:
+        message = f"The group has {len(primaries)} primaries instead of one."
+        return failed(seen, "one primary", message, "An election may be under way; look again in a few seconds.")
+    least = int(ctx.policy["min_group_members"])
+    if len(members) < least:
+        message = f"The group has {len(members)} member(s); one more loss takes its majority."
+        return failed(seen, f">= {least} members", message, "Bring the missing members back.", cap=WARNING)
+    unreachable = [name for name, state in seen.items() if state == "UNREACHABLE"]
+    if unreachable:
+        message = f"Not reachable from here: {', '.join(unreachable)}."
+        return failed(seen, "all online", message, "Look at these members and the network.", cap=WARNING)
+    return passed(seen, "majority", f"{len(online)} of {len(members)} members are there, with one primary.")
+
+
+# --- proof ----------------------------------------------------------------------------------------------------------
+
+
+@rule("probe", CRITICAL, "A row written on the primary arrives here")
+def _probe(ctx: Context) -> Optional[Finding]:
+    if ctx.probe is None:
+        return None
+    limit = float(ctx.policy["max_lag"])
+    if ctx.probe.get("ok"):
+        latency = ctx.probe.get("latency_ms")
+        return passed(latency, f"<= {limit * 1000:g} ms", f"A row written on the primary arrived in {latency} ms.")
+    hint = "Replication does not carry data right now, whatever the status rows say."
+    return failed(None, f"<= {limit * 1000:g} ms", str(ctx.probe.get("error")), hint)
+
+
+@rule("compare", CRITICAL, "The data here equals the data of the primary")
+def _compare(ctx: Context) -> Optional[Finding]:
+    if ctx.compare is None:
+        return None
+    result = ctx.compare
+    if result.get("error"):
+        return unknown(str(result["error"]), "Nothing is said about the data that was not compared.")
+    different = result.get("different") or []
+    if not different:
+        message = f"{result.get('tables', 0)} table(s), {result.get('rows', 0)} row(s) are equal."
+        if result.get("complete", True):
+            return passed(result.get("tables"), "equal", message)
+        return unknown(f"{message} The comparison ended before the last table.", "Raise compare_timeout.")
+    shown = "; ".join(f"{d['table']} {d['range']}" for d in different[:5])
+    message = f"{len(different)} range(s) of rows differ from the primary: {shown}."
+    hint = "Repair the rows or rebuild the replica; find the writer first (rules errant and read_only)."
+    return failed(different, "equal", message, hint, heals=False)
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+# --- verdict --------------------------------------------------------------------------------------------------------
+
+_STATUS = {CRITICAL: FAIL, WARNING: "warn", INFO: "info"}
+_ORDER = {INFO: 0, WARNING: 1, CRITICAL: 2}
+SEVERITIES = {r.id: r.severity for r in RULES}
+
+
+@dataclass
+class Verdict:
+    checks: List[Dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        statuses = {c["status"] for c in self.checks}
+        blind = any(c["status"] == UNKNOWN and c["severity"] == CRITICAL for c in self.checks)
+        if FAIL in statuses:
+            return CRITICAL
+        if blind:
+            return UNKNOWN
+        return WARNING if "warn" in statuses else "ok"
+
+    @property
+    def reasons(self) -> List[str]:
+        worst = sorted((c for c in self.checks if c["status"] in {FAIL, "warn", UNKNOWN}), key=_rank)
+        return list(dict.fromkeys(c["id"] for c in worst))
+
+    @property
+    def hopeless(self) -> List[Dict[str, Any]]:
+        return [c for c in self.checks if c["status"] == FAIL and not c["can_heal"]]
+
+    def summary(self, name: str) -> str:
+        """One paragraph: which server, what is wrong, what to do; the worst first."""
+        open_checks = sorted((c for c in self.checks if c["status"] in {FAIL, "warn", UNKNOWN}), key=_rank)
+        if self.verdict == "ok":
+            return f"ok: replication of {name} is right ({sum(c['status'] == PASS for c in self.checks)} checks passed)."
+        parts = []
+        for check in open_checks[:3]:
+            hint = f" {check['hint']}" if check["hint"] else ""
+            parts.append(f"[{check['id']}] {check['message']}{hint}")
+        more = len(open_checks) - len(parts)
+        tail = f" And {more} more: {', '.join(c['id'] for c in open_checks[3:])}." if more > 0 else ""
+        return f"{self.verdict}: {name}: {' '.join(parts)}{tail}"
+
+
+def _rank(check: Dict[str, Any]) -> Tuple[int, int]:
+    return ({FAIL: 0, UNKNOWN: 1, "warn": 2}.get(check["status"], 3), -_ORDER.get(check["severity"], 0))
+
+
+def _findings(ctx: Context) -> Iterator[Tuple[Rule, Optional[Finding], Optional[str]]]:
+    for entry in RULES:
+        if ctx.policy["checks"].get(entry.id) == SKIP:
+            continue
+        if not entry.per_channel:
+            yield entry, _guarded(entry, ctx), None
+            continue
+        for channel in ctx.local.channels if ctx.replica else []:
+            if ctx.policy["channel"] in {"*", channel.name}:
+                yield entry, _guarded(entry, ctx, channel), channel.name
+
+
+def _guarded(entry: Rule, *arguments: Any) -> Optional[Finding]:
+    try:
+        return entry.function(*arguments)
+    except GtidError as error:
+        return unknown(str(error), "The server gave a GTID that cannot be read.")
+
+
+def judge(ctx: Context) -> Verdict:
+    verdict = Verdict()
+    for entry, finding, channel in _findings(ctx):
+        if finding is None:
+            continue
+        severity = ctx.policy["checks"].get(entry.id) or entry.severity
+        if finding.cap and entry.id not in ctx.policy["checks"] and _ORDER[finding.cap] < _ORDER[severity]:
+            severity = finding.cap
+        status = _STATUS[severity] if finding.status == FAIL else finding.status
+        check = {
+            "id": entry.id,
+            "status": status,
+            "severity": severity,
+            "observed": finding.observed,
+            "expected": finding.expected,
+            "message": finding.message,
+            "hint": finding.hint,
+            "can_heal": finding.heals,
+        }
+        if channel is not None:
+            check["channel"] = channel
+        verdict.checks.append(check)
+    return verdict
+
+
+_BLOCKS_PROMOTION = {
+    "sql_thread", "errant", "filters", "binlog", "gtid_mode", "repl_account_here", "version_order", "delay",
+    "lag_seconds", "purge_horizon", "compare", "disk_free",
+}  # fmt: skip
+
+
+def promotion(ctx: Context, verdict: Verdict) -> Dict[str, Any]:
+    """Whether this replica could take over, by the checks that matter for that."""
+    if not ctx.replica:
+        return {"promotable": False, "blockers": [f"it is a {ctx.local.role.replace('_', ' ')}"], "warnings": []}
+    relevant = [c for c in verdict.checks if c["id"] in _BLOCKS_PROMOTION]
+    blockers = [c["id"] for c in relevant if c["status"] == FAIL or c["id"] == "repl_account_here" and c["status"] == "warn"]
+    blockers += [c["id"] for c in relevant if c["status"] == "warn" and c["id"] in {"version_order", "delay"}]
+    warnings = [c["id"] for c in relevant if c["status"] in {"warn", UNKNOWN} and c["id"] not in blockers]
+    return {"promotable": not blockers, "blockers": sorted(set(blockers)), "warnings": sorted(set(warnings))}
+
+
+@rule("promotable", CRITICAL, "This replica could take over as primary")
+def _promotable(ctx: Context) -> Optional[Finding]:
+    if not ctx.policy["require_promotable"] or not ctx.replica:
+        return None
+    others = Context(**{**ctx.__dict__, "policy": {**ctx.policy, "require_promotable": False}})
+    found = promotion(others, judge(others))
+    if found["promotable"]:
+        return passed(True, True, "The replica could take over.")
+    message = f"This replica could not take over as primary because of: {', '.join(found['blockers'])}."
+    return failed(found["blockers"], [], message, "Resolve these checks; each says how.", heals=False)
+
+
+SEVERITIES["promotable"] = CRITICAL
+
+
+def report(ctx: Context, verdict: Verdict) -> Dict[str, Any]:
+    """Everything a caller gets back, except waiting and probing."""
+    local = ctx.local
+    result: Dict[str, Any] = {
+        "verdict": verdict.verdict,
+        "coverage": coverage(ctx, verdict),
+        "reasons": verdict.reasons,
+        "summary": verdict.summary(local.name),
+        "checks": verdict.checks,
+        **describe(local),
+        "channels": [_with_lag(ctx, channel) for channel in local.channels],
+        "primary": None,
+        "gtid": _gtid_report(ctx),
+        "promotion": promotion(ctx, verdict),
+    }
+    result["role"]["expected"] = ctx.policy["role"]
+    if ctx.primary or ctx.primary_error:
+        primary = ctx.primary
+        result["primary"] = {
+            "reachable": primary is not None,
+            "gtid": primary.position if primary else None,
+            "purged": primary.purged if primary else None,
+            "dump_threads": [
+                {"user": r.get("user"), "host": r.get("host"), "tls": _tls_of(r)}
+                for r in (primary.snapshot.get("dump_threads") or [] if primary else [])
+            ],
+        }
+    return result
+
+
+def _tls_of(row: Dict[str, Any]) -> Optional[bool]:
+    kind = row.get("connection_type")
+    return None if kind is None else kind == "SSL/TLS"
+
+
+def _with_lag(ctx: Context, channel: Channel) -> Dict[str, Any]:
+    seconds, source = lag_seconds(ctx, channel)
+    return {
+        **describe_channel(ctx.local, channel),
+        "lag": {
+            "seconds": seconds,
+            "source": source,
+            "seconds_behind_raw": channel.seconds_behind,
+            "applying_age_s": channel.applying_age,
+        },
+    }
+
+
+def _gtid_report(ctx: Context) -> Dict[str, Any]:
+    gap = missing(ctx) if ctx.replica else None
+    found = ctx.errant if ctx.errant is not None else errant_now(ctx)
+    lost = unrecoverable(ctx)
+    return {
+        "executed": ctx.local.position,
+        "missing": gap[0] if gap else None,
+        "missing_count": gap[1] if gap else None,
+        "errant": None if found is None else str(found),
+        "errant_count": found.count if isinstance(found, GtidSet) else None if found is None else len(str(found).split(",")) if found else 0,
+        "unrecoverable": None if lost is None else str(lost) if isinstance(lost, GtidSet) else (str(lost) if lost else ""),
+    }
+
+
+def coverage(ctx: Context, verdict: Verdict) -> str:
+    """Full only where nothing was left unread and a replica was compared with its primary."""
+    if any(c["status"] == UNKNOWN for c in verdict.checks):
+        return "partial"
+    return "full" if not ctx.replica or ctx.primary else "partial"

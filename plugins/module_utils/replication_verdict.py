@@ -1,0 +1,337 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks at servers and judges them: connections in, verdict out. Waits and probes on request."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from .gtid import GtidError, MariadbGtid, parse
+from .mysql_connection import Connection, ConnectionOptions, DatabaseError, quote
+from .replication_facts import Collector, watch_receiver
+from .replication_model import Server, build
+from .replication_rules import (
+    CRITICAL,
+    DEFAULT_POLICY,
+    SKIP,
+    Context,
+    Verdict,
+    errant_now,
+    judge,
+    report,
+    silence_limit,
+)
+
+_ERRANT_READINGS = 6
+_ERRANT_PAUSE = 0.35
+FAILING = {"critical": {"critical", "unknown"}, "warning": {"critical", "unknown", "warning"}, "never": set()}
+
+
+def policy_from(options: Mapping[str, Any]) -> Dict[str, Any]:
+    """The rules' policy out of module options; what is not given keeps its default."""
+    policy = dict(DEFAULT_POLICY)
+    policy.update({k: v for k, v in options.items() if k in policy and v is not None})
+    return policy
+
+
+def unreachable(name: str, error: DatabaseError, policy: Mapping[str, Any]) -> Dict[str, Any]:
+    """The verdict on a server that cannot be asked."""
+    check = {
+        "id": "connect",
+        "status": "fail",
+        "severity": CRITICAL,
+        "observed": error.errno,
+        "expected": "a connection",
+        "message": error.message,
+        "hint": error.hint,
+        "can_heal": True,
+    }
+    summary = f"critical: {name}: [connect] {error}"
+    return {
+        "verdict": CRITICAL,
+        "coverage": "partial",
+        "reasons": ["connect"],
+        "summary": summary,
+        "checks": [check],
+        "engine": None,
+        "role": {"observed": None, "expected": policy["role"]},
+        "channels": [],
+        "primary": None,
+        "gtid": None,
+        "semi_sync": None,
+        "promotion": {"promotable": False, "blockers": ["connect"], "warnings": []},
+    }
+
+
+class Verifier:
+    """One server, and its primary where there is a way to it."""
+
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        policy: Dict[str, Any],
+        primary_options: Optional[ConnectionOptions] = None,
+        primary_gtid: str = "",
+        name: str = "",
+        heartbeat_table: str = "",
+        source_silence_wait: Optional[float] = None,
+        max_transaction_age: int = 60,
+    ) -> None:
+        self.options, self.primary_options = options, primary_options
+        self.policy, self.primary_gtid = policy, primary_gtid
+        self.name = name or options.where
+        self.heartbeat_table = heartbeat_table
+        self.source_silence_wait = source_silence_wait
+        self.max_transaction_age = max_transaction_age
+        self.probe_result: Optional[Dict[str, Any]] = None
+        self.compare_result: Optional[Dict[str, Any]] = None
+        self._open: Dict[str, Connection] = {}
+
+    def connection(self, which: str = "local") -> Connection:
+        if which not in self._open:
+            options = self.options if which == "local" else self.primary_options
+            assert options is not None
+            self._open[which] = Connection(options)
+        return self._open[which]
+
+    def drop(self, which: str) -> None:
+        found = self._open.pop(which, None)
+        if found:
+            found.close()
+
+    def close(self) -> None:
+        for which in list(self._open):
+            self.drop(which)
+
+    def __enter__(self) -> Verifier:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def look(self, detail: bool = True) -> Tuple[Context, Verdict]:
+        """Read both servers and judge. The replica is read first, so that the primary can only be ahead."""
+        try:
+            collector = Collector(self.connection())
+            collector.collect(detail=detail, max_transaction_age=self.max_transaction_age)
+        except DatabaseError:
+            self.drop("local")
+            raise
+        local = build(collector.snapshot, self.name)
+        for channel in local.channels:
+            if channel.source_user and self.policy["checks"].get("repl_account_here") != SKIP:
+                collector.account(channel.source_user)
+        context = Context(local, self.policy, primary_gtid=self.primary_gtid, probe=self.probe_result,
+                          compare=self.compare_result)  # fmt: skip
+        if self.primary_options:
+            self._look_at_primary(context)
+        if self.heartbeat_table:
+            source = context.primary.server_id if context.primary else None
+            if source is None and local.channels:
+                source = local.channels[0].source_server_id
+            collector.heartbeat(self.heartbeat_table, source)
+        if local.mariadb and local.channels:
+            self._listen(collector, context)
+        return context, judge(context)
+
+    def _look_at_primary(self, context: Context) -> None:
+        try:
+            collector = Collector(self.connection("primary"))
+            collector.collect(detail=False)
+            for channel in context.local.channels:
+                if channel.source_user and self.policy["checks"].get("repl_account") != SKIP:
+                    collector.account(channel.source_user)
+            context.primary = build(collector.snapshot, f"the primary {collector.connection.where}")
+            if context.primary.mariadb == context.local.mariadb:
+                context.errant = self._confirmed_errant(context, collector)
+        except DatabaseError as error:
+            self.drop("primary")
+            context.primary = None
+            context.primary_error = f"The primary cannot be asked: {error.message}"
+
+    @staticmethod
+    def _confirmed_errant(context: Context, collector: Collector) -> Any:
+        """Errant transactions that stay errant when the primary is read again.
+
+        A replica may apply a transaction before the primary counts it as committed, so a first difference
+        proves nothing.
+        """
+        try:
+            found = errant_now(context)
+            for _reading in range(_ERRANT_READINGS):
+                if not found:
+                    break
+                time.sleep(_ERRANT_PAUSE)
+                collector.positions()
+                found = errant_now(context)
+        except GtidError:
+            return None
+        return found
+
+    def _listen(self, collector: Collector, context: Context) -> None:
+        """MariaDB: does the source still speak? A caught-up position answers without waiting."""
+        local = context.local
+        running = [c for c in local.channels if c.io_state == "on"]
+        if not running or self.policy["checks"].get("source_silent") == SKIP:
+            return
+        if self.source_silence_wait is None and context.primary and context.primary.mariadb and _level(context):
+            quiet = {c.name: 0.0 for c in running}
+        else:
+            wanted = self.source_silence_wait
+            limit = max(silence_limit(self.policy, c) for c in running) + 0.3 if wanted is None else wanted
+            quiet = watch_receiver(collector, limit)
+        for channel in running:
+            channel.since_last_message = quiet.get(channel.name, channel.since_last_message)
+
+    def report(self, detail: bool = True) -> Dict[str, Any]:
+        """The whole result; a server that cannot be asked is a verdict, too."""
+        try:
+            context, verdict = self.look(detail)
+        except DatabaseError as error:
+            return unreachable(self.name, error, self.policy)
+        return report(context, verdict)
+
+    # --- probe ------------------------------------------------------------------------------------------------------
+
+    def probe(self, timeout: float) -> Dict[str, Any]:
+        """Write a heartbeat on the primary and time it until it is visible here."""
+        self.probe_result = {"ok": False, "latency_ms": None, "error": ""}
+        try:
+            self.probe_result.update(self._probe(timeout))
+        except DatabaseError as error:
+            text = str(error)
+            if error.errno == 1146:
+                text += (
+                    f" Create it on the primary: CREATE TABLE {self.heartbeat_table} "
+                    "(ts varchar(26) NOT NULL, server_id int unsigned NOT NULL PRIMARY KEY);"
+                )
+            elif error.denied:
+                text += f" GRANT SELECT, INSERT, UPDATE ON {self.heartbeat_table} TO the account on the primary."
+            self.probe_result["error"] = f"The probe failed: {text}"
+        return self.probe_result
+
+    def _probe(self, timeout: float) -> Dict[str, Any]:
+        primary, here = self.connection("primary"), self.connection()
+        schema, _dot, name = self.heartbeat_table.partition(".")
+        table = f"{quote(schema)}.{quote(name)}"
+        number = primary.value("SELECT @@GLOBAL.server_id AS id")
+        stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+        began = time.monotonic()
+        primary.rows(
+            f"INSERT INTO {table} (ts, server_id) VALUES (%s, %s) ON DUPLICATE KEY UPDATE ts = %s",
+            (stamp, number, stamp),
+        )
+        written = time.monotonic()
+        while True:
+            try:
+                seen = here.value(f"SELECT ts FROM {table} WHERE server_id = %s", (number,))
+            except DatabaseError as error:
+                if error.errno not in {1146, 1049}:
+                    raise
+                seen = None
+            waited = time.monotonic() - began
+            if seen is not None and str(seen) >= stamp:
+                return {
+                    "ok": True,
+                    "latency_ms": round(waited * 1000, 1),
+                    "write_ms": round((written - began) * 1000, 1),
+                }
+            if waited > timeout:
+                return {"error": f"A row written on the primary {waited:.1f} s ago has not arrived here."}
+            time.sleep(min(0.002 + waited / 20, 0.2))
+
+    # --- wait -------------------------------------------------------------------------------------------------------
+
+    def wait(self, kind: str, target: str, timeout: float, interval: float, fail_on: str) -> Dict[str, Any]:
+        """Wait until healthy or caught up; give up at once on what waiting cannot heal."""
+        began = time.monotonic()
+        outcome: Dict[str, Any] = {"reached": False, "attempts": 0, "target": None, "last": ""}
+        fixed: Optional[str] = None
+        while True:
+            outcome["attempts"] += 1
+            try:
+                context, verdict = self.look(detail=False)
+                if kind == "caught_up" and fixed is None:
+                    fixed = outcome["target"] = self._target(context, target)
+                outcome["reached"], outcome["last"] = self._reached(kind, context, verdict, fixed, interval, fail_on)
+                hopeless = verdict.hopeless
+                if kind == "caught_up":
+                    hopeless = [c for c in hopeless if c["id"] in _STOPS_CATCHING_UP]
+                if outcome["reached"] or hopeless:
+                    if hopeless and not outcome["reached"]:
+                        outcome["last"] = f"waiting cannot help: {hopeless[0]['id']}"
+                    break
+            except DatabaseError as error:
+                outcome["last"] = str(error)
+                if error.errno in {1045, 1698} or "not installed" in error.message:
+                    break
+            if time.monotonic() - began >= timeout:
+                break
+            if kind == "healthy" or fixed is None:
+                time.sleep(max(0.0, min(interval, timeout - (time.monotonic() - began))))
+        outcome["elapsed_s"] = round(time.monotonic() - began, 3)
+        return outcome
+
+    @staticmethod
+    def _target(context: Context, target: str) -> str:
+        if target != "primary_now":
+            wanted = target
+        elif context.primary:
+            wanted = context.primary.position
+        elif context.primary_gtid:
+            wanted = context.primary_gtid
+        else:
+            raise DatabaseError(context.primary_error or "There is no primary to take the position from.")
+        try:
+            parse(wanted, context.d.flavor)
+        except GtidError as error:
+            raise DatabaseError(f"wait_target: {error}") from error
+        return wanted
+
+    def _reached(
+        self, kind: str, context: Context, verdict: Verdict, target: Optional[str], interval: float, fail_on: str
+    ) -> Tuple[bool, str]:
+        if kind == "healthy":
+            return verdict.verdict not in (FAILING[fail_on] or FAILING["critical"]), ", ".join(verdict.reasons)
+        wanted = parse(target or "", context.d.flavor)
+        here = parse(context.local.position, context.d.flavor)
+        gap = here.behind(wanted) if isinstance(here, MariadbGtid) else wanted - here  # type: ignore[operator,arg-type]
+        if not gap:
+            return True, ""
+        if any(c.sql_state == "on" for c in context.local.channels):
+            connection = self.connection()
+            with connection.longer(interval):
+                arrived = connection.value(context.d["wait_gtid"], (target, max(interval, 0.1)))
+            if str(arrived) == "0" or (context.d.mariadb and str(arrived) != "-1"):
+                return True, ""
+        else:
+            time.sleep(interval)
+        return False, f"missing: {gap}"
+
+
+_STOPS_CATCHING_UP = {"io_thread", "sql_thread", "purge_horizon", "role"}
+
+
+def _level(context: Context) -> bool:
+    """MariaDB: the replica has received all that its primary had when that was asked (after the replica)."""
+    primary = context.primary
+    if primary is None:
+        return False
+    target = MariadbGtid.parse(str(primary.snapshot.get("binlog_pos") or ""))
+    received = MariadbGtid.parse(str(context.local.snapshot.get("position") or ""))
+    return not received.behind(target)
+
+
+def collect_server(options: ConnectionOptions, name: str) -> Tuple[Server, List[str]]:
+    """One server of a set, with the accounts its channels use."""
+    with Connection(options) as connection:
+        collector = Collector(connection)
+        collector.collect()
+        server = build(collector.snapshot, name)
+        users = sorted({c.source_user for c in server.channels if c.source_user})
+        for user in users:
+            collector.account(user)
+        return server, users
