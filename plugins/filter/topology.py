@@ -1,0 +1,79 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that derive addresses and identifiers from the inventory."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+
+def host_addresses(hostvars: Mapping[str, Any]) -> dict[str, str]:
+    """Address of every host: its C(webstack_address), or that of the interface with the default route.
+
+    Hosts of which neither is known (they did not answer, or gathered no facts) are left out.
+    """
+    found = {}
+    for host in hostvars:
+        facts = hostvars[host].get("ansible_facts") or {}
+        address = hostvars[host].get("webstack_address") or (facts.get("default_ipv4") or {}).get("address")
+        if address:
+            found[host] = str(address)
+    return found
+
+
+def endpoints(hosts: list[str], addresses: Mapping[str, str], port: int | str) -> list[dict[str, Any]]:
+    """Server entries C({name, address, port}) of the given hosts, in their order."""
+    missing = [host for host in hosts if host not in addresses]
+    if missing:
+        raise AnsibleFilterError(
+            f"no address is known for {', '.join(missing)}: the host did not answer; "
+            "set webstack_address for it in the inventory, or run without --limit once."
+        )
+    return [{"name": host, "address": addresses[host], "port": int(port)} for host in hosts]
+
+
+def server_id(address: str) -> int:
+    """A server_id that no two nodes share: the IPv4 address as a number, or the low 32 bits of an IPv6 address."""
+    try:
+        return int(ipaddress.ip_address(address)) & 0xFFFFFFFF
+    except ValueError as error:
+        raise AnsibleFilterError(f"webstack_address {address!r} is not an IP address: {error}") from error
+
+
+def live_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> str:
+    """The host that is the primary, by what the servers said (C(webstack_replication) of every database host).
+
+    A server that takes writes and follows nobody is the primary; failing that, the one that the others follow. Only a set
+    in which nobody takes writes or follows is as the inventory says, because there is nothing else to go by.
+    """
+    hosts = list(groups.get("mysql", []))
+    seen = {host: hostvars[host].get("webstack_replication") or {} for host in hosts}
+    roles = {host: (seen[host].get("role") or {}) for host in hosts}
+    writable = [
+        host for host in hosts if roles[host].get("observed") != "replica" and roles[host].get("read_only") is False
+    ]
+    if len(writable) > 1:
+        raise AnsibleFilterError(
+            f"{' and '.join(writable)} both take writes: decide which one is the primary, "
+            "and set super_read_only (MariaDB: read_only) on the other before anything else."
+        )
+    followed = {
+        channel["source"]["host"] for host in hosts for channel in seen[host].get("channels") or [] if channel.get("source")
+    }
+    addresses = host_addresses(hostvars)
+    sources = [host for host in hosts if addresses.get(host) in followed and roles[host].get("observed") != "replica"]
+    wished = list(groups.get("mysql_primary", []))
+    # A server that takes writes but is followed by nobody is a fresh one, unless it is the one that was wished for.
+    return ([*sources, *[host for host in writable if host in wished], *writable, *wished] or [""])[0]
+
+
+class FilterModule:
+    """Filters of the collection."""
+
+    def filters(self) -> dict[str, Any]:
+        """Names of the filters."""
+        return {"host_addresses": host_addresses, "endpoints": endpoints, "live_primary": live_primary, "server_id": server_id}

@@ -1,0 +1,159 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node already runs and holds, before anything is changed."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_survey
+short_description: What a node already runs and holds
+version_added: 0.1.0
+author: Pentad contributors
+description:
+  - Collects in one round trip what preflight needs to know of a node and the standard facts do not tell.
+  - Reads only; needs nothing but Python and C(/proc).
+options:
+  datadir:
+    description: Data directory of the database server.
+    type: path
+    default: /var/lib/mysql
+attributes:
+  check_mode:
+    description: Never changes anything.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Look at the node
+  pentad.webstack.host_survey:
+  register: webstack_survey
+"""
+
+RETURN = r"""
+listeners:
+  description: TCP sockets that listen, with the name of the process (empty if it cannot be read).
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"address": "127.0.0.1", "port": 3306, "process": "haproxy"}]
+database:
+  description: >-
+    What the data directory holds: C(engine) (empty if nothing is there), C(schemas) that are not the server's own,
+    C(server_uuid), and C(version) of the server program that is installed.
+  returned: success
+  type: dict
+  sample: {"engine": "mysql", "schemas": ["guestbook"], "server_uuid": "c0ffee00-0000-11f0-8000-000000000001", "version": "9.7.4"}
+"""
+
+import ipaddress
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+LISTEN = "0A"
+SYSTEM_SCHEMAS = {"mysql", "sys", "performance_schema"}
+
+
+def address(text: str) -> str:
+    """Address in the kernel's hexadecimal form, four bytes at a time in host order."""
+    raw = b"".join(bytes.fromhex(text[i : i + 8])[::-1] for i in range(0, len(text), 8))
+    found = ipaddress.ip_address(raw)
+    mapped = getattr(found, "ipv4_mapped", None)
+    return str(mapped or found)
+
+
+def sockets() -> dict[str, tuple[str, int]]:
+    """Listening TCP sockets by inode."""
+    found = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        if not Path(table).exists():
+            continue
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTEN:
+                host, port = fields[1].split(":")
+                found[fields[9]] = (address(host), int(port, 16))
+    return found
+
+
+def owners(inodes: set[str]) -> dict[str, str]:
+    """Names of the processes that hold the given socket inodes; the first holder counts, which is the oldest."""
+    names: dict[str, str] = {}
+    for pid in sorted((int(entry) for entry in os.listdir("/proc") if entry.isdigit()), reverse=True):
+        try:
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
+                if match and match[1] in inodes:
+                    names[match[1]] = Path(f"/proc/{pid}/comm").read_text().strip()
+        except OSError:
+            # Processes end, and those of others may be closed to us.
+            continue
+    return names
+
+
+def listeners() -> list[dict[str, Any]]:
+    """Listening TCP sockets with their processes."""
+    found = sockets()
+    names = owners(set(found))
+    return [
+        {"address": host, "port": port, "process": names.get(inode, "")}
+        for inode, (host, port) in sorted(found.items(), key=lambda item: item[1][1])
+    ]
+
+
+def engine_of(datadir: Path) -> str:
+    """Engine whose files the directory holds; empty if it holds none."""
+    if (datadir / "aria_log_control").exists():
+        return "mariadb"
+    if (datadir / "mysql.ibd").exists():
+        return "mysql"
+    return "unknown" if (datadir / "ibdata1").exists() else ""
+
+
+def database(module: AnsibleModule, datadir: Path) -> dict[str, Any]:
+    """What the data directory and the installed server program say."""
+    schemas: list[str] = []
+    uuid = ""
+    if datadir.is_dir():
+        schemas = sorted(
+            entry.name
+            for entry in datadir.iterdir()
+            if entry.is_dir() and not entry.name.startswith(("#", ".", "lost+found")) and entry.name not in SYSTEM_SCHEMAS
+        )
+        automatic = datadir / "auto.cnf"
+        if automatic.exists():
+            match = re.search(r"^server-uuid\s*=\s*(\S+)", automatic.read_text(), re.MULTILINE)
+            uuid = match[1] if match else ""
+    program = shutil.which("mariadbd") or shutil.which("mysqld") or shutil.which("mysqld", path="/usr/sbin")
+    version = ""
+    if program:
+        match = re.search(r"Ver (\d+\.\d+\.\d+)", module.run_command([program, "--version"])[1])
+        version = match[1] if match else ""
+    return {"engine": engine_of(datadir), "schemas": schemas, "server_uuid": uuid, "version": version}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"datadir": {"type": "path", "default": "/var/lib/mysql"}},
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(
+            changed=False, listeners=listeners(), database=database(module, Path(module.params["datadir"]))
+        )
+    except OSError as error:
+        module.fail_json(msg=f"the node cannot be looked at: {error}; Ansible has to become root on it (become: true).")
+
+
+if __name__ == "__main__":
+    main()

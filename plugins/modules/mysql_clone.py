@@ -1,0 +1,215 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Seed an empty MySQL server with the data of another one."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mysql_clone
+short_description: Seed an empty MySQL server with the data of another one
+version_added: 0.1.0
+author: Pentad contributors
+description:
+  - Copies all data of a running donor with MySQL's clone plugin, without stopping the donor, and waits until the local
+    server has restarted with them.
+  - Does nothing where the local server already replicates, or holds a state from which replication can catch up.
+  - Refuses to overwrite a server that has data of its own, unless O(overwrite=true).
+  - Both servers need the clone plugin; the donor's account needs C(BACKUP_ADMIN). The local server has to be supervised
+    (systemd) so that it comes back after the copy.
+options:
+  donor_host:
+    description: Address of the donor.
+    type: str
+    required: true
+  donor_port:
+    description: Port of the donor.
+    type: int
+    default: 3306
+  donor_user:
+    description: Account on the donor.
+    type: str
+    required: true
+  donor_password:
+    description: Password of O(donor_user).
+    type: str
+    required: true
+  donor_ca_cert:
+    description: Authority that the donor's certificate is verified against.
+    type: path
+  overwrite:
+    description: Copy even though the local server has data, which are lost.
+    type: bool
+    default: false
+  timeout:
+    description: Seconds within which the copy has to be complete.
+    type: int
+    default: 3600
+extends_documentation_fragment:
+  - pentad.webstack.mysql
+attributes:
+  check_mode:
+    description: Reports whether data would be copied.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Seed the replica
+  pentad.webstack.mysql_clone:
+    login_unix_socket: /run/mysqld/mysqld.sock
+    donor_host: 192.0.2.31
+    donor_user: replication
+    donor_password: "{{ webstack_replication_password }}"
+    donor_ca_cert: /etc/ssl/webstack/ca.pem
+"""
+
+RETURN = r"""
+reason:
+  description: Why data were copied, or were not.
+  returned: success
+  type: str
+  sample: the server is empty
+"""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.mysql_connection import Connection, ConnectionOptions, DatabaseError, argument_spec
+
+SYSTEM_SCHEMAS = ("mysql", "sys", "performance_schema", "information_schema")
+# The server restarts itself at the end of the copy: the connection is lost, or it says that nobody restarts it.
+RESTARTING = {2006, 2013, 3707}
+
+
+def decide(channels: int, schemas: list[str], catch_up: bool, overwrite: bool) -> tuple[bool, str]:
+    """Whether to copy, and why; raises where that would destroy data nobody gave up."""
+    if overwrite:
+        return True, "overwriting was asked for"
+    if channels:
+        return False, "the server already has a replication channel"
+    if catch_up:
+        return False, "the server can catch up from the donor's binary logs"
+    if not schemas:
+        return True, "the server is empty"
+    raise DatabaseError(
+        f"The server holds data ({', '.join(schemas)}) that the donor does not account for; they are left alone. "
+        "To give them up, name this host in mysql_replica_rebuild."
+    )
+
+
+def user_schemas(connection: Connection) -> list[str]:
+    """Schemas that are not the server's own."""
+    rows = connection.rows("SELECT schema_name AS name FROM information_schema.schemata ORDER BY 1")
+    return [row["name"] for row in rows if row["name"] not in SYSTEM_SCHEMAS]
+
+
+def can_catch_up(local: Connection, donor: Connection) -> bool:
+    """Whether the local state is a part of the donor's, and the donor still has the logs of the rest."""
+    executed = local.value("SELECT @@GLOBAL.gtid_executed")
+    if not executed:
+        return False
+    donor_executed = donor.value("SELECT @@GLOBAL.gtid_executed")
+    donor_purged = donor.value("SELECT @@GLOBAL.gtid_purged")
+    return bool(
+        local.value("SELECT GTID_SUBSET(%s, %s) AND GTID_SUBSET(%s, %s)", [executed, donor_executed, donor_purged, executed])
+    )
+
+
+def copy(options: ConnectionOptions, params: dict[str, Any]) -> None:
+    """Run CLONE INSTANCE; returns when the server begins to restart."""
+    with Connection(options) as local:
+        local.rows("SET GLOBAL clone_valid_donor_list = %s", [f"{params['donor_host']}:{params['donor_port']}"])
+        if params["donor_ca_cert"]:
+            local.rows("SET GLOBAL clone_ssl_ca = %s", [params["donor_ca_cert"]])
+        local.rows("SET GLOBAL super_read_only = OFF")
+        try:
+            with local.longer(params["timeout"]):
+                local.rows(
+                    "CLONE INSTANCE FROM %s@%s:%s IDENTIFIED BY %s REQUIRE SSL",
+                    [params["donor_user"], params["donor_host"], params["donor_port"], params["donor_password"]],
+                )
+        except DatabaseError as error:
+            if error.errno not in RESTARTING:
+                local.rows("SET GLOBAL super_read_only = ON")
+                raise
+
+
+def await_restart(options: ConnectionOptions, timeout: float) -> None:
+    """Wait until the server is back and says that the copy is complete."""
+    deadline = time.monotonic() + timeout
+    seen = "the server does not answer"
+    while time.monotonic() < deadline:
+        try:
+            with Connection(replace(options, connect_timeout=2)) as local:
+                row = local.one("SELECT state, error_no, error_message FROM performance_schema.clone_status")
+        except DatabaseError as error:
+            seen = str(error)
+        else:
+            state = row.get("state") or row.get("STATE")
+            if state == "Completed":
+                return
+            seen = f"the copy is {state}: {row}"
+            if state == "Failed":
+                break
+        time.sleep(0.2)
+    raise DatabaseError(f"{options.where}: the copy did not complete: {seen}. See the server's error log.")
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Decide and, outside check mode, copy."""
+    params = module.params
+    options = ConnectionOptions.from_params(params)
+    donor_options = ConnectionOptions(
+        user=params["donor_user"],
+        password=params["donor_password"],
+        host=params["donor_host"],
+        port=params["donor_port"],
+        ca_cert=params["donor_ca_cert"],
+        check_hostname=False,
+        connect_timeout=params["connect_timeout"],
+    )
+    with Connection(options) as local:
+        channels = len(local.rows("SHOW REPLICA STATUS"))
+        schemas = user_schemas(local)
+        catch_up = False
+        if not channels and not params["overwrite"]:
+            with Connection(donor_options) as donor:
+                catch_up = can_catch_up(local, donor)
+    needed, reason = decide(channels, schemas, catch_up, params["overwrite"])
+    if needed and not module.check_mode:
+        copy(options, params)
+        await_restart(options, params["timeout"])
+    return {"changed": needed, "reason": reason}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **argument_spec(),
+            "donor_host": {"type": "str", "required": True},
+            "donor_port": {"type": "int", "default": 3306},
+            "donor_user": {"type": "str", "required": True},
+            "donor_password": {"type": "str", "required": True, "no_log": True},
+            "donor_ca_cert": {"type": "path"},
+            "overwrite": {"type": "bool", "default": False},
+            "timeout": {"type": "int", "default": 3600},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except DatabaseError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

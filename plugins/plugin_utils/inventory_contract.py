@@ -1,0 +1,344 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The inventory contract: what has to be true of the whole input before anything is changed.
+
+Pure: hosts, groups and variables in, problems out. Every problem is one sentence that names the host, the variable, its
+value and the fix.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import stat
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+SUPPORTED_SYSTEMS = {"Debian": ("12", "13"), "Ubuntu": ("22.04", "24.04", "26.04")}
+# The first version that is supported and the first that is not.
+SUPPORTED_ENGINES = {"mysql": ((8, 0), (10, 0)), "mariadb": ((10, 11), (12, 0))}
+# Distributions that bring the engine themselves; elsewhere a package source has to be named.
+PACKAGED_ENGINES = {"mysql": ("Ubuntu",), "mariadb": ("Debian", "Ubuntu")}
+IDENTIFIER = {"webstack_app_database": 64, "webstack_app_user": 32, "webstack_app_reader_user": 32}
+DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.I)
+SYSTEM_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A port that a service of the stack is going to listen on."""
+
+    port_variable: str
+    address: str
+    processes: tuple[str, ...]
+
+
+LOOPBACK, NODE, ANY = "127.0.0.1", "node", "0.0.0.0"  # noqa: S104 - names an address, opens nothing
+CLAIMS: dict[str, tuple[Claim, ...]] = {
+    "haproxy": (
+        Claim("webstack_site_port", ANY, ("haproxy",)),
+        Claim("webstack_haproxy_admin_port", NODE, ("haproxy",)),
+    ),
+    "web": (
+        Claim("webstack_web_port", NODE, ("nginx",)),
+        Claim("webstack_nginx_status_port", LOOPBACK, ("nginx",)),
+        Claim("webstack_primary_endpoint_port", LOOPBACK, ("haproxy",)),
+        Claim("webstack_replica_endpoint_port", LOOPBACK, ("haproxy",)),
+        Claim("webstack_haproxy_admin_port", NODE, ("haproxy",)),
+        Claim("webstack_nginx_exporter_port", NODE, ("prometheus-ngin", "nginx-prometheu")),
+    ),
+    "mysql": (
+        Claim("webstack_mysql_port", NODE, ("mysqld", "mariadbd")),
+        Claim("webstack_mysql_port", LOOPBACK, ("mysqld", "mariadbd")),
+        Claim("webstack_mysql_health_port", NODE, ("systemd", "mysql-health", "python3")),
+        Claim("webstack_mysqld_exporter_port", NODE, ("prometheus-mysq", "mysqld_exporter")),
+    ),
+    "monitoring": (
+        Claim("webstack_prometheus_port", NODE, ("prometheus",)),
+        Claim("webstack_alertmanager_port", NODE, ("prometheus-aler", "alertmanager")),
+    ),
+    "all": (Claim("webstack_node_exporter_port", NODE, ("prometheus-node", "node_exporter")),),
+}
+ROLES_OF_GROUP = {
+    "haproxy": ("haproxy",),
+    "web": ("nginx", "haproxy", "app_server", "pki"),
+    "mysql": ("mysql_server", "mysql_health", "pki", "mysql_primary", "mysql_replica"),
+    "monitoring": ("monitoring",),
+    "all": ("topology", "packages", "exporters"),
+}
+
+
+@dataclass
+class Stack:
+    """The whole input: groups, and per host the variables (defaults of the roles included) and which of them are set."""
+
+    groups: Mapping[str, list[str]]
+    variables: Mapping[str, Mapping[str, Any]]
+    given: Mapping[str, Collection[str]]
+    specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def hosts(self) -> list[str]:
+        """All hosts, in the order of the inventory."""
+        return list(self.groups.get("all", []))
+
+    def members(self, group: str) -> list[str]:
+        """Hosts of a group."""
+        return list(self.groups.get(group, []))
+
+    def value(self, host: str, name: str) -> Any:
+        """A variable of a host, or its default; None where there is neither."""
+        return self.variables[host].get(name)
+
+    def facts(self, host: str) -> Mapping[str, Any]:
+        """Facts of a host."""
+        return self.variables[host].get("ansible_facts") or {}
+
+    def survey(self, host: str) -> Mapping[str, Any]:
+        """What was found on a host."""
+        return self.variables[host].get("webstack_survey") or {}
+
+    def answered(self, host: str) -> bool:
+        """Whether the host could be looked at."""
+        return bool(self.survey(host)) and not self.survey(host).get("unreachable")
+
+    def address(self, host: str) -> str:
+        """Address by which the others reach the host; empty if unknown."""
+        return str(self.value(host, "webstack_address") or "")
+
+
+def judge_groups(stack: Stack) -> Iterable[str]:
+    """The groups hold as many hosts as the topology needs, and none plays two parts that exclude each other."""
+    for group, least in (("haproxy", 1), ("web", 2), ("mysql_primary", 1), ("mysql_replica", 1)):
+        count = len(stack.members(group))
+        if count < least:
+            yield f"group {group} has {count} hosts and needs at least {least}: add hosts to it in the inventory."
+    primaries = stack.members("mysql_primary")
+    if len(primaries) > 1:
+        yield (
+            f"group mysql_primary has {len(primaries)} hosts ({', '.join(primaries)}) and there can be one primary: "
+            "keep one and move the others to mysql_replica."
+        )
+    for host in set(primaries) & set(stack.members("mysql_replica")):
+        yield f"{host}: is in mysql_primary and in mysql_replica: a server has one role, remove it from one of the groups."
+    parts = set(primaries) | set(stack.members("mysql_replica"))
+    for host in sorted(parts ^ set(stack.members("mysql"))):
+        yield f"{host}: group mysql has to be the parent of mysql_primary and mysql_replica, and of nothing else."
+
+
+def judge_answers(stack: Stack) -> Iterable[str]:
+    """Every host could be reached."""
+    for host in stack.hosts:
+        if not stack.answered(host):
+            why = " ".join(str(stack.survey(host).get("msg") or "no answer").split())
+            yield f"{host}: did not answer ({why.rstrip('.')}): start it or correct its ansible_host, or remove it from the inventory."
+
+
+def judge_arguments(stack: Stack) -> Iterable[str]:
+    """Every variable that is set has the type and one of the values that its role documents."""
+    for group, roles in ROLES_OF_GROUP.items():
+        for host in stack.members(group):
+            for role in roles:
+                options = stack.specs.get(role, {})
+                names = [name for name in options if name in stack.given[host]]
+                given = {name: value for name in names if (value := stack.value(host, name)) is not None}
+                spec = {name: validator_form(options[name]) for name in given}
+                for message in ArgumentSpecValidator(spec).validate(given).error_messages:
+                    yield f"{host}: {message} (see 'ansible-doc -t role pentad.webstack.{role}')."
+
+
+def validator_form(option: Mapping[str, Any]) -> dict[str, Any]:
+    """An option of an argument spec without what only documents it, and without what other variables complete."""
+    kept = {key: option[key] for key in ("type", "elements", "choices") if key in option}
+    if option.get("options"):
+        kept["options"] = {
+            name: {**validator_form(sub), "required": sub.get("required", False)} for name, sub in option["options"].items()
+        }
+    return kept
+
+
+def judge_addresses(stack: Stack) -> Iterable[str]:
+    """Every address is one, and no two hosts share it."""
+    seen = defaultdict(list)
+    for host in stack.hosts:
+        address = stack.address(host)
+        if not address:
+            if stack.answered(host):
+                yield f"{host}: webstack_address is not set and the node has no default route: set it to the node's address."
+            continue
+        try:
+            seen[str(ipaddress.ip_address(address))].append(host)
+        except ValueError:
+            yield f"{host}: webstack_address = {address!r} is not an IP address: set it to the one the other nodes reach."
+    for address, hosts in seen.items():
+        if len(hosts) > 1:
+            yield f"webstack_address = {address} belongs to {', '.join(hosts)}: every host needs an address of its own."
+
+
+def judge_names(stack: Stack) -> Iterable[str]:
+    """The domain is one, and names of accounts and databases are short enough and plain."""
+    for host in stack.hosts:
+        domain = str(stack.value(host, "webstack_domain"))
+        if not DOMAIN.fullmatch(domain):
+            yield f"{host}: webstack_domain = {domain!r} is not a host name: use letters, digits, '-' and '.', as in www.example.com."
+        name = str(stack.value(host, "webstack_app_name"))
+        if not SYSTEM_NAME.fullmatch(name):
+            yield f"{host}: webstack_app_name = {name!r} cannot name a system account: use a-z, 0-9, '_' and '-', at most 31."
+        for variable, longest in IDENTIFIER.items():
+            value = str(stack.value(host, variable))
+            if not re.fullmatch(r"[A-Za-z0-9_]+", value) or len(value) > longest:
+                yield f"{host}: {variable} = {value!r} is not usable: letters, digits and '_', at most {longest}."
+
+
+def judge_source(stack: Stack) -> Iterable[str]:
+    """The application to release exists on the control node."""
+    for host in stack.members("web"):
+        source = stack.value(host, "app_server_source")
+        if source is not None and not Path(str(source)).expanduser().is_dir():
+            yield f"{host}: app_server_source = {str(source)!r} is not a directory on the control node: name the application's."
+
+
+def judge_secrets(directories: Iterable[Path]) -> Iterable[str]:
+    """Nobody but their owner reads the generated secrets; what is meant to be public ends in .pem."""
+    for directory in directories:
+        for path in sorted(directory.rglob("*")) if directory.is_dir() else []:
+            if path.is_file() and path.suffix != ".pem" and exposed(path, directory):
+                mode = stat.S_IMODE(path.stat().st_mode)
+                yield f"webstack_state_dir: {path} has mode {mode:04o} and others can read it: chmod -R go= {directory}"
+
+
+def exposed(path: Path, top: Path) -> bool:
+    """Whether others can read the file, because neither it nor a directory from top down to it is closed to them."""
+    chain = [path, *(parent for parent in path.parents if parent == top or parent.is_relative_to(top))]
+    return all(stat.S_IMODE(part.stat().st_mode) & 0o077 for part in chain)
+
+
+def claims(stack: Stack, host: str) -> list[tuple[Claim, int, str]]:
+    """Ports that the host's services are going to listen on, with the addresses."""
+    result = []
+    for group, wanted in CLAIMS.items():
+        if host in stack.members(group):
+            for claim in wanted:
+                address = stack.address(host) if claim.address == NODE else claim.address
+                try:
+                    result.append((claim, int(stack.value(host, claim.port_variable)), address))
+                except (TypeError, ValueError):
+                    # The argument specs have said so already.
+                    continue
+    return result
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two listeners on the same port exclude each other."""
+    return one == other or ANY in (one, other) or "::" in (one, other)
+
+
+def judge_ports(stack: Stack) -> Iterable[str]:
+    """No two services of a host want the same port, and no stranger listens on it already."""
+    for host in stack.hosts:
+        wanted = claims(stack, host)
+        for index, (claim, port, address) in enumerate(wanted):
+            if not 0 < port < 65536:
+                yield f"{host}: {claim.port_variable} = {port} is not a port: use 1 to 65535."
+            for other, other_port, other_address in wanted[:index]:
+                if port == other_port and claim.processes != other.processes and overlap(address, other_address):
+                    yield (
+                        f"{host}: {claim.port_variable} and {other.port_variable} are both {port} on this host: "
+                        "give one of them another port, or move one of the services to another host."
+                    )
+        yield from strangers(stack, host, wanted)
+
+
+def strangers(stack: Stack, host: str, wanted: list[tuple[Claim, int, str]]) -> Iterable[str]:
+    """Ports that a process which is not the stack's has taken."""
+    told = set()
+    for claim, port, address in wanted:
+        for found in stack.survey(host).get("listeners", []):
+            mine = any(process.startswith(claim.processes) for process in [found["process"]] if process)
+            if found["port"] == port and overlap(address, found["address"]) and not mine and (port, claim) not in told:
+                told.add((port, claim))
+                yield (
+                    f"{host}: port {port} ({claim.port_variable}) is taken by {found['process'] or 'another process'} on "
+                    f"{found['address']}: stop it, or set {claim.port_variable} to a free port."
+                )
+
+
+def judge_systems(stack: Stack) -> Iterable[str]:
+    """Every node runs a supported system."""
+    known = "; ".join(f"{name} {', '.join(versions)}" for name, versions in SUPPORTED_SYSTEMS.items())
+    for host in stack.hosts:
+        if not stack.answered(host):
+            continue
+        name, version = stack.facts(host).get("distribution", ""), str(stack.facts(host).get("distribution_version", ""))
+        versions = SUPPORTED_SYSTEMS.get(name, ())
+        if not any(version == each or version.startswith(each + ".") for each in versions):
+            yield f"{host}: {name or 'the system'} {version} is not supported: use one of {known}."
+
+
+def version_tuple(text: str) -> tuple[int, ...]:
+    """Numbers of a version."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+
+
+def judge_databases(stack: Stack) -> Iterable[str]:
+    """The engine can be had, is of a supported version, and finds no data of another one."""
+    for host in stack.members("mysql"):
+        engine = str(stack.value(host, "webstack_mysql_engine"))
+        if engine not in SUPPORTED_ENGINES or not stack.answered(host):
+            continue
+        found = stack.survey(host).get("database", {})
+        if found.get("engine") and found["engine"] != engine:
+            yield (
+                f"{host}: webstack_mysql_engine = {engine!r}, but /var/lib/mysql holds data of {found['engine']}: "
+                f"set webstack_mysql_engine to {found['engine']}, or move the data away."
+            )
+        version = found.get("version")
+        first, beyond = SUPPORTED_ENGINES[engine]
+        if version and found.get("engine") == engine and not first <= version_tuple(version) < beyond:
+            low, high = ".".join(map(str, first)), ".".join(map(str, beyond))
+            yield f"{host}: {engine} {version} is installed and versions from {low} up to but not {high} are supported."
+        system = stack.facts(host).get("distribution", "")
+        if not version and system and system not in PACKAGED_ENGINES[engine] and not stack.value(host, "mysql_server_repositories"):
+            yield (
+                f"{host}: webstack_mysql_engine = {engine!r}, which {system} does not package: "
+                "name a source in mysql_server_repositories, or use mariadb."
+            )
+
+
+def duplicated_uuids(stack: Stack) -> tuple[list[str], list[str]]:
+    """Hosts that need a new server UUID, and problems where one that holds data carries that of another."""
+    uuids = {host: stack.survey(host).get("database", {}).get("server_uuid") for host in stack.members("mysql")}
+    counts = Counter(uuid for uuid in uuids.values() if uuid)
+    renew, problems = [], []
+    for uuid, count in counts.items():
+        if count < 2:
+            continue
+        hosts = [host for host in uuids if uuids[host] == uuid]
+        filled = [host for host in hosts if stack.survey(host)["database"].get("schemas")]
+        if len(filled) > 1:
+            problems.append(
+                f"{', '.join(filled)}: hold data and share the server UUID {uuid}: stop the server on all but one of them, "
+                "remove /var/lib/mysql/auto.cnf there and start it again."
+            )
+        keeper = filled[0] if filled else hosts[0]
+        renew += [host for host in hosts if host != keeper and host not in filled]
+    return renew, problems
+
+
+def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
+    """Everything that is wrong with the input, each sentence once."""
+    found: list[str] = []
+    for judge in (
+        judge_groups, judge_answers, judge_arguments, judge_addresses, judge_names, judge_source, judge_ports,
+        judge_systems, judge_databases,
+    ):  # fmt: skip
+        found += judge(stack)
+    found += duplicated_uuids(stack)[1]
+    found += judge_secrets(state_directories)
+    return list(dict.fromkeys(found))
