@@ -42,6 +42,8 @@ Result = TypeVar("Result")
 class _Connection(pymysql.connections.Connection):  # type: ignore[misc]
     """A connection that fails soon behind a proxy, and never falls back to clear text."""
 
+    _read_timeout: float | None
+
     def connect(self, sock: Any = None) -> None:
         # A proxy accepts at once; whether a server is behind it shows in the handshake only.
         io_seconds, self._read_timeout = self._read_timeout, self.connect_timeout

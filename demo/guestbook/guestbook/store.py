@@ -76,7 +76,7 @@ class Guestbook:
         if reading:
             return reading
         try:
-            return replace(self._primary.read(lambda cursor: _select(cursor, limit)), note=note)
+            return replace(self._primary.read(lambda cursor: _select(cursor, limit, *db.identity(cursor))), note=note)
         except pymysql.MySQLError as error:
             log.warning("reading failed on the read-write path as well: %s", error)
             raise Unavailable from error
@@ -87,7 +87,7 @@ class Guestbook:
         if after == PRIMARY:
             return None, "Read from the primary, because your message is new."
         try:
-            reading = self._replica.read(lambda cursor: _select(cursor, limit, after))
+            reading = self._replica.read(lambda cursor: _select_unless_behind(cursor, limit, after))
         except pymysql.MySQLError as error:
             log.warning("the read-only path failed, reading from the primary: %s", error)
             return None, "No replica answered, so the primary did."
@@ -135,13 +135,17 @@ class Guestbook:
         return Written(number, database, position)
 
 
-def _select(cursor: Any, limit: int, after: str | None = None) -> Reading | None:
+def _select(cursor: Any, limit: int, database: str, role: str) -> Reading:
+    cursor.execute("SELECT id, name, message, created_at, node FROM entries ORDER BY id DESC LIMIT %s", (limit,))
+    return Reading(database, role, [Entry(*row) for row in cursor.fetchall()])
+
+
+def _select_unless_behind(cursor: Any, limit: int, after: str | None) -> Reading | None:
     database, role = db.identity(cursor)
     # A primary has its own writes, and MariaDB's wait function does not know about them.
     if after and role == "replica" and not _reached(cursor, after):
         return None
-    cursor.execute("SELECT id, name, message, created_at, node FROM entries ORDER BY id DESC LIMIT %s", (limit,))
-    return Reading(database, role, [Entry(*row) for row in cursor.fetchall()])
+    return _select(cursor, limit, database, role)
 
 
 def _reached(cursor: Any, position: str) -> bool:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, current_app, jsonify, redirect, render_template, request
+from flask import Flask, abort, current_app, jsonify, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response
 
 from . import db
 from .config import Settings
@@ -66,6 +67,7 @@ def create_app(environ: Mapping[str, str], connect: db.Connect = db.open_connect
     app.add_url_rule("/api/entries", view_func=post_json, methods=["POST"])
     app.add_url_rule("/livez", view_func=livez)
     app.add_url_rule("/readyz", view_func=readyz)
+    app.before_request(_small_only)
     app.before_request(_same_origin_only)
     app.after_request(_add_headers)
     app.register_error_handler(Invalid, _invalid)
@@ -110,9 +112,7 @@ def list_entries() -> Response:
 
 def post_json() -> Response:
     """Write an entry given as JSON."""
-    # No page of another site can send this type without asking first.
-    if not request.is_json:
-        abort(415, "Send a JSON object with the type application/json.")
+    # Flask takes application/json only, which no page of another site can send without asking first.
     values = request.get_json()
     if not isinstance(values, dict):
         abort(400, "Send a JSON object with name and message.")
@@ -172,6 +172,12 @@ def _set_cookie(response: Response, name: str, value: str) -> None:
     )
 
 
+def _small_only() -> None:
+    # Werkzeug before 2.3 minds MAX_CONTENT_LENGTH in forms only.
+    if (request.content_length or 0) > BODY_BYTES:
+        abort(413)
+
+
 def _same_origin_only() -> None:
     """Browsers name the origin of every POST; other clients name none and carry no one's credentials."""
     if request.method != "POST":
@@ -226,7 +232,7 @@ def _unavailable(error: Unavailable) -> Response:
     else:
         problem = "The database cannot be reached at the moment. Please try again shortly."
     if _wants_json():
-        response = jsonify(error=problem)
+        response: Response = jsonify(error=problem)
         response.status_code = 503
     else:
         response = _page(None, 503, problem=problem)

@@ -120,6 +120,12 @@ def test_a_read_over_a_connection_lost_while_idle_is_repeated_once(book, cluster
     assert cluster.connections[0].closed
 
 
+def test_an_error_that_is_no_lost_connection_is_not_repeated(book, cluster):
+    book.newest(10)
+    cluster.faults = {"SELECT id": [1146]}
+    assert book.newest(10).database == "db1"
+
+
 def test_a_fresh_connection_lost_is_not_repeated(book, cluster):
     cluster.faults = {"SELECT @@hostname": [2013]}
     assert book.newest(10).database == "db1"
