@@ -10,7 +10,7 @@ MySQL knows sets of intervals per (server uuid, tag); MariaDB knows one sequence
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, Iterator, List, Mapping, Tuple
+from typing import Iterable, Iterator, Mapping, Tuple
 
 Interval = Tuple[int, int]
 _UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
@@ -23,8 +23,8 @@ class GtidError(ValueError):
     """The text is not a GTID set of the expected dialect."""
 
 
-def _normalize(intervals: Iterable[Interval]) -> Tuple[Interval, ...]:
-    merged: List[Interval] = []
+def _normalize(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+    merged: list[Interval] = []
     for start, end in sorted(intervals):
         if merged and start <= merged[-1][1] + 1:
             merged[-1] = (merged[-1][0], max(merged[-1][1], end))
@@ -55,13 +55,13 @@ class GtidSet:
 
     __slots__ = ("_members",)
 
-    def __init__(self, members: Mapping[Tuple[str, str], Iterable[Interval]] = ()) -> None:  # type: ignore[assignment]
+    def __init__(self, members: Mapping[tuple[str, str], Iterable[Interval]] = ()) -> None:  # type: ignore[assignment]
         normal = {key: _normalize(value) for key, value in dict(members).items()}
-        self._members: Dict[Tuple[str, str], Tuple[Interval, ...]] = {k: v for k, v in normal.items() if v}
+        self._members: dict[tuple[str, str], tuple[Interval, ...]] = {k: v for k, v in normal.items() if v}
 
     @classmethod
     def parse(cls, text: str) -> GtidSet:
-        members: Dict[Tuple[str, str], List[Interval]] = {}
+        members: dict[tuple[str, str], list[Interval]] = {}
         for part in re.sub(r"\s+", "", text).lower().split(","):
             if not part:
                 continue
@@ -127,7 +127,7 @@ class GtidSet:
         return sum(end - start + 1 for intervals in self._members.values() for start, end in intervals)
 
     @property
-    def uuids(self) -> List[str]:
+    def uuids(self) -> list[str]:
         return sorted({uuid for uuid, _tag in self._members})
 
     def without_uuids(self, uuids: Iterable[str]) -> GtidSet:
@@ -140,12 +140,12 @@ class MariadbGtid:
 
     __slots__ = ("_last",)
 
-    def __init__(self, last: Mapping[Tuple[int, int], int] = ()) -> None:  # type: ignore[assignment]
-        self._last: Dict[Tuple[int, int], int] = dict(last)
+    def __init__(self, last: Mapping[tuple[int, int], int] = ()) -> None:  # type: ignore[assignment]
+        self._last: dict[tuple[int, int], int] = dict(last)
 
     @classmethod
     def parse(cls, text: str) -> MariadbGtid:
-        last: Dict[Tuple[int, int], int] = {}
+        last: dict[tuple[int, int], int] = {}
         for part in re.sub(r"\s+", "", text).split(","):
             if not part:
                 continue
@@ -172,14 +172,19 @@ class MariadbGtid:
         return bool(self._last)
 
     @property
-    def domains(self) -> Dict[int, int]:
+    def count(self) -> int:
+        """The number of (domain, server id) pairs; how many transactions are behind each is not known."""
+        return len(self._last)
+
+    @property
+    def domains(self) -> dict[int, int]:
         """The highest sequence number of each domain."""
-        highest: Dict[int, int] = {}
+        highest: dict[int, int] = {}
         for (domain, _server), sequence in self._last.items():
             highest[domain] = max(sequence, highest.get(domain, 0))
         return highest
 
-    def behind(self, target: MariadbGtid) -> Dict[int, int]:
+    def behind(self, target: MariadbGtid) -> dict[int, int]:
         """Domains in which this position has not reached target, with the number of transactions missing."""
         here = self.domains
         gaps = {domain: sequence - here.get(domain, 0) for domain, sequence in target.domains.items()}

@@ -10,7 +10,7 @@ import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, Mapping, Sequence
 
 from .mysql_dialect import Dialect
 
@@ -29,7 +29,7 @@ Row = Dict[str, Any]
 class DatabaseError(Exception):
     """A failure in words: which server, what happened, what to do."""
 
-    def __init__(self, message: str, errno: Optional[int] = None, hint: str = "") -> None:
+    def __init__(self, message: str, errno: int | None = None, hint: str = "") -> None:
         super().__init__(message)
         self.message, self.errno, self.hint = message, errno, hint
 
@@ -47,16 +47,16 @@ class DatabaseError(Exception):
 
 @dataclass(frozen=True)
 class ConnectionOptions:
-    user: Optional[str] = None
-    password: Optional[str] = None
+    user: str | None = None
+    password: str | None = None
     host: str = "localhost"
     port: int = 3306
-    unix_socket: Optional[str] = None
-    config_file: Optional[str] = None
-    ca_cert: Optional[str] = None
-    client_cert: Optional[str] = None
-    client_key: Optional[str] = None
-    check_hostname: Optional[bool] = None
+    unix_socket: str | None = None
+    config_file: str | None = None
+    ca_cert: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    check_hostname: bool | None = None
     connect_timeout: int = 30
     read_timeout: int = 10
 
@@ -83,7 +83,7 @@ class ConnectionOptions:
         )
 
 
-def argument_spec() -> Dict[str, Dict[str, Any]]:
+def argument_spec() -> dict[str, dict[str, Any]]:
     return {
         "login_user": {"type": "str"},
         "login_password": {"type": "str", "no_log": True},
@@ -101,10 +101,10 @@ def argument_spec() -> Dict[str, Dict[str, Any]]:
 
 
 def quote(identifier: str) -> str:
-    """An identifier as the server wants it quoted."""
+    """An identifier quoted for a statement, in which a percent sign is written twice."""
     if not identifier or "\0" in identifier:
         raise DatabaseError(f"{identifier!r} cannot be the name of a database object.")
-    return "`" + identifier.replace("`", "``") + "`"
+    return "`" + identifier.replace("`", "``").replace("%", "%%") + "`"
 
 
 def _driver() -> Any:
@@ -118,7 +118,7 @@ def _driver() -> Any:
     return pymysql
 
 
-def _tls(options: ConnectionOptions) -> Optional[ssl.SSLContext]:
+def _tls(options: ConnectionOptions) -> ssl.SSLContext | None:
     """The TLS context for a TCP connection; unverified where no CA is given (better than plain text)."""
     try:
         context = ssl.create_default_context(cafile=options.ca_cert)
@@ -137,7 +137,7 @@ def _tls(options: ConnectionOptions) -> Optional[ssl.SSLContext]:
     return context
 
 
-def _explain(options: ConnectionOptions, user: str, errno: Optional[int], text: str) -> DatabaseError:
+def _explain(options: ConnectionOptions, user: str, errno: int | None, text: str) -> DatabaseError:
     where = options.where
     if errno == 1045:
         hint = "Check login_user and login_password, and that the account exists for the host this connects from."
@@ -167,8 +167,8 @@ def _explain(options: ConnectionOptions, user: str, errno: Optional[int], text: 
     return DatabaseError(f"{where}: {text} ({errno}).", errno)
 
 
-def _raw_connect(driver: Any, options: ConnectionOptions, tls: Optional[ssl.SSLContext]) -> Any:
-    arguments: Dict[str, Any] = {
+def _raw_connect(driver: Any, options: ConnectionOptions, tls: ssl.SSLContext | None) -> Any:
+    arguments: dict[str, Any] = {
         "user": options.user,
         "password": (options.password or "").encode(),
         "connect_timeout": options.connect_timeout,
@@ -232,7 +232,7 @@ class Connection:
             )
         return raw
 
-    def _try(self, options: ConnectionOptions, tls: Optional[ssl.SSLContext], wants_tls: bool) -> Any:
+    def _try(self, options: ConnectionOptions, tls: ssl.SSLContext | None, wants_tls: bool) -> Any:
         try:
             return _raw_connect(self._driver, options, tls)
         except self._driver.err.OperationalError as error:
@@ -241,11 +241,15 @@ class Connection:
                 raise
             return _raw_connect(self._driver, options, None)
 
-    def rows(self, statement: str, arguments: Sequence[Any] = ()) -> List[Row]:
+    def rows(self, statement: str, arguments: Sequence[Any] = (), as_text: bool = True) -> list[Row]:
         try:
             with self._raw.cursor() as cursor:
-                cursor.execute(statement, tuple(arguments) or None)
-                return [{key: _text(value) for key, value in row.items()} for row in cursor.fetchall()]
+                # Always with arguments, so that a percent sign is always written twice.
+                cursor.execute(statement, tuple(arguments))
+                found = list(cursor.fetchall())
+                if not as_text:
+                    return found
+                return [{key: _text(value) for key, value in row.items()} for row in found]
         except self._driver.err.MySQLError as error:
             errno, text = _error_parts(error)
             if errno in _LOST or errno == 0:
@@ -292,10 +296,7 @@ def _text(value: Any) -> Any:
 
 def _error_parts(error: Exception) -> tuple:
     arguments = error.args
-    if len(arguments) >= 2 and isinstance(arguments[0], int):
-        text = str(arguments[1])
-    else:
-        text = str(error)
+    text = str(arguments[1]) if len(arguments) >= 2 and isinstance(arguments[0], int) else str(error)
     # The driver repeats the host and an errno in its own words; keep the reason.
     reason = re.match(r"Can't connect to MySQL server on '[^']*' \((.*)\)$", text)
     errno = arguments[0] if arguments and isinstance(arguments[0], int) else None

@@ -9,7 +9,7 @@ Each row says in which engine a name is valid, the version it came with and the 
 from __future__ import annotations
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Tuple
 
 Version = Tuple[int, ...]
 MYSQL, MARIADB = "mysql", "mariadb"
@@ -21,12 +21,12 @@ SUPPORTED = {MYSQL: ((8, 0, 23), (10, 0)), MARIADB: ((10, 11), (12, 0))}
 class Form(NamedTuple):
     flavor: str
     since: Version
-    until: Optional[Version]
+    until: Version | None
     text: str
 
 
 _ANY: Version = (0,)
-TABLE: Dict[str, List[Form]] = {
+TABLE: dict[str, list[Form]] = {
     # statements
     "show_replica_status": [
         Form(MYSQL, (8, 0, 22), None, "SHOW REPLICA STATUS"),
@@ -184,11 +184,13 @@ class Dialect:
         low, high = SUPPORTED[self.flavor]
         return low <= self.version < high
 
-    def find(self, key: str) -> Optional[str]:
+    def find(self, key: str) -> str | None:
         """The name here, or None where this server has none."""
         for form in TABLE[key]:
-            if form.flavor == self.flavor and form.since <= self.version and not (
-                form.until and self.version >= form.until
+            if (
+                form.flavor == self.flavor
+                and form.since <= self.version
+                and not (form.until and self.version >= form.until)
             ):
                 return form.text
         return None
@@ -203,5 +205,5 @@ class Dialect:
             raise KeyError(f"{key} does not exist in {self.flavor}")
         return forms[0].text
 
-    def all_names(self, *keys: str) -> List[str]:
+    def all_names(self, *keys: str) -> list[str]:
         return [name for name in (self.find(key) for key in keys) if name]

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Set, Tuple
-
-from .mysql_connection import quote
+from typing import Iterable, NamedTuple, Tuple
 
 Target = Tuple[str, str]
 ALL, GRANT_OPTION = "ALL PRIVILEGES", "GRANT OPTION"
@@ -28,18 +26,22 @@ _TARGET = re.compile(rf"^(?:TABLE )?{_IDENTIFIER}\.{_IDENTIFIER}$")
 _GRANT = re.compile(rf"^GRANT (.+?) ON (?:TABLE )?({_IDENTIFIER}\.{_IDENTIFIER}) TO ", re.DOTALL)
 
 
+def _quoted(identifier: str) -> str:
+    return "`" + identifier.replace("`", "``") + "`"
+
+
 class GrantError(ValueError):
     """A privilege or its target is not written as the server could read it."""
 
 
 class Privilege(NamedTuple):
     name: str
-    columns: FrozenSet[str] = frozenset()
+    columns: frozenset[str] = frozenset()
 
     def sql(self) -> str:
         if not self.columns:
             return self.name
-        return f"{self.name} ({', '.join(quote(c) for c in sorted(self.columns))})"
+        return f"{self.name} ({', '.join(_quoted(c) for c in sorted(self.columns))})"
 
 
 def parse_target(text: str) -> Target:
@@ -54,10 +56,10 @@ def parse_target(text: str) -> Target:
 
 
 def target_sql(target: Target) -> str:
-    return ".".join("*" if part == "*" else quote(part) for part in target)
+    return ".".join("*" if part == "*" else _quoted(part) for part in target)
 
 
-def _split(text: str) -> List[str]:
+def _split(text: str) -> list[str]:
     """Split at commas outside of parentheses and backquotes."""
     parts, depth, quoted, start = [], 0, False, 0
     for position, letter in enumerate(text):
@@ -85,8 +87,8 @@ def parse_privilege(text: str, mariadb: bool) -> Privilege:
     return Privilege(name, frozenset(c.strip("`").replace("``", "`") for c in columns))
 
 
-def parse_wanted(privileges: Dict[str, Iterable[str]], mariadb: bool) -> Dict[Target, Set[Privilege]]:
-    found: Dict[Target, Set[Privilege]] = {}
+def parse_wanted(privileges: dict[str, Iterable[str]], mariadb: bool) -> dict[Target, set[Privilege]]:
+    found: dict[Target, set[Privilege]] = {}
     for text, names in privileges.items():
         target = found.setdefault(parse_target(text), set())
         listed = [names] if isinstance(names, str) else list(names)
@@ -96,9 +98,9 @@ def parse_wanted(privileges: Dict[str, Iterable[str]], mariadb: bool) -> Dict[Ta
     return {target: names for target, names in found.items() if names}
 
 
-def parse_show_grants(lines: Iterable[str], mariadb: bool) -> Dict[Target, Set[Privilege]]:
+def parse_show_grants(lines: Iterable[str], mariadb: bool) -> dict[Target, set[Privilege]]:
     """What an account has. Roles and PROXY are no privileges on data and are left out."""
-    found: Dict[Target, Set[Privilege]] = {}
+    found: dict[Target, set[Privilege]] = {}
     for line in lines:
         match = _GRANT.match(line)
         if not match or match.group(1).startswith("PROXY"):
@@ -113,11 +115,11 @@ def parse_show_grants(lines: Iterable[str], mariadb: bool) -> Dict[Target, Set[P
 
 
 def changes(
-    have: Dict[Target, Set[Privilege]], want: Dict[Target, Set[Privilege]], every: Iterable[str] = ()
-) -> Tuple[Dict[Target, Set[Privilege]], Dict[Target, Set[Privilege]]]:
+    have: dict[Target, set[Privilege]], want: dict[Target, set[Privilege]], every: Iterable[str] = ()
+) -> tuple[dict[Target, set[Privilege]], dict[Target, set[Privilege]]]:
     """What to grant and what to revoke. every: names behind ALL on *.*, which the server lists one by one."""
-    grant: Dict[Target, Set[Privilege]] = {}
-    revoke: Dict[Target, Set[Privilege]] = {}
+    grant: dict[Target, set[Privilege]] = {}
+    revoke: dict[Target, set[Privilege]] = {}
     full = {Privilege(name) for name in every}
     for target in set(have) | set(want):
         has, wants = have.get(target, set()), want.get(target, set())
@@ -136,7 +138,7 @@ def changes(
     return grant, revoke
 
 
-def clause(privileges: Set[Privilege]) -> Tuple[str, bool]:
+def clause(privileges: set[Privilege]) -> tuple[str, bool]:
     """The list of names for a statement, and whether the grant option is among them."""
     names = sorted(p.sql() for p in privileges if p.name != GRANT_OPTION)
     return ", ".join(names), Privilege(GRANT_OPTION) in privileges

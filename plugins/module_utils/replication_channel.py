@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple, Sequence
 
 from .mysql_connection import Connection, DatabaseError, quote
 from .replication_facts import Collector
@@ -61,13 +61,13 @@ class Manager:
     def __init__(self, connection: Connection, name: str = "", check_mode: bool = False) -> None:
         self.connection, self.name, self.check_mode = connection, name, check_mode
         self.dialect = connection.dialect
-        self.statements: List[str] = []
-        self.notes: List[str] = []
-        self._secrets: List[str] = []
+        self.statements: list[str] = []
+        self.notes: list[str] = []
+        self._secrets: list[str] = []
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    def read(self) -> Tuple[Server, Optional[Channel]]:
+    def read(self) -> tuple[Server, Channel | None]:
         collector = Collector(self.connection)
         collector.channel_rows()
         refused = collector.snapshot["denied"].get("replica_status")
@@ -76,7 +76,7 @@ class Manager:
         server = build(collector.snapshot)
         return server, next((c for c in server.channels if c.name == self.name), None)
 
-    def current(self, server: Server, channel: Optional[Channel]) -> Dict[str, Any]:
+    def current(self, server: Server, channel: Channel | None) -> dict[str, Any]:
         """The channel's settings under the names of the options."""
         if channel is None:
             return {}
@@ -97,7 +97,7 @@ class Manager:
             "delay": channel.delay,
         }
 
-    def stored_password(self) -> Optional[str]:
+    def stored_password(self) -> str | None:
         """The password the server keeps for the channel; None where it cannot be read."""
         try:
             if not self.dialect.mariadb:
@@ -114,7 +114,7 @@ class Manager:
         except (DatabaseError, OSError, IndexError):
             return None
 
-    def differences(self, wanted: Dict[str, Any], current: Dict[str, Any]) -> List[Setting]:
+    def differences(self, wanted: dict[str, Any], current: dict[str, Any]) -> list[Setting]:
         found = []
         for setting in SETTINGS:
             value = wanted.get(setting.option)
@@ -131,7 +131,7 @@ class Manager:
             return self.dialect.find("retry_count_clause") or ""
         return setting.mariadb if self.dialect.mariadb else setting.mysql
 
-    def password_differs(self, password: Optional[str], channel: Optional[Channel], changing: bool) -> bool:
+    def password_differs(self, password: str | None, channel: Channel | None, changing: bool) -> bool:
         if password is None:
             return False
         if channel is None:
@@ -164,7 +164,7 @@ class Manager:
         else:
             self._run(f"{words} {thread} FOR CHANNEL %s".replace("  ", " "), (self.name,))
 
-    def change(self, settings: Sequence[Setting], wanted: Dict[str, Any], password: Optional[str], demote: bool) -> None:
+    def change(self, settings: Sequence[Setting], wanted: dict[str, Any], password: str | None, demote: bool) -> None:
         clauses, values = [], []
         for setting in settings:
             clause = self._clause(setting)
@@ -185,7 +185,7 @@ class Manager:
         else:
             self._run(f"{head} {body} FOR CHANNEL %s", (*values, self.name), password or "")
 
-    def set_filters(self, filters: Dict[str, List[str]]) -> None:
+    def set_filters(self, filters: dict[str, list[str]]) -> None:
         if self.dialect.mariadb:
             prefix = f"{quote(self.name)}." if self.name else ""
             for name in FILTERS:
@@ -199,12 +199,12 @@ class Manager:
                 values += items
             else:
                 quoted = [".".join(quote(p) for p in item.split(".", 1)) for item in items]
-                parts.append(f"REPLICATE_{name.upper()} = ({', '.join(q.replace('%', '%%') for q in quoted)})")
+                parts.append(f"REPLICATE_{name.upper()} = ({', '.join(quoted)})")
         self._run(f"CHANGE REPLICATION FILTER {', '.join(parts)} FOR CHANNEL %s", (*values, self.name))
 
     @staticmethod
-    def current_filters(server: Server, channel: Optional[Channel]) -> Dict[str, List[str]]:
-        found: Dict[str, List[str]] = {}
+    def current_filters(server: Server, channel: Channel | None) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
         texts = dict(f.split("=", 1) for f in (channel.filters if channel else []))
         for name, column in FILTERS.items():
             text = texts.get(column, "")
@@ -212,8 +212,8 @@ class Manager:
         return found
 
     def configure(
-        self, wanted: Dict[str, Any], password: Optional[str], filters: Optional[Dict[str, List[str]]], demote: bool
-    ) -> Dict[str, Any]:
+        self, wanted: dict[str, Any], password: str | None, filters: dict[str, list[str]] | None, demote: bool
+    ) -> dict[str, Any]:
         """Bring the settings in line; threads that must rest for it are started again afterwards."""
         server, channel = self.read()
         before = self.current(server, channel)
@@ -222,13 +222,9 @@ class Manager:
             raise ChannelError("The channel does not exist yet, so source_host is needed to configure it.")
         new_password = self.password_differs(password, channel, bool(settings))
         have = self.current_filters(server, channel)
-        new_filters = filters is not None and any(
-            sorted(filters.get(name) or []) != have[name] for name in FILTERS
-        )
+        new_filters = filters is not None and any(sorted(filters.get(name) or []) != have[name] for name in FILTERS)
         if wanted.get("retry_count") is not None and not self.dialect.find("retry_count_clause"):
-            self.notes.append(
-                "This server has no retry count per channel; it is the server option master-retry-count."
-            )
+            self.notes.append("This server has no retry count per channel; it is the server option master-retry-count.")
         if settings or new_password or new_filters:
             self._apply(channel, settings, wanted, password if new_password else None, demote,
                         filters if new_filters else None)  # fmt: skip
@@ -245,12 +241,12 @@ class Manager:
 
     def _apply(
         self,
-        channel: Optional[Channel],
+        channel: Channel | None,
         settings: Sequence[Setting],
-        wanted: Dict[str, Any],
-        password: Optional[str],
+        wanted: dict[str, Any],
+        password: str | None,
         demote: bool,
-        filters: Optional[Dict[str, List[str]]],
+        filters: dict[str, list[str]] | None,
     ) -> None:
         receiver_ran = channel is not None and channel.io_state != OFF
         applier_ran = channel is not None and channel.sql_state == ON
@@ -340,7 +336,7 @@ class Manager:
             channel = found or channel
 
 
-def _flat(filters: Dict[str, List[str]]) -> Dict[str, Any]:
+def _flat(filters: dict[str, list[str]]) -> dict[str, Any]:
     return {f"filter_{name}": list(values) for name, values in filters.items() if values}
 
 

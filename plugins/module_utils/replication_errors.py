@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, NamedTuple, Optional
+from typing import NamedTuple
 
 
 class Advice(NamedTuple):
@@ -25,7 +25,7 @@ _PURGED = Advice(
     "The missing transactions cannot be fetched any more: rebuild this replica from a clone or backup of the primary.",
     False,
 )
-_IO: Dict[int, Advice] = {
+_IO: dict[int, Advice] = {
     1045: Advice(
         "the source refuses the password or the account",
         "Check the replication account on the source (name, host, password), then give the right password to the "
@@ -87,7 +87,7 @@ _IO: Dict[int, Advice] = {
     ),
     1872: Advice("the channel's stored settings cannot be read", "Configure the channel again.", False),
 }
-_SQL: Dict[int, Advice] = {
+_SQL: dict[int, Advice] = {
     1062: Advice("a row that the source inserts exists here already", _DRIFT + ".", False),
     1032: Advice("a row that the source changes or deletes is missing here", _DRIFT + ".", False),
     1146: Advice("a table that the source writes to is missing here", _DRIFT + ".", False),
@@ -113,7 +113,14 @@ _DUPLICATE = re.compile(r"Duplicate entry '(.*?)' for key '([^']+)'")
 _MISSING_ROW = re.compile(r"Can't find record in '([^']+)'")
 _NO_TABLE = re.compile(r"Table '([^']+)' doesn't exist", re.I)
 _CODE = re.compile(r"(?:Error_code: (?:MY-0*)?|Got fatal error |error code )(\d{3,5})|\((\d{4})\)$", re.I)
+_ON_QUERY = re.compile(r"Error '(.+?)' on query", re.DOTALL)
+_SECRET = re.compile(r"(\b(?:BY|AS|PASSWORD|USING)\b\s*\(?\s*)'(?:[^'\\]|\\.|'')*'", re.I)
 _GTID = re.compile(r"failed executing transaction '([^']+)'|Gtid (\d+-\d+-\d+)")
+
+
+def masked(message: str) -> str:
+    """A server's message without the passwords and digests of the statement it quotes."""
+    return _SECRET.sub(r"\1'********'", message)
 
 
 class Trouble(NamedTuple):
@@ -141,6 +148,8 @@ def applier_trouble(errno: int, message: str) -> Trouble:
         what, table = "the row is missing", table or missing.group(1)
     elif no_table:
         what, table = "the table is missing", no_table.group(1)
+    elif _ON_QUERY.search(message):
+        what = _ON_QUERY.search(message).group(1)  # type: ignore[union-attr]
     gtid = _GTID.search(message)
     return Trouble(
         # The coordinator wraps the worker's error: the number inside says what happened.
@@ -148,15 +157,15 @@ def applier_trouble(errno: int, message: str) -> Trouble:
         table=table,
         key=what,
         gtid=next((g for g in gtid.groups() if g), "") if gtid else "",
-        text=message,
+        text=what or message,
     )
 
 
-def applier_advice(errno: int) -> Optional[Advice]:
+def applier_advice(errno: int) -> Advice | None:
     return _SQL.get(errno)
 
 
-def receiver_advice(errno: int, message: str) -> Optional[Advice]:
+def receiver_advice(errno: int, message: str) -> Advice | None:
     lower = message.lower()
     if errno in {1236, 13114} and not re.search(
         r"purged|could not find (?:first|gtid|log)|not in the (?:master|source)'s binlog|obtain start position", lower

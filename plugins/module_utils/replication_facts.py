@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable
 
 from .mysql_connection import Connection, DatabaseError, quote
 from .replication_model import Row, Snapshot
@@ -59,7 +59,7 @@ _MYSQL_CONFIGURATION = """
     FROM performance_schema.replication_connection_configuration"""
 _MYSQL_DUMP_THREADS = """
     SELECT PROCESSLIST_USER AS user, PROCESSLIST_HOST AS host, CONNECTION_TYPE AS connection_type
-    FROM performance_schema.threads WHERE PROCESSLIST_COMMAND LIKE 'Binlog Dump%'"""
+    FROM performance_schema.threads WHERE PROCESSLIST_COMMAND LIKE 'Binlog Dump%%'"""
 _PERSISTED = """
     SELECT i.VARIABLE_NAME, i.VARIABLE_SOURCE, p.VARIABLE_VALUE AS PERSISTED_VALUE
     FROM performance_schema.variables_info i
@@ -257,14 +257,13 @@ class Collector:
             if row.get("GLOBAL_VALUE_ORIGIN") in {"CONFIG", "COMMAND-LINE"}:
                 self.snapshot["boot"] = {"read_only": str(row.get("GLOBAL_VALUE")).upper() not in {"OFF", "0"}}
 
-    def _mariadb_dump_threads(self) -> List[Row]:
-        rows = self.connection.rows(
-            "SELECT USER AS user, HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%%'"
+    def _mariadb_dump_threads(self) -> list[Row]:
+        if str((self.snapshot.get("variables") or {}).get("performance_schema")) == "ON":
+            return self.connection.rows(_MYSQL_DUMP_THREADS)
+        return self.connection.rows(
+            "SELECT USER AS user, HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE %s",
+            ("Binlog Dump%",),
         )
-        if rows and str(self.snapshot.get("variables", {}).get("performance_schema")) == "ON":
-            seen = self.connection.rows(_MYSQL_DUMP_THREADS)
-            return seen or rows
-        return rows
 
     def _oldest_binlog(self) -> Row:
         """The GTID list at the start of the oldest binary log: what of the past is gone."""
@@ -294,7 +293,7 @@ class Collector:
         statement = _MARIADB_ACCOUNT if self.dialect.mariadb else _MYSQL_ACCOUNT
         self._rows(section, statement, (user,))
 
-    def heartbeat(self, table: str, server_id: Optional[int]) -> None:
+    def heartbeat(self, table: str, server_id: int | None) -> None:
         """Age of the newest heartbeat row, by this server's own UTC clock (the schema of pt-heartbeat)."""
         schema, _dot, name = table.partition(".")
         statement = (
@@ -343,11 +342,11 @@ class Collector:
         self.snapshot["disk"] = disk
 
 
-def _folder(basename: Optional[str]) -> Optional[str]:
+def _folder(basename: str | None) -> str | None:
     return str(Path(basename).parent) if basename else None
 
 
-def _from_option_files(name: str, mariadb: bool) -> Optional[bool]:
+def _from_option_files(name: str, mariadb: bool) -> bool | None:
     """The value the server's option files give at the next start; None if they cannot be read."""
     program = shutil.which("mariadb-print-defaults" if mariadb else "my_print_defaults") or shutil.which(
         "my_print_defaults"
@@ -373,7 +372,7 @@ def _from_option_files(name: str, mariadb: bool) -> Optional[bool]:
     return value
 
 
-def watch_receiver(collector: Collector, limit: float, interval: float = 0.25) -> Dict[str, float]:
+def watch_receiver(collector: Collector, limit: float, interval: float = 0.25) -> dict[str, float]:
     """MariaDB shows no time of the last message: watch each running receiver until it shows life.
 
     Returns the seconds without a sign of life per connection; a sign is a heartbeat counted or a
@@ -381,7 +380,7 @@ def watch_receiver(collector: Collector, limit: float, interval: float = 0.25) -
     """
     first = {r["Connection_name"]: _pulse(r) for r in collector.snapshot.get("replica_status") or []}
     waiting = {name for name, (running, *_rest) in first.items() if running == "Yes"}
-    quiet = {name: 0.0 for name in waiting}
+    quiet = dict.fromkeys(waiting, 0.0)
     began = time.monotonic()
     while waiting:
         for row in collector.connection.rows(collector.dialect["show_replica_status"]):
@@ -390,7 +389,7 @@ def watch_receiver(collector: Collector, limit: float, interval: float = 0.25) -
                 waiting.discard(name)
                 quiet[name] = 0.0
         spent = time.monotonic() - began
-        quiet.update({name: spent for name in waiting})
+        quiet.update(dict.fromkeys(waiting, spent))
         if spent >= limit:
             break
         if waiting:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict
 
 from .gtid import GtidSet, MariadbGtid
 from .mysql_dialect import Dialect
+from .replication_errors import masked
 
 Row = Dict[str, Any]
 Snapshot = Dict[str, Any]
@@ -39,10 +40,10 @@ _ATTEMPTS = re.compile(r"attempt (\d+)/(\d+)|maximum-retries: (\d+)")
 class Channel:
     name: str
     source_host: str
-    source_port: Optional[int]
+    source_port: int | None
     source_user: str
     source_uuid: str
-    source_server_id: Optional[int]
+    source_server_id: int | None
     io_state: str
     io_text: str
     io_errno: int
@@ -51,25 +52,25 @@ class Channel:
     sql_text: str
     sql_errno: int
     sql_error: str
-    worker_errors: List[Tuple[int, str]]
-    seconds_behind: Optional[float]
-    applying_age: Optional[float]
+    worker_errors: list[tuple[int, str]]
+    seconds_behind: float | None
+    applying_age: float | None
     applying_gtid: str
-    since_last_message: Optional[float]
-    heartbeats: Optional[int]
-    heartbeat_interval: Optional[float]
-    retry_interval: Optional[int]
-    retry_count: Optional[int]
+    since_last_message: float | None
+    heartbeats: int | None
+    heartbeat_interval: float | None
+    retry_interval: int | None
+    retry_count: int | None
     auto_position: bool
     using_gtid: str
     tls: bool
     tls_verified: bool
     tls_ca: str
     delay: int
-    remaining_delay: Optional[int]
-    filters: List[str]
+    remaining_delay: int | None
+    filters: list[str]
     received: str
-    relay_log_space: Optional[int]
+    relay_log_space: int | None
     workers: int
 
     @property
@@ -77,14 +78,14 @@ class Channel:
         return self.io_state == ON and self.sql_state == ON
 
     @property
-    def retry_window(self) -> Optional[float]:
+    def retry_window(self) -> float | None:
         """Seconds the receiver keeps trying; None for without end."""
         if self.retry_interval is None or not self.retry_count:
             return None
         return self.retry_interval * self.retry_count
 
     @property
-    def attempts(self) -> Tuple[Optional[int], Optional[int]]:
+    def attempts(self) -> tuple[int | None, int | None]:
         found = _ATTEMPTS.search(self.io_error)
         if not found:
             return None, None
@@ -100,16 +101,16 @@ class Server:
     snapshot: Snapshot
     dialect: Dialect
     name: str
-    variables: Dict[str, Any] = field(default_factory=dict)
-    status: Dict[str, Any] = field(default_factory=dict)
-    channels: List[Channel] = field(default_factory=list)
+    variables: dict[str, Any] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+    channels: list[Channel] = field(default_factory=list)
 
     @property
     def mariadb(self) -> bool:
         return self.dialect.mariadb
 
     @property
-    def server_id(self) -> Optional[int]:
+    def server_id(self) -> int | None:
         return as_int(self.variables.get("server_id"))
 
     @property
@@ -117,7 +118,7 @@ class Server:
         return str(self.variables.get("server_uuid") or "").lower()
 
     @property
-    def members(self) -> List[Row]:
+    def members(self) -> list[Row]:
         return self.snapshot.get("group_members") or []
 
     @property
@@ -134,7 +135,7 @@ class Server:
         return is_on(self.variables.get("read_only")) or str(self.variables.get("read_only")).upper().startswith("NO_")
 
     @property
-    def super_read_only(self) -> Optional[bool]:
+    def super_read_only(self) -> bool | None:
         return None if self.mariadb else is_on(self.variables.get("super_read_only"))
 
     @property
@@ -164,7 +165,7 @@ class Server:
     def purged(self) -> str:
         return str(self.snapshot.get("purged") or "")
 
-    def denied(self, *sections: str) -> Optional[Row]:
+    def denied(self, *sections: str) -> Row | None:
         """The first of these sections that could not be read."""
         refused = self.snapshot.get("denied") or {}
         return next((refused[name] for name in sections if name in refused), None)
@@ -182,7 +183,7 @@ class Server:
         return self.status.get(name.lower()) if name else None
 
     @property
-    def boot_read_only(self) -> Optional[bool]:
+    def boot_read_only(self) -> bool | None:
         """Whether a restart brings it up read-only; None if that cannot be known from here."""
         name = "read_only" if self.mariadb else "super_read_only"
         found = self.snapshot.get("boot") or {}
@@ -195,14 +196,14 @@ def is_on(value: Any) -> bool:
     return str(value).upper() in {"ON", "1", "YES", "TRUE"}
 
 
-def as_int(value: Any) -> Optional[int]:
+def as_int(value: Any) -> int | None:
     try:
         return None if value is None or value == "" else int(value)
     except (TypeError, ValueError):
         return None
 
 
-def as_float(value: Any) -> Optional[float]:
+def as_float(value: Any) -> float | None:
     try:
         return None if value is None or value == "" else float(value)
     except (TypeError, ValueError):
@@ -233,11 +234,11 @@ def _thread_state(value: Any) -> str:
     return CONNECTING if text in {"connecting", "preparing"} else OFF
 
 
-def _filters(row: Row) -> List[str]:
+def _filters(row: Row) -> list[str]:
     return [f"{name}={row[name]}" for name in _FILTER_COLUMNS if row.get(name)]
 
 
-def _common(server: Server, row: Row) -> Dict[str, Any]:
+def _common(server: Server, row: Row) -> dict[str, Any]:
     d = server.dialect
     return {
         "name": str(row.get(d["channel_name"]) or ""),
@@ -248,11 +249,11 @@ def _common(server: Server, row: Row) -> Dict[str, Any]:
         "io_state": _thread_state(row.get(d["io_running"])),
         "io_text": str(row.get(d["io_state_text"]) or ""),
         "io_errno": as_int(row.get("Last_IO_Errno")) or 0,
-        "io_error": str(row.get("Last_IO_Error") or ""),
+        "io_error": masked(str(row.get("Last_IO_Error") or "")),
         "sql_state": _thread_state(row.get(d["sql_running"])),
         "sql_text": str(row.get(d["sql_state_text"]) or ""),
         "sql_errno": as_int(row.get("Last_SQL_Errno")) or 0,
-        "sql_error": str(row.get("Last_SQL_Error") or ""),
+        "sql_error": masked(str(row.get("Last_SQL_Error") or "")),
         "seconds_behind": as_float(row.get(d["seconds_behind"])),
         "retry_interval": as_int(row.get("Connect_Retry")),
         "tls": is_on(row.get(d["source_ssl"])),
@@ -268,7 +269,7 @@ def _common(server: Server, row: Row) -> Dict[str, Any]:
 def _mysql_channel(server: Server, row: Row) -> Channel:
     name = str(row.get("Channel_Name") or "")
 
-    def mine(section: str) -> List[Row]:
+    def mine(section: str) -> list[Row]:
         return [r for r in server.snapshot.get(section) or [] if r.get("CHANNEL_NAME") == name]
 
     configuration = (mine("connection_configuration") or [{}])[0]
@@ -287,7 +288,7 @@ def _mysql_channel(server: Server, row: Row) -> Channel:
         **common,
         source_uuid=str(row.get("Source_UUID") or "").lower(),
         worker_errors=[
-            (int(w["LAST_ERROR_NUMBER"]), str(w.get("LAST_ERROR_MESSAGE") or ""))
+            (int(w["LAST_ERROR_NUMBER"]), masked(str(w.get("LAST_ERROR_MESSAGE") or "")))
             for w in workers
             if as_int(w.get("LAST_ERROR_NUMBER"))
         ],
@@ -326,7 +327,7 @@ def _mariadb_channel(server: Server, row: Row) -> Channel:
     )
 
 
-def describe(server: Server) -> Dict[str, Any]:
+def describe(server: Server) -> dict[str, Any]:
     """The parts of the verdict that report rather than judge."""
     variables = server.variables
     return {
@@ -349,7 +350,7 @@ def describe(server: Server) -> Dict[str, Any]:
     }
 
 
-def _semi_sync(server: Server) -> Dict[str, Any]:
+def _semi_sync(server: Server) -> dict[str, Any]:
     source, replica = server.setting("semi_sync_source_enabled"), server.setting("semi_sync_replica_enabled")
     if server.mariadb:
         plugin = "builtin"
@@ -368,15 +369,18 @@ def _semi_sync(server: Server) -> Dict[str, Any]:
     }
 
 
-def unapplied(server: Server, channel: Channel) -> Optional[int]:
+def unapplied(server: Server, channel: Channel) -> int | None:
     """Transactions received and not applied; None where there is nothing to count with."""
     if server.mariadb:
-        return sum(MariadbGtid.parse(server.snapshot.get("slave_pos") or "").behind(
-            MariadbGtid.parse(channel.received)).values())
+        return sum(
+            MariadbGtid.parse(server.snapshot.get("slave_pos") or "")
+            .behind(MariadbGtid.parse(channel.received))
+            .values()
+        )
     return (GtidSet.parse(channel.received) - GtidSet.parse(server.executed)).count
 
 
-def describe_channel(server: Server, channel: Channel) -> Dict[str, Any]:
+def describe_channel(server: Server, channel: Channel) -> dict[str, Any]:
     return {
         "name": channel.name,
         "source": {

@@ -10,7 +10,7 @@ What could not be read is ``unknown``, never a pass.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
 
 from .gtid import GtidError, GtidSet, MariadbGtid
 from .replication_errors import applier_advice, applier_trouble, receiver_advice
@@ -31,7 +31,7 @@ from .replication_model import (
 CRITICAL, WARNING, INFO, SKIP = "critical", "warning", "info", "skip"
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 
-DEFAULT_POLICY: Dict[str, Any] = {
+DEFAULT_POLICY: dict[str, Any] = {
     "role": "auto",
     "channel": "*",
     "expected_source_host": None,
@@ -76,7 +76,7 @@ class Finding(NamedTuple):
     message: str
     hint: str = ""
     # At most this severity, whatever the rule's own is.
-    cap: Optional[str] = None
+    cap: str | None = None
     heals: bool = True
 
 
@@ -85,13 +85,13 @@ class Context:
     """What is judged: one server, optionally its primary, optionally the whole set."""
 
     local: Server
-    policy: Dict[str, Any]
-    primary: Optional[Server] = None
+    policy: dict[str, Any]
+    primary: Server | None = None
     primary_gtid: str = ""
     primary_error: str = ""
     errant: Any = None
-    probe: Optional[Dict[str, Any]] = None
-    compare: Optional[Dict[str, Any]] = None
+    probe: dict[str, Any] | None = None
+    compare: dict[str, Any] | None = None
 
     @property
     def role(self) -> str:
@@ -114,15 +114,15 @@ class Rule(NamedTuple):
     id: str
     severity: str
     title: str
-    function: Callable[..., Optional[Finding]]
+    function: Callable[..., Finding | None]
     per_channel: bool
 
 
-RULES: List[Rule] = []
+RULES: list[Rule] = []
 
 
 def rule(identifier: str, severity: str, title: str, per_channel: bool = False) -> Callable[..., Any]:
-    def register(function: Callable[..., Optional[Finding]]) -> Callable[..., Optional[Finding]]:
+    def register(function: Callable[..., Finding | None]) -> Callable[..., Finding | None]:
         RULES.append(Rule(identifier, severity, title, function, per_channel))
         return function
 
@@ -141,7 +141,7 @@ def unknown(message: str, hint: str = "") -> Finding:
     return Finding(UNKNOWN, None, None, message, hint)
 
 
-def refused(server: Server, *sections: str) -> Optional[Finding]:
+def refused(server: Server, *sections: str) -> Finding | None:
     """The finding for rows that could not be read, with the grant that opens them."""
     row = server.denied(*sections)
     if not row:
@@ -167,7 +167,7 @@ def _version(ctx: Context) -> Finding:
 
 
 @rule("role", CRITICAL, "The server has the role it is meant to have")
-def _role(ctx: Context) -> Optional[Finding]:
+def _role(ctx: Context) -> Finding | None:
     observed, wanted = ctx.local.role, ctx.policy["role"]
     denied = refused(ctx.local, "replica_status")
     if denied:
@@ -188,7 +188,7 @@ def _role(ctx: Context) -> Optional[Finding]:
 
 
 @rule("writable", CRITICAL, "The primary accepts writes")
-def _writable(ctx: Context) -> Optional[Finding]:
+def _writable(ctx: Context) -> Finding | None:
     server = ctx.local
     if ctx.role not in {"primary", "standalone"} and server.role != "group_primary":
         return None
@@ -199,8 +199,10 @@ def _writable(ctx: Context) -> Optional[Finding]:
     seen = {name: value for name, value in seen.items() if value is not None}
     if server.writable:
         return passed(seen, "OFF", "The server accepts writes.")
-    hint = "SET GLOBAL super_read_only=OFF; SET GLOBAL read_only=OFF" if not server.mariadb else (
-        "SET GLOBAL read_only=OFF"
+    hint = (
+        "SET GLOBAL super_read_only=OFF; SET GLOBAL read_only=OFF"
+        if not server.mariadb
+        else ("SET GLOBAL read_only=OFF")
     )
     hint += ", once it is certain that no other server is the primary."
     if ctx.policy["role"] == "auto":
@@ -209,7 +211,7 @@ def _writable(ctx: Context) -> Optional[Finding]:
 
 
 @rule("read_only", CRITICAL, "A replica refuses writes of ordinary accounts")
-def _read_only(ctx: Context) -> Optional[Finding]:
+def _read_only(ctx: Context) -> Finding | None:
     if not ctx.policy["require_read_only"] or not ctx.replica and ctx.local.role != "group_secondary":
         return None
     value = ctx.local.variables.get("read_only")
@@ -223,7 +225,7 @@ def _read_only(ctx: Context) -> Optional[Finding]:
 
 
 @rule("super_read_only", CRITICAL, "A MySQL replica refuses writes of administrators, too")
-def _super_read_only(ctx: Context) -> Optional[Finding]:
+def _super_read_only(ctx: Context) -> Finding | None:
     if not ctx.policy["require_super_read_only"] or ctx.local.mariadb:
         return None
     if not ctx.replica and ctx.local.role != "group_secondary":
@@ -238,7 +240,7 @@ def _super_read_only(ctx: Context) -> Optional[Finding]:
 
 
 @rule("boot_read_only", WARNING, "The replica is read-only after a restart")
-def _boot_read_only(ctx: Context) -> Optional[Finding]:
+def _boot_read_only(ctx: Context) -> Finding | None:
     if not ctx.policy["require_boot_read_only"] or not ctx.replica:
         return None
     told = ctx.policy["boot_read_only"]
@@ -246,8 +248,10 @@ def _boot_read_only(ctx: Context) -> Optional[Finding]:
     name = "read_only" if ctx.local.mariadb else "super_read_only"
     if value:
         return passed(True, True, f"A restart keeps {name}.")
-    remedy = "read_only=ON in the option file" if ctx.local.mariadb else (
-        "SET PERSIST super_read_only=ON, or super_read_only=ON in the option file"
+    remedy = (
+        "read_only=ON in the option file"
+        if ctx.local.mariadb
+        else ("SET PERSIST super_read_only=ON, or super_read_only=ON in the option file")
     )
     if value is None:
         denied = refused(ctx.local, "persisted")
@@ -259,7 +263,7 @@ def _boot_read_only(ctx: Context) -> Optional[Finding]:
 
 
 @rule("gtid_mode", CRITICAL, "GTIDs are on and enforced")
-def _gtid_mode(ctx: Context) -> Optional[Finding]:
+def _gtid_mode(ctx: Context) -> Finding | None:
     if not ctx.policy["require_gtid"]:
         return None
     if ctx.local.mariadb:
@@ -281,7 +285,7 @@ def _gtid_mode(ctx: Context) -> Optional[Finding]:
 
 
 @rule("binlog", CRITICAL, "The binary log is complete: on, row format, full images, replicated writes included")
-def _binlog(ctx: Context) -> Optional[Finding]:
+def _binlog(ctx: Context) -> Finding | None:
     server = ctx.local
     if server.role == "standalone" and ctx.policy["role"] == "auto":
         return None
@@ -303,11 +307,13 @@ def _binlog(ctx: Context) -> Optional[Finding]:
     hint = "Set " + ", ".join(f"{k}={wanted[k]}" for k in wrong) + " in the option file."
     # Without row format replication still runs; without a log or with partial images nothing can follow or verify.
     cap = WARNING if set(wrong) <= {"binlog_format", "binlog_row_image"} else None
-    return failed(wrong, {k: wanted[k] for k in wrong}, f"The binary log is not as it should be: {text}.", hint, cap=cap)
+    return failed(
+        wrong, {k: wanted[k] for k in wrong}, f"The binary log is not as it should be: {text}.", hint, cap=cap
+    )
 
 
 @rule("retention", WARNING, "Binary logs are kept long enough for a replica to come back")
-def _retention(ctx: Context) -> Optional[Finding]:
+def _retention(ctx: Context) -> Finding | None:
     server = ctx.local
     if server.role == "standalone" and ctx.policy["role"] == "auto":
         return None
@@ -324,7 +330,7 @@ def _retention(ctx: Context) -> Optional[Finding]:
 
 
 @rule("durability", WARNING, "A crash loses no committed transaction")
-def _durability(ctx: Context) -> Optional[Finding]:
+def _durability(ctx: Context) -> Finding | None:
     if not ctx.policy["require_durable"]:
         return None
     names = ("sync_binlog", "innodb_flush_log_at_trx_commit")
@@ -339,7 +345,7 @@ def _durability(ctx: Context) -> Optional[Finding]:
 
 
 @rule("parallel", INFO, "The applier works in parallel and keeps the commit order")
-def _parallel(ctx: Context) -> Optional[Finding]:
+def _parallel(ctx: Context) -> Finding | None:
     if not ctx.replica:
         return None
     workers, order = as_int(ctx.local.setting("parallel_workers")), None
@@ -358,7 +364,7 @@ def _parallel(ctx: Context) -> Optional[Finding]:
 
 
 @rule("disk_free", CRITICAL, "There is room for data, binary logs and relay logs")
-def _disk_free(ctx: Context) -> Optional[Finding]:
+def _disk_free(ctx: Context) -> Finding | None:
     disks = ctx.local.snapshot.get("disk")
     if not disks:
         return None
@@ -374,7 +380,7 @@ def _disk_free(ctx: Context) -> Optional[Finding]:
 
 
 @rule("semi_sync", WARNING, "Semi-synchronous replication is active where it is wanted")
-def _semi_sync(ctx: Context) -> Optional[Finding]:
+def _semi_sync(ctx: Context) -> Finding | None:
     seen = describe(ctx.local)["semi_sync"]
     wanted = ctx.policy["require_semi_sync"]
     as_source = ctx.role in {"primary", "standalone"}
@@ -403,25 +409,29 @@ def _semi_sync(ctx: Context) -> Optional[Finding]:
 
 
 @rule("long_transactions", WARNING, "No transaction stays open for long")
-def _long_transactions(ctx: Context) -> Optional[Finding]:
+def _long_transactions(ctx: Context) -> Finding | None:
     rows = ctx.local.snapshot.get("long_transactions")
     if rows is None:
         return refused(ctx.local, "long_transactions")
     if not rows:
         return passed(0, 0, "No long transaction is open.")
     first = rows[0]
-    message = f"{len(rows)} transaction(s) are open for long, the oldest (session {first['thread']}) for {first['age']} s."
+    message = (
+        f"{len(rows)} transaction(s) are open for long, the oldest (session {first['thread']}) for {first['age']} s."
+    )
     hint = f"Look at it (SHOW PROCESSLIST); end it with KILL {first['thread']} if nobody needs it."
     return failed(rows, 0, message, hint)
 
 
 @rule("applier_blocked", CRITICAL, "No session holds up the applier")
-def _applier_blocked(ctx: Context) -> Optional[Finding]:
+def _applier_blocked(ctx: Context) -> Finding | None:
     if not ctx.replica:
         return None
     rows = ctx.local.snapshot.get("blockers")
     if rows is None:
-        return refused(ctx.local, "blockers")
+        # lag_seconds is the judge; not being told the culprit is no alarm of its own.
+        denied = refused(ctx.local, "blockers")
+        return denied._replace(cap=WARNING) if denied else None
     if not rows:
         return passed(0, 0, "No session holds up the applier.")
     first = rows[0]
@@ -436,7 +446,7 @@ def _applier_blocked(ctx: Context) -> Optional[Finding]:
 
 
 @rule("primary_keys", WARNING, "Every table has a primary key")
-def _primary_keys(ctx: Context) -> Optional[Finding]:
+def _primary_keys(ctx: Context) -> Finding | None:
     rows = ctx.local.snapshot.get("no_primary_key")
     if rows is None:
         return refused(ctx.local, "no_primary_key")
@@ -450,8 +460,8 @@ def _primary_keys(ctx: Context) -> Optional[Finding]:
 
 
 @rule("server_id_unique", CRITICAL, "server_id and server_uuid are unique among all servers seen")
-def _server_id_unique(ctx: Context) -> Optional[Finding]:
-    seen: List[Tuple[str, Optional[int], str]] = [("this server", ctx.local.server_id, ctx.local.uuid)]
+def _server_id_unique(ctx: Context) -> Finding | None:
+    seen: list[tuple[str, int | None, str]] = [("this server", ctx.local.server_id, ctx.local.uuid)]
     if ctx.primary:
         seen.append(("the primary", ctx.primary.server_id, ctx.primary.uuid))
     for row in ctx.local.snapshot.get("replicas") or []:
@@ -471,11 +481,11 @@ _UNIQUE_HINT = (
 )
 
 
-def duplicates(seen: Sequence[Tuple[str, Optional[int], str]]) -> List[str]:
+def duplicates(seen: Sequence[tuple[str, int | None, str]]) -> list[str]:
     """Sentences on the ids that occur twice."""
     found = []
     for position, (kind, pick) in enumerate((("server_id", 1), ("server_uuid", 2))):
-        owners: Dict[Any, str] = {}
+        owners: dict[Any, str] = {}
         for entry in seen:
             value = entry[pick]
             if not value:
@@ -491,7 +501,7 @@ def duplicates(seen: Sequence[Tuple[str, Optional[int], str]]) -> List[str]:
 
 
 @rule("channels_unexpected", CRITICAL, "The replica follows one source only")
-def _channels(ctx: Context) -> Optional[Finding]:
+def _channels(ctx: Context) -> Finding | None:
     if not ctx.replica or len(ctx.local.channels) < 2:
         return None
     names = [f"{c.name or '(default)'} from {c.source_host}:{c.source_port}" for c in ctx.local.channels]
@@ -521,7 +531,9 @@ def _io_thread(ctx: Context, channel: Channel) -> Finding:
         message = f"The receiver is stopped, without an error: somebody stopped it, or it was never started ({source})."
         return failed("off", "on", message, f"{start};", heals=False)
     exhausted = tried is not None and limit is not None and tried >= limit
-    message = f"The receiver has stopped: {_meaning(advice, channel.io_error)} (error {channel.io_errno}, source {source})."
+    message = (
+        f"The receiver has stopped: {_meaning(advice, channel.io_error)} (error {channel.io_errno}, source {source})."
+    )
     hint = _remedy(advice, channel.io_error)
     if exhausted or (channel.io_errno in {2002, 2003, 2013} and channel.io_state == OFF):
         attempts = f" after {tried} of {limit} attempts" if tried else ""
@@ -559,17 +571,17 @@ def _sql_thread(ctx: Context, channel: Channel) -> Finding:
     place = f" at table {trouble.table}" if trouble.table else ""
     detail = f": {trouble.key}" if trouble.key else ""
     at = f", transaction {trouble.gtid}" if trouble.gtid else ""
-    meaning = _meaning(advice, trouble.text)
-    message = f"The applier has stopped{place}{detail} (error {trouble.errno}{at}): {meaning}."
+    meaning = f": {advice.meaning}" if advice else "" if detail else f": {trouble.text.rstrip('.')}"
+    message = f"The applier has stopped{place}{detail} (error {trouble.errno}{at}){meaning}."
     observed = {"errno": trouble.errno, "table": trouble.table, "detail": trouble.key, "gtid": trouble.gtid}
-    hint = _remedy(advice, f"{trouble.text} When the cause is removed: {start}")
+    hint = advice.remedy if advice else f"Remove the cause on this server, then {start}"
     return failed(observed, "on", message, hint, heals=channel.sql_state == ON)
 
 
 @rule("source_identity", CRITICAL, "The replica follows the source it is meant to follow", per_channel=True)
-def _source_identity(ctx: Context, channel: Channel) -> Optional[Finding]:
+def _source_identity(ctx: Context, channel: Channel) -> Finding | None:
     p = ctx.policy
-    wanted: Dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "host": p["expected_source_host"],
         "port": p["expected_source_port"],
         "uuid": (p["expected_source_uuid"] or "").lower() or None,
@@ -599,13 +611,13 @@ def _source_identity(ctx: Context, channel: Channel) -> Optional[Finding]:
     return failed(seen, wanted, message, hint, heals=False)
 
 
-def silence_limit(policy: Dict[str, Any], channel: Channel) -> float:
+def silence_limit(policy: dict[str, Any], channel: Channel) -> float:
     given = policy["max_source_silence"]
     return float(given) if given else 2.5 * (channel.heartbeat_interval or 0) + 2
 
 
 @rule("source_silent", CRITICAL, "The source has said something lately", per_channel=True)
-def _source_silent(ctx: Context, channel: Channel) -> Optional[Finding]:
+def _source_silent(ctx: Context, channel: Channel) -> Finding | None:
     if channel.io_state != ON:
         return None
     denied = refused(ctx.local, "connection_status")
@@ -628,7 +640,7 @@ def _source_silent(ctx: Context, channel: Channel) -> Optional[Finding]:
     return failed(round(quiet, 3), f"<= {limit:g} s", message, hint)
 
 
-def lag_seconds(ctx: Context, channel: Channel) -> Tuple[Optional[float], str]:
+def lag_seconds(ctx: Context, channel: Channel) -> tuple[float | None, str]:
     """Time lag less the wanted delay, and where the figure is from."""
     beats = ctx.local.snapshot.get("heartbeat")
     if beats:
@@ -647,7 +659,7 @@ def lag_seconds(ctx: Context, channel: Channel) -> Tuple[Optional[float], str]:
 
 
 @rule("lag_seconds", CRITICAL, "The replica is not behind in time", per_channel=True)
-def _lag_seconds(ctx: Context, channel: Channel) -> Optional[Finding]:
+def _lag_seconds(ctx: Context, channel: Channel) -> Finding | None:
     lag, source = lag_seconds(ctx, channel)
     most, warn = float(ctx.policy["max_lag"]), float(ctx.policy["warn_lag"])
     if lag is None:
@@ -665,7 +677,7 @@ def _lag_seconds(ctx: Context, channel: Channel) -> Optional[Finding]:
 
 
 @rule("apply_backlog", WARNING, "What was received is applied", per_channel=True)
-def _apply_backlog(ctx: Context, channel: Channel) -> Optional[Finding]:
+def _apply_backlog(ctx: Context, channel: Channel) -> Finding | None:
     limit = ctx.policy["max_lag_transactions"]
     denied = refused(ctx.local, "connection_status")
     if denied:
@@ -678,7 +690,7 @@ def _apply_backlog(ctx: Context, channel: Channel) -> Optional[Finding]:
 
 
 @rule("auto_position", CRITICAL, "The channel finds its position by GTID", per_channel=True)
-def _auto_position(ctx: Context, channel: Channel) -> Optional[Finding]:
+def _auto_position(ctx: Context, channel: Channel) -> Finding | None:
     if not ctx.policy["require_auto_position"]:
         return None
     seen = channel.using_gtid if ctx.local.mariadb else channel.auto_position
@@ -693,7 +705,7 @@ def _auto_position(ctx: Context, channel: Channel) -> Optional[Finding]:
 
 
 @rule("tls", CRITICAL, "The channel is configured to use TLS", per_channel=True)
-def _tls(ctx: Context, channel: Channel) -> Optional[Finding]:
+def _tls(ctx: Context, channel: Channel) -> Finding | None:
     if not ctx.policy["require_tls"]:
         return None
     if channel.tls:
@@ -704,7 +716,7 @@ def _tls(ctx: Context, channel: Channel) -> Optional[Finding]:
 
 
 @rule("tls_verify", WARNING, "The channel verifies the certificate of its source", per_channel=True)
-def _tls_verify(ctx: Context, channel: Channel) -> Optional[Finding]:
+def _tls_verify(ctx: Context, channel: Channel) -> Finding | None:
     if not ctx.policy["require_tls"] or not channel.tls:
         return None
     if channel.tls_verified:
@@ -716,7 +728,7 @@ def _tls_verify(ctx: Context, channel: Channel) -> Optional[Finding]:
 
 
 @rule("tls_in_use", CRITICAL, "The primary sees the replica's connection encrypted")
-def _tls_in_use(ctx: Context) -> Optional[Finding]:
+def _tls_in_use(ctx: Context) -> Finding | None:
     if not ctx.policy["require_tls"]:
         return None
     server = ctx.primary or (ctx.local if ctx.role == "primary" else None)
@@ -737,7 +749,7 @@ def _tls_in_use(ctx: Context) -> Optional[Finding]:
 
 
 @rule("retry_window", WARNING, "The receiver keeps trying long enough", per_channel=True)
-def _retry_window(ctx: Context, channel: Channel) -> Optional[Finding]:
+def _retry_window(ctx: Context, channel: Channel) -> Finding | None:
     least = ctx.policy["min_retry_window"]
     count, interval = channel.retry_count, channel.retry_interval
     if interval is None:
@@ -749,17 +761,17 @@ def _retry_window(ctx: Context, channel: Channel) -> Optional[Finding]:
     window = count * interval
     if window >= least:
         return passed(window, f">= {least} s", f"The receiver keeps trying for {_span(window)}.")
-    message = (
-        f"After {_span(window)} without its source ({count} attempts every {interval} s) the receiver gives up for good."
-    )
-    option = "master-retry-count=100000 in the option file" if ctx.local.mariadb else (
-        "CHANGE REPLICATION SOURCE TO SOURCE_RETRY_COUNT=86400"
+    message = f"After {_span(window)} without its source ({count} attempts every {interval} s) the receiver gives up for good."
+    option = (
+        "master-retry-count=100000 in the option file"
+        if ctx.local.mariadb
+        else ("CHANGE REPLICATION SOURCE TO SOURCE_RETRY_COUNT=86400")
     )
     return failed(window, f">= {least} s", message, f"{option}.")
 
 
 @rule("heartbeat_interval", INFO, "Heartbeats come at least twice within the network timeout", per_channel=True)
-def _heartbeat(ctx: Context, channel: Channel) -> Optional[Finding]:
+def _heartbeat(ctx: Context, channel: Channel) -> Finding | None:
     beat, timeout = channel.heartbeat_interval, as_float(ctx.local.setting("replica_net_timeout"))
     if beat is None or timeout is None:
         return refused(ctx.local, "connection_configuration", "variables")
@@ -771,7 +783,7 @@ def _heartbeat(ctx: Context, channel: Channel) -> Optional[Finding]:
 
 
 @rule("filters", CRITICAL, "Nothing is filtered out", per_channel=True)
-def _filters(ctx: Context, channel: Channel) -> Optional[Finding]:
+def _filters(ctx: Context, channel: Channel) -> Finding | None:
     found = list(channel.filters)
     if ctx.primary:
         found += _binlog_filters(ctx.primary, "on the primary: ")
@@ -785,7 +797,7 @@ def _filters(ctx: Context, channel: Channel) -> Optional[Finding]:
 
 
 @rule("binlog_filters", CRITICAL, "The primary writes everything to its binary log")
-def _own_binlog_filters(ctx: Context) -> Optional[Finding]:
+def _own_binlog_filters(ctx: Context) -> Finding | None:
     if ctx.replica:
         return None
     found = _binlog_filters(ctx.local, "")
@@ -794,10 +806,12 @@ def _own_binlog_filters(ctx: Context) -> Optional[Finding]:
     if ctx.policy["allow_filters"]:
         return passed(found, None, "Filters are set, as allowed.")
     message = f"Part of the data is kept out of the binary log: {'; '.join(found)}."
-    return failed(found, [], message, "Remove binlog-do-db and binlog-ignore-db, then rebuild the replicas.", heals=False)
+    return failed(
+        found, [], message, "Remove binlog-do-db and binlog-ignore-db, then rebuild the replicas.", heals=False
+    )
 
 
-def _binlog_filters(server: Server, prefix: str) -> List[str]:
+def _binlog_filters(server: Server, prefix: str) -> list[str]:
     row = (server.snapshot.get("binlog_status") or [{}])[0]
     return [f"{prefix}{name}={row[name]}" for name in ("Binlog_Do_DB", "Binlog_Ignore_DB") if row.get(name)]
 
@@ -816,14 +830,14 @@ def _delay(ctx: Context, channel: Channel) -> Finding:
 
 
 @rule("primary_reachable", CRITICAL, "The primary answers")
-def _primary_reachable(ctx: Context) -> Optional[Finding]:
+def _primary_reachable(ctx: Context) -> Finding | None:
     if ctx.primary_error:
         return failed(False, True, ctx.primary_error, "Without the primary, what was compared with it is not judged.")
     return passed(True, True, "The primary answers.") if ctx.primary else None
 
 
 @rule("lag_gtid", WARNING, "Few transactions of the primary are missing")
-def _lag_gtid(ctx: Context) -> Optional[Finding]:
+def _lag_gtid(ctx: Context) -> Finding | None:
     if not ctx.replica:
         return None
     found = missing(ctx)
@@ -832,12 +846,12 @@ def _lag_gtid(ctx: Context) -> Optional[Finding]:
     text, count = found
     limit = ctx.policy["max_lag_transactions"]
     if limit is None or count <= limit:
-        return passed(count, limit, f"{count} transaction(s) of the primary have not arrived yet.")
+        return passed(count, limit, f"{count} transaction(s) of the primary are not applied here yet.")
     message = f"{count} transactions of the primary are missing here, more than {limit}."
     return failed(text, f"<= {limit}", message, "See io_thread, sql_thread and lag_seconds for the reason.")
 
 
-def missing(ctx: Context) -> Optional[Tuple[str, int]]:
+def missing(ctx: Context) -> tuple[str, int] | None:
     """What the primary has and this server has not: as text and as a number."""
     if ctx.local.mariadb:
         target = ctx.primary.snapshot.get("position") if ctx.primary else ctx.primary_gtid
@@ -877,7 +891,7 @@ def errant_now(ctx: Context) -> Any:
 
 
 @rule("errant", CRITICAL, "No transaction exists here that the primary does not have")
-def _errant(ctx: Context) -> Optional[Finding]:
+def _errant(ctx: Context) -> Finding | None:
     if ctx.policy["allow_errant"] or not ctx.replica:
         return None
     found = ctx.errant if ctx.errant is not None else errant_now(ctx)
@@ -885,8 +899,7 @@ def _errant(ctx: Context) -> Optional[Finding]:
         return None
     if not found:
         return passed("", "", "No errant transaction.")
-    number = f" ({found.count} transaction(s))" if isinstance(found, GtidSet) else ""
-    message = f"Somebody wrote on this replica: {found}{number} does not exist on the primary."
+    message = f"Somebody wrote on this replica: {found} does not exist on the primary."
     hint = (
         "Find out what it was (mysqlbinlog), make the server read-only, then rebuild it; promoted as it is, it would "
         "spread or break on that transaction."
@@ -894,7 +907,7 @@ def _errant(ctx: Context) -> Optional[Finding]:
     return failed(str(found), "", message, hint, heals=False)
 
 
-def unrecoverable(ctx: Context) -> Optional[Any]:
+def unrecoverable(ctx: Context) -> Any | None:
     """What is missing here and already purged on the primary."""
     if not ctx.primary or not ctx.replica:
         return None
@@ -909,8 +922,12 @@ def unrecoverable(ctx: Context) -> Optional[Any]:
     return GtidSet.parse(ctx.primary.purged) - have
 
 
+def _lost_text(lost: Any) -> str:
+    return str(lost) if isinstance(lost, GtidSet) else ", ".join(f"domain {d}: {n}" for d, n in lost.items())
+
+
 @rule("purge_horizon", CRITICAL, "The primary still has every binary log this replica needs")
-def _purge_horizon(ctx: Context) -> Optional[Finding]:
+def _purge_horizon(ctx: Context) -> Finding | None:
     if not ctx.primary or not ctx.replica:
         return None
     lost = unrecoverable(ctx)
@@ -918,14 +935,14 @@ def _purge_horizon(ctx: Context) -> Optional[Finding]:
         return refused(ctx.primary, "oldest_binlog")
     if not lost:
         return passed("", "", "Everything this replica still needs is in the primary's binary logs.")
-    text = str(lost) if isinstance(lost, GtidSet) else ", ".join(f"domain {d}: {n}" for d, n in lost.items())
+    text = _lost_text(lost)
     message = f"The primary has purged transactions that never arrived here: {text}."
     hint = "This replica cannot catch up any more (error 1236 or 13114 on its next connection): rebuild it."
     return failed(text, "", message, hint, heals=False)
 
 
 @rule("clock", WARNING, "The clocks of replica and primary agree")
-def _clock(ctx: Context) -> Optional[Finding]:
+def _clock(ctx: Context) -> Finding | None:
     if not ctx.primary:
         return None
     here, there = as_float(ctx.local.snapshot.get("clock")), as_float(ctx.primary.snapshot.get("clock"))
@@ -939,14 +956,14 @@ def _clock(ctx: Context) -> Optional[Finding]:
 
 
 @rule("repl_account", CRITICAL, "The replication account on the primary works and will keep working")
-def _repl_account(ctx: Context) -> Optional[Finding]:
+def _repl_account(ctx: Context) -> Finding | None:
     if not ctx.primary or not ctx.replica:
         return None
     return _account_finding(ctx.primary, "replication_account", [c.source_user for c in ctx.local.channels], "primary")
 
 
 @rule("repl_account_here", WARNING, "The replication account exists here, so that this server can be promoted")
-def _repl_account_here(ctx: Context) -> Optional[Finding]:
+def _repl_account_here(ctx: Context) -> Finding | None:
     if not ctx.replica:
         return None
     names = [c.source_user for c in ctx.local.channels]
@@ -956,7 +973,7 @@ def _repl_account_here(ctx: Context) -> Optional[Finding]:
     return finding
 
 
-def _account_finding(server: Server, section: str, names: Iterable[str], where: str) -> Optional[Finding]:
+def _account_finding(server: Server, section: str, names: Iterable[str], where: str) -> Finding | None:
     rows = server.snapshot.get(section)
     if rows is None:
         denied = refused(server, section)
@@ -984,7 +1001,7 @@ def _account_finding(server: Server, section: str, names: Iterable[str], where: 
 
 
 @rule("version_order", WARNING, "The replica is not older than its source")
-def _version_order(ctx: Context) -> Optional[Finding]:
+def _version_order(ctx: Context) -> Finding | None:
     if not ctx.primary or not ctx.replica:
         return None
     here, there = ctx.local.dialect, ctx.primary.dialect
@@ -998,7 +1015,7 @@ def _version_order(ctx: Context) -> Optional[Finding]:
 
 
 @rule("replicas_attached", CRITICAL, "The expected replicas are attached to the primary")
-def _replicas_attached(ctx: Context) -> Optional[Finding]:
+def _replicas_attached(ctx: Context) -> Finding | None:
     wanted = ctx.policy["expected_replicas"]
     if not wanted or ctx.replica:
         return None
@@ -1019,7 +1036,7 @@ def _replicas_attached(ctx: Context) -> Optional[Finding]:
 
 
 @rule("group_member", CRITICAL, "This server is an online member of its group")
-def _group_member(ctx: Context) -> Optional[Finding]:
+def _group_member(ctx: Context) -> Finding | None:
     if ctx.role != "group":
         return None
     state = ctx.local.own_member.get("MEMBER_STATE")
@@ -1033,11 +1050,13 @@ def _group_member(ctx: Context) -> Optional[Finding]:
         "UNREACHABLE": "The network between the members is cut.",
     }.get(str(state), "START GROUP_REPLICATION.")
     message = f"The member is {state}, not ONLINE."
-    return failed(state, "ONLINE", message, hint, cap=WARNING if state == "RECOVERING" else None, heals=state != "ERROR")
+    return failed(
+        state, "ONLINE", message, hint, cap=WARNING if state == "RECOVERING" else None, heals=state != "ERROR"
+    )
 
 
 @rule("group_quorum", CRITICAL, "The group has a majority and one primary")
-def _group_quorum(ctx: Context) -> Optional[Finding]:
+def _group_quorum(ctx: Context) -> Finding | None:
     members = [m for m in ctx.local.members if m.get("MEMBER_ID")]
     if ctx.role != "group" or not members:
         return None
@@ -1067,7 +1086,7 @@ def _group_quorum(ctx: Context) -> Optional[Finding]:
 
 
 @rule("probe", CRITICAL, "A row written on the primary arrives here")
-def _probe(ctx: Context) -> Optional[Finding]:
+def _probe(ctx: Context) -> Finding | None:
     if ctx.probe is None:
         return None
     limit = float(ctx.policy["max_lag"])
@@ -1079,7 +1098,7 @@ def _probe(ctx: Context) -> Optional[Finding]:
 
 
 @rule("compare", CRITICAL, "The data here equals the data of the primary")
-def _compare(ctx: Context) -> Optional[Finding]:
+def _compare(ctx: Context) -> Finding | None:
     if ctx.compare is None:
         return None
     result = ctx.compare
@@ -1088,9 +1107,12 @@ def _compare(ctx: Context) -> Optional[Finding]:
     different = result.get("different") or []
     if not different:
         message = f"{result.get('tables', 0)} table(s), {result.get('rows', 0)} row(s) are equal."
-        if result.get("complete", True):
+        if result.get("complete", True) and not result.get("inconclusive"):
             return passed(result.get("tables"), "equal", message)
-        return unknown(f"{message} The comparison ended before the last table.", "Raise compare_timeout.")
+        if result.get("inconclusive"):
+            message += f" {len(result['inconclusive'])} range(s) changed too fast to be compared."
+            return unknown(message, "Compare again at a quieter time.")
+        return unknown(f"{message} Not everything was compared.", "Raise compare_timeout; see compare.skipped.")
     shown = "; ".join(f"{d['table']} {d['range']}" for d in different[:5])
     message = f"{len(different)} range(s) of rows differ from the primary: {shown}."
     hint = "Repair the rows or rebuild the replica; find the writer first (rules errant and read_only)."
@@ -1113,7 +1135,7 @@ SEVERITIES = {r.id: r.severity for r in RULES}
 
 @dataclass
 class Verdict:
-    checks: List[Dict[str, Any]] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
@@ -1126,19 +1148,21 @@ class Verdict:
         return WARNING if "warn" in statuses else "ok"
 
     @property
-    def reasons(self) -> List[str]:
+    def reasons(self) -> list[str]:
         worst = sorted((c for c in self.checks if c["status"] in {FAIL, "warn", UNKNOWN}), key=_rank)
         return list(dict.fromkeys(c["id"] for c in worst))
 
     @property
-    def hopeless(self) -> List[Dict[str, Any]]:
+    def hopeless(self) -> list[dict[str, Any]]:
         return [c for c in self.checks if c["status"] == FAIL and not c["can_heal"]]
 
     def summary(self, name: str) -> str:
         """One paragraph: which server, what is wrong, what to do; the worst first."""
         open_checks = sorted((c for c in self.checks if c["status"] in {FAIL, "warn", UNKNOWN}), key=_rank)
         if self.verdict == "ok":
-            return f"ok: replication of {name} is right ({sum(c['status'] == PASS for c in self.checks)} checks passed)."
+            return (
+                f"ok: replication of {name} is right ({sum(c['status'] == PASS for c in self.checks)} checks passed)."
+            )
         parts = []
         for check in open_checks[:3]:
             hint = f" {check['hint']}" if check["hint"] else ""
@@ -1148,11 +1172,11 @@ class Verdict:
         return f"{self.verdict}: {name}: {' '.join(parts)}{tail}"
 
 
-def _rank(check: Dict[str, Any]) -> Tuple[int, int]:
+def _rank(check: dict[str, Any]) -> tuple[int, int]:
     return ({FAIL: 0, UNKNOWN: 1, "warn": 2}.get(check["status"], 3), -_ORDER.get(check["severity"], 0))
 
 
-def _findings(ctx: Context) -> Iterator[Tuple[Rule, Optional[Finding], Optional[str]]]:
+def _findings(ctx: Context) -> Iterator[tuple[Rule, Finding | None, str | None]]:
     for entry in RULES:
         if ctx.policy["checks"].get(entry.id) == SKIP:
             continue
@@ -1164,35 +1188,40 @@ def _findings(ctx: Context) -> Iterator[Tuple[Rule, Optional[Finding], Optional[
                 yield entry, _guarded(entry, ctx, channel), channel.name
 
 
-def _guarded(entry: Rule, *arguments: Any) -> Optional[Finding]:
+def _guarded(entry: Rule, *arguments: Any) -> Finding | None:
     try:
         return entry.function(*arguments)
     except GtidError as error:
         return unknown(str(error), "The server gave a GTID that cannot be read.")
 
 
+def check_from(
+    identifier: str, severity: str, finding: Finding, policy: dict[str, Any], **place: Any
+) -> dict[str, Any]:
+    """The check of a finding: the caller's severity, else the rule's own, else the lower one of the finding."""
+    told = policy["checks"].get(identifier)
+    severity = told or severity
+    if finding.cap and not told and _ORDER[finding.cap] < _ORDER[severity]:
+        severity = finding.cap
+    return {
+        "id": identifier,
+        **place,
+        "status": _STATUS[severity] if finding.status == FAIL else finding.status,
+        "severity": severity,
+        "observed": finding.observed,
+        "expected": finding.expected,
+        "message": finding.message,
+        "hint": finding.hint,
+        "can_heal": finding.heals,
+    }
+
+
 def judge(ctx: Context) -> Verdict:
     verdict = Verdict()
     for entry, finding, channel in _findings(ctx):
-        if finding is None:
-            continue
-        severity = ctx.policy["checks"].get(entry.id) or entry.severity
-        if finding.cap and entry.id not in ctx.policy["checks"] and _ORDER[finding.cap] < _ORDER[severity]:
-            severity = finding.cap
-        status = _STATUS[severity] if finding.status == FAIL else finding.status
-        check = {
-            "id": entry.id,
-            "status": status,
-            "severity": severity,
-            "observed": finding.observed,
-            "expected": finding.expected,
-            "message": finding.message,
-            "hint": finding.hint,
-            "can_heal": finding.heals,
-        }
-        if channel is not None:
-            check["channel"] = channel
-        verdict.checks.append(check)
+        if finding is not None:
+            place = {} if channel is None else {"channel": channel}
+            verdict.checks.append(check_from(entry.id, entry.severity, finding, ctx.policy, **place))
     return verdict
 
 
@@ -1202,19 +1231,21 @@ _BLOCKS_PROMOTION = {
 }  # fmt: skip
 
 
-def promotion(ctx: Context, verdict: Verdict) -> Dict[str, Any]:
+def promotion(ctx: Context, verdict: Verdict) -> dict[str, Any]:
     """Whether this replica could take over, by the checks that matter for that."""
     if not ctx.replica:
         return {"promotable": False, "blockers": [f"it is a {ctx.local.role.replace('_', ' ')}"], "warnings": []}
     relevant = [c for c in verdict.checks if c["id"] in _BLOCKS_PROMOTION]
-    blockers = [c["id"] for c in relevant if c["status"] == FAIL or c["id"] == "repl_account_here" and c["status"] == "warn"]
+    blockers = [
+        c["id"] for c in relevant if c["status"] == FAIL or c["id"] == "repl_account_here" and c["status"] == "warn"
+    ]
     blockers += [c["id"] for c in relevant if c["status"] == "warn" and c["id"] in {"version_order", "delay"}]
     warnings = [c["id"] for c in relevant if c["status"] in {"warn", UNKNOWN} and c["id"] not in blockers]
     return {"promotable": not blockers, "blockers": sorted(set(blockers)), "warnings": sorted(set(warnings))}
 
 
 @rule("promotable", CRITICAL, "This replica could take over as primary")
-def _promotable(ctx: Context) -> Optional[Finding]:
+def _promotable(ctx: Context) -> Finding | None:
     if not ctx.policy["require_promotable"] or not ctx.replica:
         return None
     others = Context(**{**ctx.__dict__, "policy": {**ctx.policy, "require_promotable": False}})
@@ -1228,10 +1259,10 @@ def _promotable(ctx: Context) -> Optional[Finding]:
 SEVERITIES["promotable"] = CRITICAL
 
 
-def report(ctx: Context, verdict: Verdict) -> Dict[str, Any]:
+def report(ctx: Context, verdict: Verdict) -> dict[str, Any]:
     """Everything a caller gets back, except waiting and probing."""
     local = ctx.local
-    result: Dict[str, Any] = {
+    result: dict[str, Any] = {
         "verdict": verdict.verdict,
         "coverage": coverage(ctx, verdict),
         "reasons": verdict.reasons,
@@ -1258,12 +1289,12 @@ def report(ctx: Context, verdict: Verdict) -> Dict[str, Any]:
     return result
 
 
-def _tls_of(row: Dict[str, Any]) -> Optional[bool]:
+def _tls_of(row: dict[str, Any]) -> bool | None:
     kind = row.get("connection_type")
     return None if kind is None else kind == "SSL/TLS"
 
 
-def _with_lag(ctx: Context, channel: Channel) -> Dict[str, Any]:
+def _with_lag(ctx: Context, channel: Channel) -> dict[str, Any]:
     seconds, source = lag_seconds(ctx, channel)
     return {
         **describe_channel(ctx.local, channel),
@@ -1276,7 +1307,7 @@ def _with_lag(ctx: Context, channel: Channel) -> Dict[str, Any]:
     }
 
 
-def _gtid_report(ctx: Context) -> Dict[str, Any]:
+def _gtid_report(ctx: Context) -> dict[str, Any]:
     gap = missing(ctx) if ctx.replica else None
     found = ctx.errant if ctx.errant is not None else errant_now(ctx)
     lost = unrecoverable(ctx)
@@ -1285,8 +1316,8 @@ def _gtid_report(ctx: Context) -> Dict[str, Any]:
         "missing": gap[0] if gap else None,
         "missing_count": gap[1] if gap else None,
         "errant": None if found is None else str(found),
-        "errant_count": found.count if isinstance(found, GtidSet) else None if found is None else len(str(found).split(",")) if found else 0,
-        "unrecoverable": None if lost is None else str(lost) if isinstance(lost, GtidSet) else (str(lost) if lost else ""),
+        "errant_count": None if found is None else found.count,
+        "unrecoverable": None if lost is None else _lost_text(lost),
     }
 
 

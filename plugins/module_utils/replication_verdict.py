@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Mapping, Sequence
 
 from .gtid import GtidError, MariadbGtid, parse
 from .mysql_connection import Connection, ConnectionOptions, DatabaseError, quote
+from .replication_compare import Comparison
 from .replication_facts import Collector, watch_receiver
+from .replication_fleet import check_set, source_of, topology
 from .replication_model import Server, build
 from .replication_rules import (
     CRITICAL,
@@ -30,14 +33,14 @@ _ERRANT_PAUSE = 0.35
 FAILING = {"critical": {"critical", "unknown"}, "warning": {"critical", "unknown", "warning"}, "never": set()}
 
 
-def policy_from(options: Mapping[str, Any]) -> Dict[str, Any]:
+def policy_from(options: Mapping[str, Any]) -> dict[str, Any]:
     """The rules' policy out of module options; what is not given keeps its default."""
     policy = dict(DEFAULT_POLICY)
     policy.update({k: v for k, v in options.items() if k in policy and v is not None})
     return policy
 
 
-def unreachable(name: str, error: DatabaseError, policy: Mapping[str, Any]) -> Dict[str, Any]:
+def unreachable(name: str, error: DatabaseError, policy: Mapping[str, Any]) -> dict[str, Any]:
     """The verdict on a server that cannot be asked."""
     check = {
         "id": "connect",
@@ -66,29 +69,48 @@ def unreachable(name: str, error: DatabaseError, policy: Mapping[str, Any]) -> D
     }
 
 
+def confirmed_errant(context: Context, collector: Collector) -> Any:
+    """Errant transactions that stay errant when the primary is read again.
+
+    A replica may apply a transaction before the primary counts it as committed, so a first difference
+    proves nothing.
+    """
+    try:
+        found = errant_now(context)
+        for _reading in range(_ERRANT_READINGS):
+            if not found:
+                break
+            time.sleep(_ERRANT_PAUSE)
+            collector.positions()
+            found = errant_now(context)
+    except GtidError:
+        return None
+    return found
+
+
 class Verifier:
     """One server, and its primary where there is a way to it."""
 
     def __init__(
         self,
         options: ConnectionOptions,
-        policy: Dict[str, Any],
-        primary_options: Optional[ConnectionOptions] = None,
+        policy: dict[str, Any],
+        primary_options: ConnectionOptions | None = None,
         primary_gtid: str = "",
         name: str = "",
         heartbeat_table: str = "",
-        source_silence_wait: Optional[float] = None,
+        source_silence_wait: float | None = None,
         max_transaction_age: int = 60,
     ) -> None:
         self.options, self.primary_options = options, primary_options
         self.policy, self.primary_gtid = policy, primary_gtid
-        self.name = name or options.where
+        self.name = name
         self.heartbeat_table = heartbeat_table
         self.source_silence_wait = source_silence_wait
         self.max_transaction_age = max_transaction_age
-        self.probe_result: Optional[Dict[str, Any]] = None
-        self.compare_result: Optional[Dict[str, Any]] = None
-        self._open: Dict[str, Connection] = {}
+        self.probe_result: dict[str, Any] | None = None
+        self.compare_result: dict[str, Any] | None = None
+        self._open: dict[str, Connection] = {}
 
     def connection(self, which: str = "local") -> Connection:
         if which not in self._open:
@@ -112,7 +134,7 @@ class Verifier:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def look(self, detail: bool = True) -> Tuple[Context, Verdict]:
+    def look(self, detail: bool = True, listen: bool = True) -> tuple[Context, Verdict]:
         """Read both servers and judge. The replica is read first, so that the primary can only be ahead."""
         try:
             collector = Collector(self.connection())
@@ -120,7 +142,7 @@ class Verifier:
         except DatabaseError:
             self.drop("local")
             raise
-        local = build(collector.snapshot, self.name)
+        local = build(collector.snapshot, self.name or self._own_name(collector))
         for channel in local.channels:
             if channel.source_user and self.policy["checks"].get("repl_account_here") != SKIP:
                 collector.account(channel.source_user)
@@ -133,9 +155,15 @@ class Verifier:
             if source is None and local.channels:
                 source = local.channels[0].source_server_id
             collector.heartbeat(self.heartbeat_table, source)
-        if local.mariadb and local.channels:
+        if listen and local.mariadb and local.channels:
             self._listen(collector, context)
         return context, judge(context)
+
+    def _own_name(self, collector: Collector) -> str:
+        """A socket path tells nobody which machine it is on."""
+        variables = collector.snapshot.get("variables") or {}
+        own = str(variables.get("hostname") or "") if self.options.unix_socket else ""
+        return own or self.options.where
 
     def _look_at_primary(self, context: Context) -> None:
         try:
@@ -146,30 +174,11 @@ class Verifier:
                     collector.account(channel.source_user)
             context.primary = build(collector.snapshot, f"the primary {collector.connection.where}")
             if context.primary.mariadb == context.local.mariadb:
-                context.errant = self._confirmed_errant(context, collector)
+                context.errant = confirmed_errant(context, collector)
         except DatabaseError as error:
             self.drop("primary")
             context.primary = None
             context.primary_error = f"The primary cannot be asked: {error.message}"
-
-    @staticmethod
-    def _confirmed_errant(context: Context, collector: Collector) -> Any:
-        """Errant transactions that stay errant when the primary is read again.
-
-        A replica may apply a transaction before the primary counts it as committed, so a first difference
-        proves nothing.
-        """
-        try:
-            found = errant_now(context)
-            for _reading in range(_ERRANT_READINGS):
-                if not found:
-                    break
-                time.sleep(_ERRANT_PAUSE)
-                collector.positions()
-                found = errant_now(context)
-        except GtidError:
-            return None
-        return found
 
     def _listen(self, collector: Collector, context: Context) -> None:
         """MariaDB: does the source still speak? A caught-up position answers without waiting."""
@@ -186,17 +195,17 @@ class Verifier:
         for channel in running:
             channel.since_last_message = quiet.get(channel.name, channel.since_last_message)
 
-    def report(self, detail: bool = True) -> Dict[str, Any]:
+    def report(self, detail: bool = True) -> dict[str, Any]:
         """The whole result; a server that cannot be asked is a verdict, too."""
         try:
             context, verdict = self.look(detail)
         except DatabaseError as error:
-            return unreachable(self.name, error, self.policy)
+            return unreachable(self.name or self.options.where, error, self.policy)
         return report(context, verdict)
 
     # --- probe ------------------------------------------------------------------------------------------------------
 
-    def probe(self, timeout: float) -> Dict[str, Any]:
+    def probe(self, timeout: float) -> dict[str, Any]:
         """Write a heartbeat on the primary and time it until it is visible here."""
         self.probe_result = {"ok": False, "latency_ms": None, "error": ""}
         try:
@@ -213,7 +222,7 @@ class Verifier:
             self.probe_result["error"] = f"The probe failed: {text}"
         return self.probe_result
 
-    def _probe(self, timeout: float) -> Dict[str, Any]:
+    def _probe(self, timeout: float) -> dict[str, Any]:
         primary, here = self.connection("primary"), self.connection()
         schema, _dot, name = self.heartbeat_table.partition(".")
         table = f"{quote(schema)}.{quote(name)}"
@@ -243,17 +252,26 @@ class Verifier:
                 return {"error": f"A row written on the primary {waited:.1f} s ago has not arrived here."}
             time.sleep(min(0.002 + waited / 20, 0.2))
 
+    def compare(self, schemas: Sequence[str], seconds: float, chunk_rows: int) -> dict[str, Any]:
+        """Compare the data of these schemas with the primary."""
+        try:
+            comparison = Comparison(self.connection("primary"), self.connection(), seconds, chunk_rows)
+            self.compare_result = comparison.run(schemas)
+        except DatabaseError as error:
+            self.compare_result = {"error": f"Nothing was compared: {error}", "complete": False}
+        return self.compare_result
+
     # --- wait -------------------------------------------------------------------------------------------------------
 
-    def wait(self, kind: str, target: str, timeout: float, interval: float, fail_on: str) -> Dict[str, Any]:
+    def wait(self, kind: str, target: str, timeout: float, interval: float, fail_on: str) -> dict[str, Any]:
         """Wait until healthy or caught up; give up at once on what waiting cannot heal."""
         began = time.monotonic()
-        outcome: Dict[str, Any] = {"reached": False, "attempts": 0, "target": None, "last": ""}
-        fixed: Optional[str] = None
+        outcome: dict[str, Any] = {"reached": False, "attempts": 0, "target": None, "last": ""}
+        fixed: str | None = None
         while True:
             outcome["attempts"] += 1
             try:
-                context, verdict = self.look(detail=False)
+                context, verdict = self.look(detail=False, listen=kind == "healthy")
                 if kind == "caught_up" and fixed is None:
                     fixed = outcome["target"] = self._target(context, target)
                 outcome["reached"], outcome["last"] = self._reached(kind, context, verdict, fixed, interval, fail_on)
@@ -292,8 +310,8 @@ class Verifier:
         return wanted
 
     def _reached(
-        self, kind: str, context: Context, verdict: Verdict, target: Optional[str], interval: float, fail_on: str
-    ) -> Tuple[bool, str]:
+        self, kind: str, context: Context, verdict: Verdict, target: str | None, interval: float, fail_on: str
+    ) -> tuple[bool, str]:
         if kind == "healthy":
             return verdict.verdict not in (FAILING[fail_on] or FAILING["critical"]), ", ".join(verdict.reasons)
         wanted = parse(target or "", context.d.flavor)
@@ -321,17 +339,105 @@ def _level(context: Context) -> bool:
     if primary is None:
         return False
     target = MariadbGtid.parse(str(primary.snapshot.get("binlog_pos") or ""))
-    received = MariadbGtid.parse(str(context.local.snapshot.get("position") or ""))
+    received = MariadbGtid.parse(
+        ",".join(filter(None, [*(c.received for c in context.local.channels), context.local.position]))
+    )
     return not received.behind(target)
 
 
-def collect_server(options: ConnectionOptions, name: str) -> Tuple[Server, List[str]]:
-    """One server of a set, with the accounts its channels use."""
-    with Connection(options) as connection:
-        collector = Collector(connection)
-        collector.collect()
-        server = build(collector.snapshot, name)
-        users = sorted({c.source_user for c in server.channels if c.source_user})
-        for user in users:
-            collector.account(user)
-        return server, users
+class Fleet:
+    """A set of servers, looked at together."""
+
+    def __init__(
+        self, members: Mapping[str, ConnectionOptions], policy: dict[str, Any], max_transaction_age: int = 60
+    ) -> None:
+        self.members, self.policy = dict(members), policy
+        self.max_transaction_age = max_transaction_age
+        self.collectors: dict[str, Collector] = {}
+        self.servers: dict[str, Server] = {}
+        self.failures: dict[str, DatabaseError] = {}
+
+    def close(self) -> None:
+        for collector in self.collectors.values():
+            collector.connection.close()
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def look(self) -> None:
+        """Read all at once, so that one frozen server does not delay the others."""
+        with ThreadPoolExecutor(max_workers=min(16, max(1, len(self.members)))) as pool:
+            for name, outcome in zip(self.members, pool.map(self._one, self.members)):
+                if isinstance(outcome, DatabaseError):
+                    self.failures[name] = outcome
+                else:
+                    self.collectors[name] = outcome
+                    self.servers[name] = build(outcome.snapshot, name)
+
+    def _one(self, name: str) -> Any:
+        connection = None
+        try:
+            connection = Connection(self.members[name])
+            collector = Collector(connection)
+            collector.collect(max_transaction_age=self.max_transaction_age)
+            for user in {c.source_user for c in build(collector.snapshot, name).channels if c.source_user}:
+                collector.account(user)
+            if connection.dialect.mariadb and self.policy["checks"].get("source_silent") != SKIP:
+                limits = [silence_limit(self.policy, c) for c in build(collector.snapshot).channels]
+                if limits:
+                    collector.snapshot["quiet_for"] = watch_receiver(collector, max(limits) + 0.3)
+        except DatabaseError as error:
+            if connection is not None:
+                connection.close()
+            return error
+        return collector
+
+    def report(self, expected_primary: str | None = None) -> dict[str, Any]:
+        self.look()
+        addresses = {name: f"{o.host}:{o.port}" for name, o in self.members.items()}
+        unreachable_texts = {name: str(error) for name, error in self.failures.items()}
+        tree = topology(self.servers, addresses, unreachable_texts)
+        checks = check_set(self.servers, tree, unreachable_texts, self.policy, expected_primary)
+        results: dict[str, Any] = {name: unreachable(name, error, self.policy) for name, error in self.failures.items()}
+        for name, server in self.servers.items():
+            results[name] = self._judge(name, server, tree, addresses)
+        for name in sorted(results):
+            if name in self.servers:
+                checks += [{**check, "server": name} for check in results[name]["checks"]]
+        verdict = Verdict(checks)
+        partial = any(r["coverage"] == "partial" for r in results.values())
+        return {
+            "verdict": verdict.verdict,
+            "coverage": "partial" if partial else "full",
+            "reasons": verdict.reasons,
+            "summary": verdict.summary(f"the set of {', '.join(sorted(self.members))}"),
+            "checks": [c for c in checks if c["status"] != "pass" or "server" not in c],
+            "topology": tree,
+            "servers": results,
+        }
+
+    def _judge(self, name: str, server: Server, tree: dict[str, Any], addresses: dict[str, str]) -> dict[str, Any]:
+        role = "auto"
+        if not server.in_group:
+            role = "primary" if name == tree["primary"] else "replica" if server.channels else "auto"
+        # That exactly one accepts writes is judged once, over the whole set.
+        quiet = {**self.policy["checks"], "server_id_unique": SKIP}
+        context = Context(server, {**self.policy, "role": role, "checks": quiet})
+        source = next((source_of(c, name, self.servers, addresses) for c in server.channels), None)
+        if source and source in self.collectors and self.servers[source].mariadb == server.mariadb:
+            collector = self.collectors[source]
+            for channel in server.channels:
+                if channel.source_user:
+                    collector.account(channel.source_user)
+            try:
+                # Read again after the replica, so that it can only be ahead of it.
+                collector.positions()
+                context.primary = self.servers[source]
+                context.errant = confirmed_errant(context, collector)
+            except DatabaseError as error:
+                context.primary = None
+                context.primary_error = f"{source} cannot be asked any more: {error.message}"
+        return report(context, judge(context))

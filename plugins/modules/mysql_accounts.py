@@ -131,7 +131,6 @@ import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import (
     Connection,
     ConnectionOptions,
@@ -239,7 +238,9 @@ class Manager:
 
     def _database(self, wanted: dict[str, Any], have: dict[str, Any] | None) -> None:
         name, told = wanted["name"], []
-        differs = [k for k in ("encoding", "collation") if wanted[k] and (have is None or not _same(wanted[k], have[k]))]
+        differs = [
+            k for k in ("encoding", "collation") if wanted[k] and (have is None or not _same(wanted[k], have[k]))
+        ]
         words = {"encoding": "CHARACTER SET", "collation": "COLLATE"}
         options = " ".join(f"{words[k]} {quote(wanted[k])}" for k in ("encoding", "collation") if wanted[k])
         if have is None:
@@ -298,9 +299,7 @@ class Manager:
             self.after[f"account {label}"] = {"changes": told, **result}
         self.done["accounts"][label] = told
 
-    def _identified(
-        self, wanted: dict[str, Any], have: Account | None, told: list[str]
-    ) -> tuple[str, tuple[Any, ...]]:
+    def _identified(self, wanted: dict[str, Any], have: Account | None, told: list[str]) -> tuple[str, tuple[Any, ...]]:
         """The authentication clause, empty if the account already authenticates as wanted."""
         if wanted["auth"] == "socket":
             if have and have.by_socket():
@@ -327,7 +326,12 @@ class Manager:
             self._add(statement, (), "plugin auth_socket")
 
     def _options(
-        self, wanted: dict[str, Any], have: Account | None, told: list[str], seen: dict[str, Any], result: dict[str, Any]
+        self,
+        wanted: dict[str, Any],
+        have: Account | None,
+        told: list[str],
+        seen: dict[str, Any],
+        result: dict[str, Any],
     ) -> tuple[str, tuple[Any, ...]]:
         parts: list[str] = []
         values: list[Any] = []

@@ -162,7 +162,6 @@ notes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import (
     Connection,
     ConnectionOptions,
@@ -235,7 +234,12 @@ def main() -> None:
         required_by={"source_host": "source_user"},
     )
     params = module.params
-    if params["heartbeat_period"] < 0 or params["delay"] < 0 or params["connect_retry"] < 1 or params["retry_count"] < 0:
+    if (
+        params["heartbeat_period"] < 0
+        or params["delay"] < 0
+        or params["connect_retry"] < 1
+        or params["retry_count"] < 0
+    ):
         module.fail_json(msg="heartbeat_period, delay and retry_count must not be negative, connect_retry at least 1.")
     manager = None
     try:

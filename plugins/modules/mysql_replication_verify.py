@@ -436,16 +436,17 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.pentad.webstack.plugins.module_utils.gtid import GtidError, parse
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import (
     ConnectionOptions,
     DatabaseError,
     argument_spec,
 )
+from ansible_collections.pentad.webstack.plugins.module_utils.replication_fleet import SET_RULES
 from ansible_collections.pentad.webstack.plugins.module_utils.replication_rules import SEVERITIES, report
 from ansible_collections.pentad.webstack.plugins.module_utils.replication_verdict import (
     FAILING,
+    Fleet,
     Verifier,
     policy_from,
     unreachable,
@@ -468,6 +469,20 @@ def _spec() -> dict[str, Any]:
         primary_client_cert={"type": "path"},
         primary_client_key={"type": "path", "no_log": False},
         primary_gtid={"type": "str"},
+        servers={
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "name": {"type": "str"},
+                "host": {"type": "str"},
+                "port": {"type": "int", "default": 3306},
+                "unix_socket": {"type": "str"},
+                "user": {"type": "str"},
+                "password": {"type": "str", "no_log": True},
+            },
+            "required_one_of": [("host", "unix_socket")],
+        },
+        expected_primary={"type": "str"},
         expected_source_host={"type": "str"},
         expected_source_port={"type": "int"},
         expected_source_uuid={"type": "str"},
@@ -501,6 +516,9 @@ def _spec() -> dict[str, Any]:
         require_durable=flag_on,
         require_promotable=flag_off,
         probe=flag_off,
+        compare={"type": "list", "elements": "str"},
+        compare_timeout={"type": "int", "default": 300},
+        compare_chunk_rows={"type": "int", "default": 20000},
         wait_for={"type": "str", "choices": ["none", "healthy", "caught_up"], "default": "none"},
         wait_target={"type": "str", "default": "primary_now"},
         wait_timeout={"type": "int", "default": 60},
@@ -536,17 +554,23 @@ def complaints(params: dict[str, Any]) -> list[str]:
     wrong = {k: v for k, v in params["checks"].items() if v not in {"critical", "warning", "info", "skip"}}
     if wrong:
         found.append(f"checks: the severity is one of critical, warning, info and skip, not {wrong}")
-    names = sorted(set(params["checks"]) - set(SEVERITIES) - {"connect"})
+    names = sorted(set(params["checks"]) - set(SEVERITIES) - set(SET_RULES) - {"connect"})
     if names:
         found.append(f"checks: there is no rule {', '.join(names)}; the rules are {', '.join(sorted(SEVERITIES))}")
     has_primary = bool(params["primary_host"] or params["primary_unix_socket"])
     if params["probe"] and not (params["heartbeat_table"] and has_primary):
         found.append("probe needs heartbeat_table (schema.table) and a connection to the primary (primary_host)")
+    if params["compare"] and not has_primary:
+        found.append("compare needs a connection to the primary (primary_host)")
+    if params["servers"]:
+        found += _bad_set(params)
+    elif params["expected_primary"]:
+        found.append("expected_primary needs servers")
     if params["heartbeat_table"] and params["heartbeat_table"].count(".") != 1:
         found.append(f"heartbeat_table: {params['heartbeat_table']!r} is not of the form schema.table")
-    if params["wait_for"] == "caught_up" and params["wait_target"] == "primary_now":
-        if not (has_primary or params["primary_gtid"]):
-            found.append("wait_for=caught_up needs a target: primary_host, primary_gtid or wait_target")
+    needs_target = params["wait_for"] == "caught_up" and params["wait_target"] == "primary_now"
+    if needs_target and not (has_primary or params["primary_gtid"]):
+        found.append("wait_for=caught_up needs a target: primary_host, primary_gtid or wait_target")
     if params["role"] == "primary" and (has_primary or params["wait_for"] == "caught_up"):
         found.append("role=primary does not go with primary_host or wait_for=caught_up: a primary follows nobody")
     for name in ("max_lag", "warn_lag", "wait_timeout", "min_retry_window", "min_free_disk_percent"):
@@ -558,6 +582,43 @@ def complaints(params: dict[str, Any]) -> list[str]:
     if params["warn_lag"] > params["max_lag"]:
         found.append(f"warn_lag ({params['warn_lag']:g}) must not be greater than max_lag ({params['max_lag']:g})")
     return found + _bad_gtids(params)
+
+
+def _bad_set(params: dict[str, Any]) -> list[str]:
+    found = []
+    names = [server_name(server) for server in params["servers"]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        found.append(f"servers: {', '.join(twice)} is listed twice")
+    if params["expected_primary"] and params["expected_primary"] not in names:
+        found.append(f"expected_primary: {params['expected_primary']} is not in servers ({', '.join(names)})")
+    single = [name for name in ("probe", "compare") if params[name]]
+    if params["wait_for"] != "none":
+        single.append("wait_for")
+    if single:
+        found.append(f"servers does not go with {', '.join(single)}, which are for one replica")
+    return found
+
+
+def server_name(server: dict[str, Any]) -> str:
+    return server["name"] or server["unix_socket"] or f"{server['host']}:{server['port']}"
+
+
+def verify_set(params: dict[str, Any]) -> dict[str, Any]:
+    common = ConnectionOptions.from_params(params)
+    members = {
+        server_name(server): replace(
+            common,
+            host=server["host"] or "localhost",
+            port=server["port"],
+            unix_socket=server["unix_socket"],
+            user=server["user"] or common.user,
+            password=common.password if server["password"] is None else server["password"],
+        )
+        for server in params["servers"]
+    }
+    with Fleet(members, policy_from({**params, "role": "auto"}), params["max_transaction_age"]) as fleet:
+        return fleet.report(params["expected_primary"])
 
 
 def _bad_gtids(params: dict[str, Any]) -> list[str]:
@@ -601,10 +662,14 @@ def verify(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             )
         if params["probe"] and not check_mode:
             extra["probe"] = verifier.probe(params["max_lag"])
+        if params["compare"]:
+            extra["compare"] = verifier.compare(
+                params["compare"], params["compare_timeout"], params["compare_chunk_rows"]
+            )
         try:
             context, verdict = verifier.look()
         except DatabaseError as error:
-            return {**unreachable(verifier.name, error, policy), **extra}
+            return {**unreachable(verifier.name or local.where, error, policy), **extra}
         result = {**report(context, verdict), **extra}
         if params["return_raw"]:
             result["raw"] = {
@@ -619,14 +684,14 @@ def main() -> None:
         argument_spec=_spec(),
         supports_check_mode=True,
         mutually_exclusive=[
-            ("primary_host", "primary_unix_socket", "primary_gtid"),
+            ("primary_host", "primary_unix_socket", "primary_gtid", "servers"),
         ],
     )
     found = complaints(module.params)
     if found:
         module.fail_json(msg="; ".join(found) + ".")
     try:
-        result = verify(module.params, module.check_mode)
+        result = verify_set(module.params) if module.params["servers"] else verify(module.params, module.check_mode)
     except DatabaseError as error:
         module.fail_json(msg=str(error))
     waited = result.get("wait")

@@ -17,6 +17,7 @@ import pymysql
 
 NETWORK = "repltest-net"
 SUBNET = "172.31.77.0/24"
+DATA = Path(os.environ.get("REPLTEST_DATA", "/dev/shm/repltest"))
 ROOT = Path(os.environ.get("REPLTEST_DIR", "/tmp/repltest"))
 IMAGES = {"mysql97": "repltest-mysql97", "mariadb118": "repltest-mariadb118", "mariadb1011": "repltest-mariadb1011"}
 REPL_USER, REPL_PASSWORD = "repl", "Repl-pass-1"
@@ -54,6 +55,8 @@ _MARIADB = [
     "--gtid-strict-mode=ON",
     "--slave-net-timeout=10",
     "--binlog-row-image=FULL",
+    "--slave-parallel-threads=4",
+    "--binlog-expire-logs-seconds=2592000",
     "--skip-slave-start",
 ]
 
@@ -89,7 +92,6 @@ class Server:
     engine: str
     number: int
     options: list[str] = field(default_factory=list)
-    data_dir: Path | None = None
     server_id: int | None = None
 
     @property
@@ -109,6 +111,10 @@ class Server:
         return ROOT / self.name
 
     @property
+    def data_dir(self) -> Path:
+        return DATA / self.name
+
+    @property
     def socket(self) -> str:
         return str(self.run_dir / "mysqld.sock")
 
@@ -119,12 +125,10 @@ class Server:
         self.run_dir.chmod(0o777)
         options = [o.format(server_id=self.server_id or self.number, ip=self.ip) for o in _COMMON]
         options += (_MARIADB if self.mariadb else _MYSQL) + self.options
-        data = "/var/lib/mysql"
-        volume = ["--tmpfs", f"{data}:mode=0777,size=1500m"]
-        if self.data_dir:
-            # The same path inside and outside, so that free space can be read from the test process.
-            data = str(self.data_dir)
-            volume = ["-v", f"{data}:{data}"]
+        # In memory, and under the same path inside and outside, so that free space can be read from here.
+        data = self.data_dir
+        data.mkdir(parents=True)
+        volume = ["-v", f"{DATA}:{DATA}"]
         daemon = f"{'mariadbd' if self.mariadb else 'mysqld'} --no-defaults --user=mysql --datadir={data}"
         if self.mariadb:
             init = f"mariadb-install-db --no-defaults --user=mysql --datadir={data} --skip-test-db >/dev/null"
@@ -160,6 +164,7 @@ class Server:
     def remove(self) -> None:
         run("docker", "rm", "-f", "-v", self.name, check=False)
         shutil.rmtree(self.run_dir, ignore_errors=True)
+        shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def pause(self) -> None:
         """Freeze the server process; its connections stay open."""
