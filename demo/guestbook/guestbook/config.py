@@ -7,10 +7,12 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 FORM = "mysql://user:password@host:3306/database?ssl_ca=/path/ca.pem"
 NODE_MAX = 64
+RELEASE_FILE = Path(__file__).resolve().parent.parent / ".release"
 
 
 class ConfigError(Exception):
@@ -99,8 +101,13 @@ class Settings:
             primary=primary_url(environ),
             replica=_url(environ, "DATABASE_REPLICA_URL"),
             node=(environ.get("NODE_NAME") or socket.gethostname())[:NODE_MAX],
-            release=environ.get("RELEASE") or "unreleased",
+            release=environ.get("RELEASE") or _released(),
         )
+
+
+def _released() -> str:
+    """Id that the release carries in a file of its own."""
+    return RELEASE_FILE.read_text().strip() if RELEASE_FILE.is_file() else "unreleased"
 
 
 def primary_url(environ: Mapping[str, str]) -> DatabaseUrl:

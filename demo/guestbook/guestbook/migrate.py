@@ -33,7 +33,7 @@ class Migration:
 MIGRATIONS = (
     Migration(
         1,
-        "create entries",
+        "create entries and canary",
         (
             """
             CREATE TABLE IF NOT EXISTS entries (
@@ -43,6 +43,14 @@ MIGRATIONS = (
                 created_at DATETIME(6) NOT NULL,
                 node VARCHAR(64) NOT NULL,
                 PRIMARY KEY (id)
+            ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS canary (
+                node VARCHAR(64) NOT NULL,
+                token VARCHAR(64) NOT NULL,
+                written_at DATETIME(6) NOT NULL,
+                PRIMARY KEY (node)
             ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4
             """,
         ),

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
-from . import db
+from . import canary, db
 from .config import Settings
 from .entries import MESSAGE_MAX, NAME_MAX, Entry, Invalid, draft
 from .health import readiness
@@ -52,11 +52,10 @@ def create_app(environ: Mapping[str, str], connect: db.Connect = db.open_connect
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
     app.extensions["settings"] = settings
     app.extensions["connect"] = connect
-    app.extensions["guestbook"] = Guestbook(
-        db.Endpoint(settings.primary, connect),
-        db.Endpoint(settings.replica, connect) if settings.replica else None,
-        settings.node,
-    )
+    primary = db.Endpoint(settings.primary, connect)
+    replica = db.Endpoint(settings.replica, connect) if settings.replica else None
+    app.extensions["guestbook"] = Guestbook(primary, replica, settings.node)
+    app.extensions["canary"] = (primary, replica or primary)
     stylesheet = hashlib.sha256((STATIC / "guestbook.css").read_bytes()).hexdigest()[:12]
     app.jinja_env.globals.update(
         node=settings.node, release=settings.release, stylesheet=stylesheet, name_max=NAME_MAX, message_max=MESSAGE_MAX
@@ -65,6 +64,8 @@ def create_app(environ: Mapping[str, str], connect: db.Connect = db.open_connect
     app.add_url_rule("/entries", view_func=post_form, methods=["POST"])
     app.add_url_rule("/api/entries", view_func=list_entries)
     app.add_url_rule("/api/entries", view_func=post_json, methods=["POST"])
+    app.add_url_rule("/canary", view_func=read_canary)
+    app.add_url_rule("/canary", view_func=write_canary, methods=["POST"])
     app.add_url_rule("/livez", view_func=livez)
     app.add_url_rule("/readyz", view_func=readyz)
     app.before_request(_small_only)
@@ -120,6 +121,22 @@ def post_json() -> Response:
     response = jsonify(id=written.id, node=_settings().node, database=written.database, position=written.position)
     response.status_code = 201
     return _remember(response, written)
+
+
+def read_canary() -> Response:
+    """What the read-only path has of every node's canary."""
+    seen = canary.read(current_app.extensions["canary"][1])
+    return jsonify(node=_settings().node, database=seen.database, role=seen.role, tokens=seen.tokens)
+
+
+def write_canary() -> Response:
+    """Write this node's canary: a JSON object with a token."""
+    values = request.get_json()
+    token = values.get("token") if isinstance(values, dict) else None
+    if not isinstance(token, str) or not canary.TOKEN.fullmatch(token):
+        abort(400, "Send a JSON object with a token of 1 to 64 letters, digits and hyphens.")
+    database = canary.write(current_app.extensions["canary"][0], _settings().node, token)
+    return jsonify(node=_settings().node, database=database)
 
 
 def livez() -> Response:
@@ -209,7 +226,7 @@ def _add_headers(response: Response) -> Response:
 
 
 def _wants_json() -> bool:
-    return request.path.startswith("/api/") or request.path in {"/livez", "/readyz"}
+    return request.path.startswith("/api/") or request.path in {"/canary", "/livez", "/readyz"}
 
 
 def _invalid(error: Invalid) -> Response:

@@ -32,6 +32,7 @@ class Cluster:
         self.replica_rows: list[tuple[int, str, str, datetime, str]] = []
         self.replica_read_only = 1
         self.lag = False
+        self.canaries: dict[str, str] = {}
         self.migrated = {1}
         self.down: set[int] = set()
         self.faults: dict[str, list[int]] = {}
@@ -140,6 +141,10 @@ class Cursor:
         elif "FROM entries" in statement:
             rows = cluster.replica_rows if replica else cluster.rows
             self.result = rows[::-1][: parameters[0]]
+        elif statement.startswith("REPLACE INTO canary"):
+            cluster.canaries[parameters[0]] = parameters[1]
+        elif "FROM canary" in statement:
+            self.result = list(cluster.canaries.items())
         elif "FROM schema_migrations" in statement:
             self.result = [(number,) for number in cluster.migrated]
         else:

@@ -107,8 +107,8 @@ def test_command(monkeypatch, capsys):
     assert main([]) == 0
     assert main(["--check"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "pending 1: create entries",
-        "applied 1: create entries",
+        "pending 1: create entries and canary",
+        "applied 1: create entries and canary",
         "nothing to do",
         "nothing to do",
     ]
