@@ -93,6 +93,7 @@ class Server:
     number: int
     options: list[str] = field(default_factory=list)
     server_id: int | None = None
+    volumes: list[str] = field(default_factory=list)
 
     @property
     def mariadb(self) -> bool:
@@ -128,7 +129,9 @@ class Server:
         # In memory, and under the same path inside and outside, so that free space can be read from here.
         data = self.data_dir
         data.mkdir(parents=True)
-        volume = ["-v", f"{DATA}:{DATA}"]
+        volume = ["-v", f"{data}:{data}"]
+        for extra in self.volumes:
+            volume += ["-v", extra]
         daemon = f"{'mariadbd' if self.mariadb else 'mysqld'} --no-defaults --user=mysql --datadir={data}"
         if self.mariadb:
             init = f"mariadb-install-db --no-defaults --user=mysql --datadir={data} --skip-test-db >/dev/null"
@@ -179,6 +182,13 @@ class Server:
     def restart(self) -> None:
         run("docker", "start", self.name)
         self.wait_ready()
+
+    def cut(self, off: bool = True) -> None:
+        """Take the network interface down, so that packets vanish without a reset."""
+        pid = run("docker", "inspect", "-f", "{{.State.Pid}}", self.name)
+        run("nsenter", "-t", pid, "-n", "ip", "link", "set", "eth0", "down" if off else "up")
+        if not off:
+            run("nsenter", "-t", pid, "-n", "ip", "route", "replace", "default", "via", "172.31.77.1", check=False)
 
     def exec(self, *command: str) -> str:
         return run("docker", "exec", self.name, *command)

@@ -1,0 +1,204 @@
+"""Pairs of real servers, healthy before every test, and the modules called in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import lab
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.pentad.webstack.plugins.modules import mysql_replication_verify
+
+BASE = {"mysql97": 10, "mariadb118": 20, "mariadb1011": 30}
+ENGINES = os.environ.get("REPLTEST_ENGINES", " ".join(BASE)).split()
+
+
+class Pair:
+    """A primary, its replica, and a third server when a test asks for one."""
+
+    def __init__(self, engine: str) -> None:
+        number = BASE[engine]
+        self.engine = engine
+        self.mariadb = engine.startswith("mariadb")
+        self.primary = lab.Server(engine, number)
+        self.replica = lab.Server(engine, number + 1, ["--read-only=ON"] if self.mariadb else ["--super-read-only=ON"])
+        self.third: lab.Server | None = None
+
+    def start(self) -> None:
+        self.primary.start()
+        self.replica.start()
+
+    def healthy(self) -> None:
+        """The known state that every test starts from."""
+        if self.third:
+            self.third.remove()
+            self.third = None
+        for server in (self.primary, self.replica):
+            server.unpause()
+            with contextlib.suppress(RuntimeError):
+                server.cut(off=False)
+            try:
+                server.value("SELECT 1")
+            except Exception:
+                server.start()
+        self._reset(self.replica)
+        self._reset(self.primary)
+        for server in (self.primary, self.replica):
+            server.accounts()
+        if not self.mariadb:
+            self.replica.sql("SET PERSIST super_read_only=ON")
+        self.primary.sql(
+            "CREATE DATABASE app",
+            "CREATE TABLE app.t (id INT PRIMARY KEY, v VARCHAR(40))",
+            "INSERT INTO app.t VALUES (1, 'one'), (2, 'two'), (3, 'three')",
+            "CREATE TABLE app.heartbeat (ts VARCHAR(26) NOT NULL, server_id INT UNSIGNED NOT NULL PRIMARY KEY)",
+        )
+        self.replica.follow(self.primary)
+        self.settle()
+
+    def _reset(self, server: lab.Server) -> None:
+        stop = ["STOP ALL SLAVES", "RESET SLAVE ALL"] if self.mariadb else ["STOP REPLICA", "RESET REPLICA ALL"]
+        if self.mariadb:
+            for name in ("do_db", "ignore_db", "do_table", "ignore_table", "wild_do_table", "wild_ignore_table"):
+                stop.append(f"SET GLOBAL replicate_{name} = ''")
+            stop += [
+                "SET GLOBAL rpl_semi_sync_master_enabled=0",
+                "SET GLOBAL rpl_semi_sync_slave_enabled=0",
+                f"SET GLOBAL server_id={server.number}",
+                "SET SESSION sql_log_bin=0",
+            ]
+        else:
+            stop += [
+                "SET GLOBAL super_read_only=OFF",
+                "SET GLOBAL read_only=OFF",
+                "RESET PERSIST",
+                f"SET GLOBAL server_id={server.number}",
+                "SET SESSION sql_log_bin=0",
+            ]
+            empty = ", ".join(
+                f"REPLICATE_{f}=()"
+                for f in ("DO_DB", "IGNORE_DB", "DO_TABLE", "IGNORE_TABLE", "WILD_DO_TABLE", "WILD_IGNORE_TABLE")
+            )
+            stop.insert(2, f"CHANGE REPLICATION FILTER {empty}")
+        for database in server.sql("SHOW DATABASES"):
+            if database["Database"] not in {"mysql", "sys", "performance_schema", "information_schema"}:
+                stop.append(f"DROP DATABASE `{database['Database']}`")
+        for user in server.sql("SELECT User AS u, Host AS h FROM mysql.user"):
+            if user["u"] not in {"root", "mysql", "mariadb.sys"} and not user["u"].startswith("mysql."):
+                stop.append(f"DROP USER '{user['u']}'@'{user['h']}'")
+        stop.append("RESET MASTER" if self.mariadb else "RESET BINARY LOGS AND GTIDS")
+        if self.mariadb:
+            stop.append("SET GLOBAL gtid_slave_pos=''")
+        server.sql(*stop)
+
+    def more(self, options: list[str] | None = None, **kwargs: object) -> lab.Server:
+        self.third = lab.Server(self.engine, BASE[self.engine] + 2, options or [], **kwargs)  # type: ignore[arg-type]
+        self.third.start()
+        self.third.accounts()
+        return self.third
+
+    def settle(self) -> None:
+        """Wait until the replica has applied everything the primary has."""
+        if self.mariadb:
+            position = self.primary.value("SELECT @@gtid_binlog_pos")
+            reached = self.replica.value(f"SELECT MASTER_GTID_WAIT('{position}', 20)")
+        else:
+            position = self.primary.value("SELECT @@gtid_executed").replace("\n", "")
+            reached = self.replica.value(f"SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', 20)")
+        assert str(reached) == "0", self.replica.sql("SHOW SLAVE STATUS" if self.mariadb else "SHOW REPLICA STATUS")
+
+    def stop_replica(self, thread: str = "") -> None:
+        self.replica.sql(f"STOP {'SLAVE' if self.mariadb else 'REPLICA'} {thread}")
+
+    def start_replica(self, thread: str = "") -> None:
+        self.replica.sql(f"START {'SLAVE' if self.mariadb else 'REPLICA'} {thread}")
+
+    def change(self, **settings: object) -> None:
+        """Change settings of the stopped channel; keys without their SOURCE_ or MASTER_ prefix."""
+        prefix, words = ("MASTER", "CHANGE MASTER TO") if self.mariadb else ("SOURCE", "CHANGE REPLICATION SOURCE TO")
+        body = ", ".join(
+            f"{key if key.startswith('GET_') else f'{prefix}_{key}'}={lab._literal(value)}"
+            for key, value in settings.items()
+        )
+        self.replica.sql(f"{words} {body}")
+
+    def local_write(self, *statements: str, binlog: bool = True) -> None:
+        """Write on the replica, as somebody with too many privileges would."""
+        before = [] if self.mariadb else ["SET GLOBAL super_read_only=OFF"]
+        after = [] if self.mariadb else ["SET GLOBAL super_read_only=ON"]
+        self.replica.sql(*before, *([] if binlog else ["SET SESSION sql_log_bin=0"]), *statements, *after)
+
+
+def module_params(module, **options) -> dict:
+    checked = ArgumentSpecValidator(module._spec()).validate({"config_file": "", **options})
+    assert not checked.error_messages, checked.error_messages
+    return checked.validated_parameters
+
+
+def local(server: lab.Server) -> dict:
+    return {"login_user": "root", "login_unix_socket": server.socket}
+
+
+def remote(server: lab.Server) -> dict:
+    return {
+        "primary_host": server.ip,
+        "primary_user": lab.MONITOR_USER,
+        "primary_password": lab.MONITOR_PASSWORD,
+        "primary_ca_cert": str(lab.ROOT / "tls" / "ca.pem"),
+    }
+
+
+def verify(**options) -> dict:
+    params = module_params(mysql_replication_verify, **options)
+    assert not mysql_replication_verify.complaints(params), mysql_replication_verify.complaints(params)
+    if params["servers"]:
+        return mysql_replication_verify.verify_set(params)
+    return mysql_replication_verify.verify(params, False)
+
+
+def both(pair: Pair, **options) -> dict:
+    """The replica's verdict with a second connection to its primary."""
+    return verify(**{"role": "replica", **local(pair.replica), **remote(pair.primary), **options})
+
+
+def as_set(pair: Pair, *names: str, **options) -> dict:
+    servers = {"db1": pair.primary, "db2": pair.replica, "db3": pair.third}
+    listed = [{"name": n, "host": servers[n].ip} for n in names or ("db1", "db2")]
+    login = {"login_user": lab.MONITOR_USER, "login_password": lab.MONITOR_PASSWORD}
+    return verify(servers=listed, **{**login, **options})
+
+
+def troubles(result: dict) -> dict[str, str]:
+    """Every rule that is not passed, with its status."""
+    return {c["id"]: c["status"] for c in result["checks"] if c["status"] not in {"pass", "info"}}
+
+
+def check(result: dict, identifier: str) -> dict:
+    found = [c for c in result["checks"] if c["id"] == identifier]
+    assert found, f"no check {identifier} in {sorted(c['id'] for c in result['checks'])}"
+    return next((c for c in found if c["status"] != "pass"), found[0])
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def running(request):
+    lab.prepare()
+    pair = Pair(request.param)
+    pair.start()
+    yield pair
+    for server in (pair.primary, pair.replica, pair.third):
+        if server:
+            server.unpause()
+            if not os.environ.get("REPLTEST_KEEP"):
+                server.remove()
+
+
+@pytest.fixture
+def pair(running):
+    running.healthy()
+    return running
