@@ -1,0 +1,45 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: proof
+short_description: Judge what was seen of every part of the stack
+version_added: 0.1.0
+author: Pentad contributors
+description:
+  - Puts together what P(pentad.webstack.proof#role) has registered on every host, shows it as a table, and fails if any
+    point is wrong, naming host, fact and remedy.
+  - Runs on the control node.
+attributes:
+  action:
+    description: Runs on the control node.
+    support: full
+  check_mode:
+    description: Never changes anything.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+extends_documentation_fragment:
+  - action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Judge
+  pentad.webstack.proof:
+  run_once: true
+"""
+
+RETURN = r"""
+findings:
+  description: Every point that was looked at.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"host": "web1", "check": "services", "ok": true, "fact": "all services listen", "remedy": ""}]
+"""

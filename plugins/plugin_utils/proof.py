@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The proof: what was seen of every part, in; what is right and what is wrong, out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .inventory_contract import Stack, claims
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One point of the proof: which host, what was looked at, whether it is right, what was seen, what to do."""
+
+    host: str
+    check: str
+    ok: bool
+    fact: str
+    remedy: str = ""
+
+
+def nodes(stack: Stack) -> Iterable[Finding]:
+    """Every node answers, and its services listen where the others look for them."""
+    for host in stack.hosts:
+        if not stack.answered(host):
+            why = " ".join(str(stack.survey(host).get("msg") or "no answer").split())
+            yield Finding(host, "node", False, f"does not answer ({why})", "Start the node, or see why it cannot be reached.")
+            continue
+        listening = stack.survey(host).get("listeners", [])
+        silent = [
+            f"{claim.processes[0]} on {address}:{port}"
+            for claim, port, address in claims(stack, host)
+            if not any(found["port"] == port and found["address"] in (address, "0.0.0.0", "::") for found in listening)  # noqa: S104 - compares
+        ]
+        if silent:
+            remedy = "See 'systemctl --failed' and 'journalctl -u' of the service on that node."
+            yield Finding(host, "services", False, f"nothing listens for {', '.join(silent)}", remedy)
+        else:
+            yield Finding(host, "services", True, "all services listen")
+
+
+def site(stack: Stack) -> Iterable[Finding]:
+    """What every balancer's probe found."""
+    for host in stack.members("haproxy"):
+        probed = stack.variables[host].get("__proof_site") or {}
+        for found in probed.get("findings", []):
+            yield Finding(f"{found['host']}", f"{found['check']} via {host}", found["ok"], found["fact"], found["remedy"])
+        if stack.answered(host) and "findings" not in probed:
+            yield Finding(host, "site", False, f"could not be probed: {probed.get('msg', 'no result')}", "Run again with -v.")
+
+
+def replication(stack: Stack) -> Iterable[Finding]:
+    """The verdict of every database server."""
+    for host in stack.members("mysql"):
+        verdict = stack.variables[host].get("__proof_replication") or {}
+        if not stack.answered(host):
+            continue
+        if not verdict.get("verdict"):
+            fact = f"gave no verdict: {verdict.get('msg', 'no result')}"
+            yield Finding(host, "replication", False, fact, "Run again with -v.")
+            continue
+        ok = verdict["verdict"] in ("ok", "warning")
+        role = (verdict.get("role") or {}).get("observed", "")
+        yield Finding(host, f"replication ({role})", ok, verdict["summary"], hints(verdict))
+
+
+def hints(verdict: Mapping[str, Any]) -> str:
+    """What to do about the rules that are not passed."""
+    wrong = [check for check in verdict.get("checks", []) if check["status"] in ("fail", "unknown") and check.get("hint")]
+    return " ".join(dict.fromkeys(check["hint"] for check in wrong))
+
+
+def monitoring(stack: Stack) -> Iterable[Finding]:
+    """Every scrape target is up."""
+    for host in stack.members("monitoring"):
+        answer = stack.variables[host].get("__proof_targets") or {}
+        if not stack.answered(host):
+            continue
+        targets = ((answer.get("json") or {}).get("data") or {}).get("activeTargets")
+        if not targets:
+            fact = f"Prometheus does not answer ({answer.get('msg', 'no targets')})"
+            yield Finding(host, "monitoring", False, fact, "See 'journalctl -u prometheus' there.")
+            continue
+        down = [target for target in targets if target["health"] != "up"]
+        for target in down:
+            labels = target["labels"]
+            yield Finding(
+                labels.get("instance", "?"),
+                "scrape target",
+                False,
+                f"job {labels.get('job')} is {target['health']}: {target.get('lastError') or 'not scraped yet'}",
+                f"See the exporter at {target['scrapeUrl']}.",
+            )
+        if not down:
+            yield Finding(host, "monitoring", True, f"all {len(targets)} scrape targets are up")
+
+
+def findings(stack: Stack) -> list[Finding]:
+    """The whole proof."""
+    return [*nodes(stack), *site(stack), *replication(stack), *monitoring(stack)]
+
+
+def report(found: list[Finding]) -> str:
+    """A line for each point; what is wrong has its remedy below."""
+    width = max((len(one.host) for one in found), default=0)
+    broad = max((len(one.check) for one in found), default=0)
+    lines = []
+    for one in found:
+        lines.append(f"{'ok   ' if one.ok else 'WRONG'}  {one.host:<{width}}  {one.check:<{broad}}  {one.fact}")
+        if not one.ok and one.remedy:
+            lines.append(f"{'':7}{'':<{width}}  -> {one.remedy}")
+    return "\n".join(lines)

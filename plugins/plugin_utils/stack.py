@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stack as the running play sees it: the variables of every host, with the defaults of all roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+
+from .inventory_contract import Stack
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+
+
+class Variables(Mapping):
+    """Variables of one host, evaluated when asked for, as the roles will see them; notes those that cannot be."""
+
+    def __init__(self, host: str, templar: Any, raw: Mapping[str, Any], broken: list[str]) -> None:
+        self._host, self._raw, self._broken = host, raw, broken
+        self._templar = templar.copy_with_new_env(available_variables=raw)
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._raw[name]
+        try:
+            return self._templar.template(value)
+        except AnsibleError as error:
+            reason = " ".join(str(error).split())
+            self._broken.append(f"{self._host}: {name} = {value!r} cannot be evaluated: {reason}")
+            raise KeyError(name) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+def load_templates(loader: Any, path: str) -> dict[str, Any]:
+    """A file of variables whose strings are templates."""
+    try:
+        return loader.load_from_file(path, trusted_as_template=True) or {}
+    except TypeError:
+        # Before ansible-core 2.19 every string was a template.
+        return loader.load_from_file(path) or {}
+
+
+def stack_of(templar: Any, loader: Any, task_vars: Mapping[str, Any], broken: list[str]) -> Stack:
+    """The stack of the running play; notes in broken which variables cannot be evaluated."""
+    hostvars, groups = task_vars["hostvars"], task_vars["groups"]
+    defaults: dict[str, Any] = {}
+    specs = {}
+    for role in sorted(path for path in ROLES.iterdir() if path.is_dir()):
+        defaults.update(load_templates(loader, str(role / "defaults" / "main.yml")))
+        spec = loader.load_from_file(str(role / "meta" / "argument_specs.yml"))
+        specs[role.name] = spec["argument_specs"]["main"].get("options", {})
+    given = {host: hostvars.raw_get(host) for host in groups["all"]}
+    variables = {
+        host: Variables(host, templar, {**defaults, **given[host], "hostvars": hostvars}, broken) for host in groups["all"]
+    }
+    return Stack(groups=groups, variables=variables, given=given, specs=specs)
