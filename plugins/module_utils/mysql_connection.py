@@ -150,6 +150,9 @@ def _explain(options: ConnectionOptions, user: str, errno: int | None, text: str
     if errno == 1129:
         hint = "Run FLUSH HOSTS (or TRUNCATE performance_schema.host_cache) there."
         return DatabaseError(f"{where} has blocked this host after failed connections (1129).", errno, hint)
+    if errno == _SSL_CONNECTION_ERROR or "CERTIFICATE_VERIFY_FAILED" in text:
+        hint = "Check ca_cert, and that the certificate of the server names this host."
+        return DatabaseError(f"TLS to {where} failed: {text}.", _SSL_CONNECTION_ERROR, hint)
     if errno == 2013 or "timed out" in text:
         if "connect" in text.lower() and errno == 2003:
             hint = "Check the address, the port and the firewall between the two hosts."
@@ -161,9 +164,6 @@ def _explain(options: ConnectionOptions, user: str, errno: int | None, text: str
     if errno in (2002, 2003):
         hint = "Check that the server runs and listens there."
         return DatabaseError(f"{where} cannot be reached: {text}.", errno, hint)
-    if errno == _SSL_CONNECTION_ERROR or "CERTIFICATE_VERIFY_FAILED" in text:
-        hint = "Check ca_cert, and that the certificate of the server names this host."
-        return DatabaseError(f"TLS to {where} failed: {text}.", errno, hint)
     return DatabaseError(f"{where}: {text} ({errno}).", errno)
 
 

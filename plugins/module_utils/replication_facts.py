@@ -373,34 +373,51 @@ def _from_option_files(name: str, mariadb: bool) -> bool | None:
 
 
 def watch_receiver(collector: Collector, limit: float, interval: float = 0.25) -> dict[str, float]:
-    """MariaDB shows no time of the last message: watch each running receiver until it shows life.
+    """Watch each running receiver for a sign of life, where the server shows no time of the last message.
 
-    Returns the seconds without a sign of life per connection; a sign is a heartbeat counted or a
-    position moved since the snapshot was taken.
+    That is always so on MariaDB, and on MySQL until the first message after a start. Returns the seconds
+    without a sign per channel; a sign is a heartbeat counted or a position moved since the snapshot was taken.
+    A connection that the server gives up meanwhile was silent all the time.
     """
-    first = {r["Connection_name"]: _pulse(r) for r in collector.snapshot.get("replica_status") or []}
-    waiting = {name for name, (running, *_rest) in first.items() if running == "Yes"}
+    first = _pulses(collector, collector.snapshot)
+    waiting = {name for name, pulse in first.items() if pulse is not None}
     quiet = dict.fromkeys(waiting, 0.0)
     began = time.monotonic()
     while waiting:
-        for row in collector.connection.rows(collector.dialect["show_replica_status"]):
-            name = row["Connection_name"]
-            if name in waiting and _pulse(row) != first[name]:
-                waiting.discard(name)
-                quiet[name] = 0.0
+        now = _pulses(collector, None)
         spent = time.monotonic() - began
-        quiet.update(dict.fromkeys(waiting, spent))
-        if spent >= limit:
-            break
+        for name in list(waiting):
+            pulse = now.get(name)
+            if pulse is None or spent >= limit:
+                quiet[name] = max(spent, limit)
+                waiting.discard(name)
+            elif pulse != first[name]:
+                waiting.discard(name)
         if waiting:
-            time.sleep(min(interval, max(0.0, limit - spent)))
+            time.sleep(interval)
     return quiet
 
 
-def _pulse(row: Row) -> tuple:
-    return (
-        row.get("Slave_IO_Running"),
-        row.get("Slave_received_heartbeats"),
-        row.get("Gtid_IO_Pos"),
-        row.get("Read_Master_Log_Pos"),
+def _pulses(collector: Collector, snapshot: Snapshot | None) -> dict[str, Any]:
+    """What moves with every message, per channel; None where the receiver is not connected."""
+    if collector.dialect.mariadb:
+        rows = (
+            snapshot["replica_status"]
+            if snapshot
+            else collector.connection.rows(collector.dialect["show_replica_status"])
+        )
+        return {
+            row["Connection_name"]: (row["Slave_received_heartbeats"], row["Gtid_IO_Pos"], row["Read_Master_Log_Pos"])
+            if row["Slave_IO_Running"] == "Yes"
+            else None
+            for row in rows
+        }
+    rows = (
+        (snapshot.get("connection_status") or []) if snapshot else collector.connection.rows(_MYSQL_CONNECTION_STATUS)
     )
+    return {
+        row["CHANNEL_NAME"]: (row["COUNT_RECEIVED_HEARTBEATS"], row["SINCE_LAST_MESSAGE"] is not None)
+        if row["SERVICE_STATE"] == "ON"
+        else None
+        for row in rows
+    }

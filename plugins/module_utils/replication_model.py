@@ -266,6 +266,15 @@ def _common(server: Server, row: Row) -> dict[str, Any]:
     }
 
 
+def _quiet_for(server: Server, channel: str) -> float | None:
+    """What watching the receiver showed, where the server itself does not tell."""
+    return as_float((server.snapshot.get("quiet_for") or {}).get(channel))
+
+
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
 def _mysql_channel(server: Server, row: Row) -> Channel:
     name = str(row.get("Channel_Name") or "")
 
@@ -294,7 +303,7 @@ def _mysql_channel(server: Server, row: Row) -> Channel:
         ],
         applying_age=max(ages) if ages else None,
         applying_gtid=str(applying[0]["APPLYING_TRANSACTION"]) if applying else "",
-        since_last_message=as_float(receiver.get("SINCE_LAST_MESSAGE")),
+        since_last_message=_first(as_float(receiver.get("SINCE_LAST_MESSAGE")), _quiet_for(server, name)),
         heartbeats=as_int(receiver.get("COUNT_RECEIVED_HEARTBEATS")),
         heartbeat_interval=as_float(configuration.get("HEARTBEAT_INTERVAL")),
         retry_count=as_int(row.get("Source_Retry_Count")),
@@ -307,7 +316,6 @@ def _mysql_channel(server: Server, row: Row) -> Channel:
 
 def _mariadb_channel(server: Server, row: Row) -> Channel:
     name = str(row.get("Connection_name") or "")
-    quiet = (server.snapshot.get("quiet_for") or {}).get(name)
     using = str(row.get("Using_Gtid") or "No")
     return Channel(
         **_common(server, row),
@@ -315,7 +323,7 @@ def _mariadb_channel(server: Server, row: Row) -> Channel:
         worker_errors=[],
         applying_age=None,
         applying_gtid="",
-        since_last_message=as_float(quiet),
+        since_last_message=_quiet_for(server, name),
         heartbeats=as_int(row.get("Slave_received_heartbeats")),
         heartbeat_interval=as_float(row.get("Slave_heartbeat_period")),
         # Visible from 12.0 on; before, it is an option of the server that no statement shows.

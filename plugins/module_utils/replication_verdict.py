@@ -15,7 +15,7 @@ from .mysql_connection import Connection, ConnectionOptions, DatabaseError, quot
 from .replication_compare import Comparison
 from .replication_facts import Collector, watch_receiver
 from .replication_fleet import check_set, source_of, topology
-from .replication_model import Server, build
+from .replication_model import ON, Channel, Server, build
 from .replication_rules import (
     CRITICAL,
     DEFAULT_POLICY,
@@ -155,7 +155,7 @@ class Verifier:
             if source is None and local.channels:
                 source = local.channels[0].source_server_id
             collector.heartbeat(self.heartbeat_table, source)
-        if listen and local.mariadb and local.channels:
+        if listen:
             self._listen(collector, context)
         return context, judge(context)
 
@@ -181,10 +181,9 @@ class Verifier:
             context.primary_error = f"The primary cannot be asked: {error.message}"
 
     def _listen(self, collector: Collector, context: Context) -> None:
-        """MariaDB: does the source still speak? A caught-up position answers without waiting."""
-        local = context.local
-        running = [c for c in local.channels if c.io_state == "on"]
-        if not running or self.policy["checks"].get("source_silent") == SKIP:
+        """Does the source still speak, where its last message is not shown? A caught-up position answers at once."""
+        running = _unheard(context.local, self.policy)
+        if not running:
             return
         if self.source_silence_wait is None and context.primary and context.primary.mariadb and _level(context):
             quiet = {c.name: 0.0 for c in running}
@@ -193,7 +192,7 @@ class Verifier:
             limit = max(silence_limit(self.policy, c) for c in running) + 0.3 if wanted is None else wanted
             quiet = watch_receiver(collector, limit)
         for channel in running:
-            channel.since_last_message = quiet.get(channel.name, channel.since_last_message)
+            channel.since_last_message = quiet.get(channel.name)
 
     def report(self, detail: bool = True) -> dict[str, Any]:
         """The whole result; a server that cannot be asked is a verdict, too."""
@@ -333,6 +332,13 @@ class Verifier:
 _STOPS_CATCHING_UP = {"io_thread", "sql_thread", "purge_horizon", "role"}
 
 
+def _unheard(server: Server, policy: Mapping[str, Any]) -> list[Channel]:
+    """Connected channels of which it is not known when they last received something."""
+    if policy["checks"].get("source_silent") == SKIP or server.denied("connection_status"):
+        return []
+    return [c for c in server.channels if c.io_state == ON and c.since_last_message is None and c.heartbeat_interval]
+
+
 def _level(context: Context) -> bool:
     """MariaDB: the replica has received all that its primary had when that was asked (after the replica)."""
     primary = context.primary
@@ -385,10 +391,10 @@ class Fleet:
             collector.collect(max_transaction_age=self.max_transaction_age)
             for user in {c.source_user for c in build(collector.snapshot, name).channels if c.source_user}:
                 collector.account(user)
-            if connection.dialect.mariadb and self.policy["checks"].get("source_silent") != SKIP:
-                limits = [silence_limit(self.policy, c) for c in build(collector.snapshot).channels]
-                if limits:
-                    collector.snapshot["quiet_for"] = watch_receiver(collector, max(limits) + 0.3)
+            unheard = _unheard(build(collector.snapshot, name), self.policy)
+            if unheard:
+                limit = max(silence_limit(self.policy, c) for c in unheard) + 0.3
+                collector.snapshot["quiet_for"] = watch_receiver(collector, limit)
         except DatabaseError as error:
             if connection is not None:
                 connection.close()

@@ -49,6 +49,11 @@ class Pair:
                 server.start()
         self._reset(self.replica)
         self._reset(self.primary)
+        origin = "SELECT GLOBAL_VALUE_ORIGIN FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'"
+        if self.mariadb and self.replica.value(origin) == "SQL":
+            # Only a start brings back the value that a restart keeps.
+            self.replica.stop()
+            self.replica.restart()
         for server in (self.primary, self.replica):
             server.accounts()
         if not self.mariadb:

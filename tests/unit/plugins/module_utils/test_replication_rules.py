@@ -1,0 +1,718 @@
+"""The rules over recorded rows: a healthy pair has no trouble, each disturbance exactly its own."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+from ansible_collections.pentad.webstack.plugins.module_utils import replication_rules as rules
+from ansible_collections.pentad.webstack.plugins.module_utils.replication_fleet import SET_RULES
+from ansible_collections.pentad.webstack.plugins.module_utils.replication_model import build
+
+ROWS = Path(__file__).parent / "rows"
+MYSQL = ["mysql80", "mysql84", "mysql97"]
+MARIADB = ["mariadb1011", "mariadb118"]
+OTHER = "99999999-71ca-11e1-9e33-c80aa9429562"
+
+
+def recorded(engine):
+    """MySQL 8.0 and 8.4 have the same columns as 9.7; what differs is the version and some names."""
+    source = "mysql97" if engine in MYSQL else engine
+    rows = json.loads((ROWS / f"{source}.json").read_text(encoding="utf-8"))
+    for side in rows.values():
+        if engine == "mysql80":
+            side["version"] = "8.0.46-0ubuntu0.24.04.1"
+        elif engine == "mysql84":
+            side["version"] = "8.4.8-0ubuntu1"
+    return rows
+
+
+class Case:
+    """A recorded pair that can be disturbed before it is judged."""
+
+    def __init__(self, engine):
+        self.mariadb = engine in MARIADB
+        rows = recorded(engine)
+        self.replica, self.primary = rows["replica"], rows["primary"]
+        self.with_primary = True
+        self.extra = {}
+
+    @property
+    def status(self):
+        return self.replica["replica_status"][0]
+
+    def set_status(self, **values):
+        """By MySQL's names."""
+        for name, value in values.items():
+            column = name.replace("Replica_", "Slave_").replace("Source", "Master") if self.mariadb else name
+            assert column in self.status, column
+            self.status[column] = value
+
+    def context(self, **policy):
+        settings = {**rules.DEFAULT_POLICY, "role": "replica", **policy}
+        primary = build(copy.deepcopy(self.primary), "db1") if self.with_primary else None
+        return rules.Context(build(copy.deepcopy(self.replica), "db2"), settings, primary=primary, **self.extra)
+
+    def judge(self, **policy):
+        return rules.judge(self.context(**policy))
+
+    def troubles(self, **policy):
+        return {c["id"]: c["status"] for c in self.judge(**policy).checks if c["status"] not in {"pass", "info"}}
+
+    def check(self, identifier, **policy):
+        return next(c for c in self.judge(**policy).checks if c["id"] == identifier)
+
+    def as_primary(self, **policy):
+        context = rules.Context(build(copy.deepcopy(self.primary), "db1"), {
+            **rules.DEFAULT_POLICY, "role": "primary", **policy})  # fmt: skip
+        return {c["id"]: c["status"] for c in rules.judge(context).checks if c["status"] not in {"pass", "info"}}
+
+
+@pytest.fixture(params=MYSQL + MARIADB)
+def case(request):
+    return Case(request.param)
+
+
+@pytest.fixture(params=MYSQL)
+def mysql(request):
+    return Case(request.param)
+
+
+@pytest.fixture(params=MARIADB)
+def mariadb(request):
+    return Case(request.param)
+
+
+def test_healthy(case):
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.reasons) == ("ok", [])
+    assert "ok: replication of db2 is right" in verdict.summary("db2")
+    assert rules.coverage(case.context(), verdict) == "full"
+    assert case.as_primary() == {}
+
+
+def test_alone_is_partial(case):
+    case.with_primary = False
+    verdict = case.judge()
+    assert verdict.verdict == "ok"
+    assert rules.coverage(case.context(), verdict) == "partial"
+
+
+def test_report_is_json_and_complete(case):
+    report = rules.report(case.context(), case.judge())
+    json.dumps(report)
+    assert set(report) >= {
+        "verdict", "coverage", "reasons", "summary", "checks", "engine", "role", "channels", "primary", "gtid",
+        "semi_sync", "promotion",
+    }  # fmt: skip
+    assert report["channels"][0]["lag"]["seconds"] == 0
+    assert report["promotion"] == {"promotable": True, "blockers": [], "warnings": []}
+
+
+@pytest.mark.parametrize(
+    ("state", "errno", "error", "heals", "word"),
+    [
+        ("No", 0, "", False, "somebody stopped it"),
+        ("Connecting", 2003, "attempt 3/86400, with a delay", True, "attempt 3 of 86400"),
+        ("No", 2003, "This was attempt 10/10, with a delay of 60 seconds", False, "given up after 10 of 10"),
+        ("Connecting", 1045, "Access denied", False, "refuses the password"),
+        ("No", 13114, "the source has purged required binary logs", False, "purged binary logs"),
+        ("No", 4242, "something new", False, "something new"),
+    ],
+)
+def test_io_thread(case, state, errno, error, heals, word):
+    case.set_status(Replica_IO_Running=state, Last_IO_Errno=errno, Last_IO_Error=error)
+    assert case.troubles() == {"io_thread": "fail"}
+    found = case.check("io_thread")
+    assert found["can_heal"] is heals
+    assert word in found["message"]
+    assert found["hint"]
+
+
+def test_connecting_without_error_is_a_warning(case):
+    case.set_status(Replica_IO_Running="Connecting")
+    assert case.troubles() == {"io_thread": "warn"}
+
+
+def test_preparing_of_mariadb_is_connecting(mariadb):
+    mariadb.set_status(Replica_IO_Running="Preparing")
+    assert mariadb.troubles() == {"io_thread": "warn"}
+
+
+def test_sql_thread_stopped(case):
+    case.set_status(Replica_SQL_Running="No")
+    assert case.troubles() == {"sql_thread": "fail"}
+    assert case.check("sql_thread")["can_heal"] is False
+
+
+def test_sql_thread_error_wins_over_running_yes(mysql):
+    mysql.replica["workers"][0].update(
+        LAST_ERROR_NUMBER=1062,
+        LAST_ERROR_MESSAGE="Could not execute Write_rows event on table app.t; Duplicate entry '5' for key 't.PRIMARY'",
+    )
+    assert mysql.troubles() == {"sql_thread": "fail"}
+    assert mysql.check("sql_thread")["observed"]["table"] == "app.t"
+
+
+def test_sql_thread_error_of_mariadb(mariadb):
+    mariadb.set_status(Replica_SQL_Running="No", Last_SQL_Errno=1950, Last_SQL_Error="An attempt was made to binlog")
+    assert mariadb.troubles() == {"sql_thread": "fail"}
+    assert "strict mode" in mariadb.check("sql_thread")["message"]
+
+
+def test_lag_is_never_taken_from_a_stopped_thread(case):
+    case.set_status(Replica_IO_Running="No", Last_IO_Errno=2003, Seconds_Behind_Source=0)
+    report = rules.report(case.context(), case.judge())
+    assert report["channels"][0]["lag"] == {
+        "seconds": None, "source": "none", "seconds_behind_raw": 0.0, "applying_age_s": None,
+    }  # fmt: skip
+    assert not [c for c in report["checks"] if c["id"] == "lag_seconds"]
+
+
+def test_null_lag_with_running_threads_fails(case):
+    case.set_status(Seconds_Behind_Source=None)
+    assert case.troubles() == {"lag_seconds": "fail"}
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(9, None), (11, "warn"), (31, "fail")])
+def test_lag(case, seconds, status):
+    case.set_status(Seconds_Behind_Source=seconds)
+    if not case.mariadb:
+        worker = case.replica["workers"][0]
+        worker.update(APPLYING_TRANSACTION=f"{OTHER}:1", APPLYING_AGE=seconds)
+    assert case.troubles() == ({"lag_seconds": status} if status else {})
+
+
+def test_lag_without_backlog_is_zero_whatever_the_server_says(mysql):
+    mysql.set_status(Seconds_Behind_Source=500)
+    assert mysql.troubles() == {}
+
+
+def test_wanted_delay_is_not_lag(case):
+    case.set_status(Seconds_Behind_Source=3605, SQL_Delay=3600)
+    assert case.troubles(expected_delay=3600) == {}
+    found = {"delay": "warn"}
+    assert case.troubles() == found
+
+
+def test_negative_lag_of_a_skewed_clock_is_zero(mysql):
+    mysql.replica["workers"][0].update(APPLYING_TRANSACTION=f"{OTHER}:1", APPLYING_AGE=-3)
+    assert mysql.troubles() == {}
+
+
+def test_heartbeat_table_wins(case):
+    case.replica["heartbeat"] = [{"server_id": 1, "age": 40}]
+    assert case.troubles() == {"lag_seconds": "fail"}
+    case.replica["heartbeat"] = []
+    assert case.troubles() == {}
+
+
+@pytest.mark.parametrize(("quiet", "status"), [(6.9, None), (7.1, "fail")])
+def test_source_silent(case, quiet, status):
+    if case.mariadb:
+        case.replica["quiet_for"] = {"": quiet}
+    else:
+        case.replica["connection_status"][0]["SINCE_LAST_MESSAGE"] = quiet
+    assert case.troubles() == ({"source_silent": status} if status else {})
+    assert case.troubles(max_source_silence=60) == {}
+
+
+def test_source_silent_without_any_message_is_unknown(mysql):
+    mysql.replica["connection_status"][0]["SINCE_LAST_MESSAGE"] = None
+    assert mysql.troubles() == {"source_silent": "unknown"}
+    assert mysql.judge().verdict == "unknown"
+
+
+def test_source_silent_without_heartbeat_is_a_warning(mysql):
+    mysql.replica["connection_status"][0]["SINCE_LAST_MESSAGE"] = None
+    mysql.replica["connection_configuration"][0]["HEARTBEAT_INTERVAL"] = 0
+    assert mysql.troubles() == {"source_silent": "warn"}
+
+
+def test_errant(mysql):
+    mysql.replica["executed"] += f",{OTHER}:1-2:ops:5"
+    assert mysql.troubles() == {"errant": "fail"}
+    assert mysql.check("errant")["observed"] == f"{OTHER}:1-2:ops:5"
+    assert mysql.troubles(allow_errant=True) == {}
+    assert mysql.troubles(ignore_errant_uuids=[OTHER.upper()]) == {}
+
+
+def test_errant_of_mariadb(mariadb):
+    own = mariadb.replica["variables"]["server_id"]
+    mariadb.replica["executed"] += f",0-{own}-900"
+    assert mariadb.troubles() == {"errant": "fail"}
+
+
+def test_errant_confirmed_elsewhere_counts(mysql):
+    """The caller re-reads the primary; its finding is the one that is judged."""
+    mysql.replica["executed"] += f",{OTHER}:1"
+    mysql.extra = {"errant": rules.GtidSet()}
+    assert mysql.troubles() == {}
+
+
+def test_errant_with_a_registered_position_leaves_the_source_out(mysql):
+    source = mysql.status["Source_UUID"]
+    known = mysql.primary["executed"]
+    mysql.with_primary = False
+    mysql.extra = {"primary_gtid": known}
+    mysql.replica["executed"] = f"{source}:1-999"
+    assert mysql.troubles() == {}
+    mysql.replica["executed"] += f",{OTHER}:1"
+    assert mysql.troubles() == {"errant": "fail"}
+
+
+def test_purge_horizon(mysql):
+    uuid = mysql.primary["variables"]["server_uuid"]
+    mysql.primary["purged"] = f"{uuid}:1-500"
+    mysql.primary["executed"] = f"{uuid}:1-600"
+    assert mysql.troubles() == {"purge_horizon": "fail"}
+    report = rules.report(mysql.context(), mysql.judge())
+    assert report["gtid"]["unrecoverable"].endswith("-500")
+
+
+def test_purge_horizon_counts_what_was_received(mysql):
+    uuid = mysql.primary["variables"]["server_uuid"]
+    mysql.primary["purged"] = mysql.primary["executed"] = f"{uuid}:1-500"
+    mysql.replica["connection_status"][0]["RECEIVED_TRANSACTION_SET"] = f"{uuid}:1-500"
+    assert mysql.troubles() == {}
+
+
+def test_purge_horizon_of_mariadb(mariadb):
+    server = mariadb.primary["variables"]["server_id"]
+    mariadb.primary["oldest_binlog"]["gtids"] = f"0-{server}-900"
+    assert mariadb.troubles() == {"purge_horizon": "fail"}
+
+
+@pytest.mark.parametrize(("limit", "status"), [(None, {}), (100, {}), (3, {"lag_gtid": "warn"})])
+def test_lag_gtid(case, limit, status):
+    if case.mariadb:
+        domain, server, last = case.primary["position"].split("-")
+        case.primary["position"] = f"{domain}-{server}-{int(last) + 10}"
+    else:
+        uuid = case.primary["variables"]["server_uuid"]
+        last = int(case.primary["executed"].rsplit("-", 1)[1])
+        case.primary["executed"] = f"{uuid}:1-{last + 10}"
+    assert case.troubles(max_lag_transactions=limit) == status
+    report = rules.report(case.context(), case.judge())
+    assert report["gtid"]["missing_count"] == 10
+
+
+def test_apply_backlog(mysql):
+    uuid = mysql.primary["variables"]["server_uuid"]
+    last = int(mysql.primary["executed"].rsplit("-", 1)[1])
+    mysql.replica["connection_status"][0]["RECEIVED_TRANSACTION_SET"] = f"{uuid}:1-{last + 10}"
+    assert mysql.troubles() == {}
+    assert mysql.troubles(max_lag_transactions=3) == {"apply_backlog": "warn"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"),
+    [
+        ({"expected_source_host": "10.9.9.9"}, "fail"),
+        ({"expected_source_port": 3307}, "fail"),
+        ({"expected_source_server_id": 77}, "fail"),
+    ],
+)
+def test_source_identity(case, policy, status):
+    assert case.troubles(**policy) == {"source_identity": status}
+    right = {"expected_source_host": case.status["Master_Host" if case.mariadb else "Source_Host"]}
+    assert case.troubles(**right) == {}
+
+
+def test_source_identity_against_the_primary(case):
+    if case.mariadb:
+        case.set_status(Source_Server_Id=4711)
+    else:
+        case.set_status(Source_UUID=OTHER)
+    assert case.troubles() == {"source_identity": "fail"}
+
+
+def test_read_only(case):
+    case.replica["variables"]["read_only"] = "OFF"
+    expected = {"read_only": "fail"}
+    assert case.troubles(require_super_read_only=False) == expected
+    assert case.troubles(require_read_only=False, require_super_read_only=False) == {}
+
+
+def test_super_read_only(mysql):
+    mysql.replica["variables"]["super_read_only"] = "OFF"
+    assert mysql.troubles() == {"super_read_only": "fail"}
+
+
+@pytest.mark.parametrize(("value", "told", "status"), [(False, None, "warn"), (None, None, "warn"), (None, True, None),
+                                                       (True, False, "warn")])  # fmt: skip
+def test_boot_read_only(case, value, told, status):
+    case.replica["boot"] = {"read_only": value, "super_read_only": value}
+    assert case.troubles(boot_read_only=told) == ({"boot_read_only": status} if status else {})
+    assert case.troubles(boot_read_only=told, require_boot_read_only=False) == {}
+
+
+def test_writable_primary(case):
+    case.primary["variables"]["read_only"] = "ON"
+    assert case.as_primary() == {"writable": "fail"}
+
+
+def test_offline_mode_is_not_writable(mysql):
+    mysql.primary["variables"]["offline_mode"] = "ON"
+    assert mysql.as_primary() == {"writable": "fail"}
+
+
+def test_role(case):
+    case.replica["replica_status"] = []
+    found = case.troubles()
+    assert found["role"] == "fail"
+    case.primary["replica_status"] = [case.status] if case.replica["replica_status"] else [Case("mysql97").status]
+
+
+def test_primary_that_still_follows(case):
+    case.primary["replica_status"] = case.replica["replica_status"]
+    assert case.as_primary()["role"] == "fail"
+
+
+@pytest.mark.parametrize("name", ["gtid_mode", "enforce_gtid_consistency"])
+def test_gtid_mode(mysql, name):
+    mysql.replica["variables"][name] = "OFF"
+    assert mysql.troubles() == {"gtid_mode": "fail"}
+    assert mysql.troubles(require_gtid=False) == {}
+
+
+def test_gtid_strict_mode(mariadb):
+    mariadb.replica["variables"]["gtid_strict_mode"] = "OFF"
+    assert mariadb.troubles() == {"gtid_mode": "warn"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [("log_bin", "OFF", "fail"), ("binlog_format", "MIXED", "warn"), ("binlog_row_image", "MINIMAL", "warn")],
+)
+def test_binlog(case, name, value, status):
+    case.replica["variables"][name] = value
+    assert case.troubles() == {"binlog": status}
+
+
+def test_binlog_of_replicated_writes(case):
+    case.replica["variables"]["log_slave_updates" if case.mariadb else "log_replica_updates"] = "OFF"
+    assert case.troubles() == {"binlog": "fail"}
+
+
+def test_retention(case):
+    case.replica["variables"]["binlog_expire_logs_seconds"] = "3600"
+    assert case.troubles() == {"retention": "warn"}
+    case.replica["variables"]["binlog_expire_logs_seconds"] = "0"
+    assert case.troubles() == {}
+    assert case.check("retention")["status"] == "info"
+
+
+@pytest.mark.parametrize("name", ["sync_binlog", "innodb_flush_log_at_trx_commit"])
+def test_durability(case, name):
+    case.replica["variables"][name] = "0"
+    assert case.troubles() == {"durability": "warn"}
+    assert case.troubles(require_durable=False) == {}
+
+
+def test_parallel(case):
+    case.replica["variables"]["slave_parallel_threads" if case.mariadb else "replica_parallel_workers"] = "0"
+    assert case.check("parallel")["status"] == "info"
+
+
+def test_commit_order(mysql):
+    mysql.replica["variables"]["replica_preserve_commit_order"] = "OFF"
+    assert mysql.check("parallel")["status"] == "info"
+
+
+@pytest.mark.parametrize(("free", "status"), [(10.1, None), (9.9, "warn"), (4.9, "fail")])
+def test_disk_free(case, free, status):
+    case.replica["disk"] = [{"purpose": "data", "path": "/d", "free_bytes": free * 10, "total_bytes": 1000}]
+    assert case.troubles() == ({"disk_free": status} if status else {})
+
+
+def test_tls(case):
+    case.set_status(Source_SSL_Allowed="No")
+    assert case.troubles() == {"tls": "fail"}
+    assert case.troubles(require_tls=False) == {}
+
+
+def test_tls_verify(case):
+    case.set_status(Source_SSL_Verify_Server_Cert="No")
+    assert case.check("tls_verify")["status"] == "info"
+    assert case.troubles(require_tls_verify=True) == {"tls_verify": "warn"}
+
+
+def test_tls_in_use(mysql):
+    mysql.primary["dump_threads"][0]["connection_type"] = "TCP/IP"
+    assert mysql.troubles() == {"tls_in_use": "fail"}
+    assert mysql.as_primary() == {"tls_in_use": "fail"}
+
+
+def test_tls_in_use_is_not_judged_without_performance_schema(mariadb):
+    assert not [c for c in mariadb.judge().checks if c["id"] == "tls_in_use"]
+
+
+@pytest.mark.parametrize(("count", "status"), [(10, "warn"), (720, None), (0, None)])
+def test_retry_window(mysql, count, status):
+    mysql.set_status(Source_Retry_Count=count)
+    assert mysql.troubles() == ({"retry_window": status} if status else {})
+
+
+def test_retry_window_of_mariadb_from_its_error(mariadb):
+    mariadb.set_status(
+        Replica_IO_Running="Connecting", Last_IO_Errno=2003, Last_IO_Error="retry-time: 5  maximum-retries: 3  message"
+    )
+    assert mariadb.troubles() == {"io_thread": "fail", "retry_window": "warn"}
+
+
+def test_heartbeat_interval(case):
+    name = "slave_net_timeout" if case.mariadb else "replica_net_timeout"
+    case.replica["variables"][name] = "3"
+    assert case.check("heartbeat_interval")["status"] == "info"
+
+
+@pytest.mark.parametrize("column", ["Replicate_Do_DB", "Replicate_Wild_Ignore_Table", "Replicate_Rewrite_DB"])
+def test_filters(case, column):
+    case.status[column] = "junk"
+    assert case.troubles() == {"filters": "fail"}
+    assert case.troubles(allow_filters=True) == {}
+
+
+def test_global_filter_of_mysql(mysql):
+    mysql.replica["global_filters"] = [{"FILTER_NAME": "REPLICATE_IGNORE_DB", "FILTER_RULE": "junk"}]
+    assert mysql.troubles() == {"filters": "fail"}
+
+
+@pytest.mark.parametrize("column", ["Binlog_Do_DB", "Binlog_Ignore_DB"])
+def test_binlog_filters(case, column):
+    case.primary["binlog_status"][0][column] = "junk"
+    assert case.troubles() == {"filters": "fail"}
+    assert case.as_primary() == {"binlog_filters": "fail"}
+    assert case.as_primary(allow_filters=True) == {}
+
+
+def test_auto_position(case):
+    if case.mariadb:
+        case.status["Using_Gtid"] = "No"
+    else:
+        case.status["Auto_Position"] = 0
+    assert case.troubles() == {"auto_position": "fail"}
+    assert case.troubles(require_auto_position=False) == {}
+
+
+def test_current_pos_is_a_warning(mariadb):
+    mariadb.status["Using_Gtid"] = "Current_Pos"
+    assert mariadb.troubles() == {"auto_position": "warn"}
+
+
+def test_channels(case):
+    second = {**case.status, ("Connection_name" if case.mariadb else "Channel_Name"): "second"}
+    case.replica["replica_status"].append(second)
+    assert case.troubles(channel="") == {"channels_unexpected": "fail"}
+    assert case.troubles(channel="", allow_multi_source=True) == {}
+
+
+def test_group_channels_are_no_replication_channels(mysql):
+    mysql.replica["replica_status"].append({**mysql.status, "Channel_Name": "group_replication_applier"})
+    assert mysql.troubles() == {}
+
+
+def test_server_id(case):
+    case.replica["variables"]["server_id"] = case.primary["variables"]["server_id"]
+    assert case.troubles()["server_id_unique"] == "fail"
+
+
+def test_server_uuid(mysql):
+    mysql.replica["variables"]["server_uuid"] = mysql.primary["variables"]["server_uuid"].upper()
+    assert mysql.troubles() == {"server_id_unique": "fail"}
+
+
+def test_server_id_of_attached_replicas(case):
+    first = case.primary["replicas"][0]
+    case.primary["replicas"].append({**first, "Host": "other"})
+    assert case.as_primary() == {"server_id_unique": "fail"}
+
+
+def test_clock(case):
+    case.replica["clock"], case.primary["clock"] = 0.0, 1.2
+    assert case.troubles() == {"clock": "warn"}
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"may_replicate": "N"}, "fail"),
+        ({"locked": "Y"}, "fail"),
+        ({"expired": "Y"}, "fail"),
+        ({"expires_in": -5}, "fail"),
+        ({"expires_in": 86400}, "warn"),
+        ({"expires_in": 30 * 86400}, None),
+    ],
+)
+def test_repl_account(case, change, status):
+    case.primary["replication_account"][0].update(change)
+    assert case.troubles() == ({"repl_account": status} if status else {})
+
+
+def test_repl_account_here(case):
+    case.replica["replication_account"] = []
+    assert case.troubles() == {"repl_account_here": "warn"}
+    report = rules.report(case.context(), case.judge())
+    assert report["promotion"]["blockers"] == ["repl_account_here"]
+    assert case.troubles(require_promotable=True) == {"repl_account_here": "fail", "promotable": "fail"}
+
+
+def test_version_order(case):
+    case.primary["version"] = "12.9.9-MariaDB" if case.mariadb else "9.9.1"
+    assert case.troubles() == {"version_order": "warn"}
+
+
+def test_version_supported(case):
+    case.replica["version"] = "12.9.9-MariaDB" if case.mariadb else "10.1.0"
+    assert case.troubles() == {"version_supported": "warn"}
+
+
+def test_replicas_attached(case):
+    there = str(case.primary["replicas"][0].get("Server_Id") or case.primary["replicas"][0].get("Server_id"))
+    assert case.as_primary(expected_replicas=[there]) == {}
+    assert case.as_primary(expected_replicas=[there, "4711"]) == {"replicas_attached": "fail"}
+
+
+def test_long_transactions(case):
+    case.replica["long_transactions"] = [{"thread": 9, "age": 100, "modified": 0, "query": ""}]
+    assert case.troubles() == {"long_transactions": "warn"}
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(5, "warn"), (31, "fail")])
+def test_applier_blocked(mysql, seconds, status):
+    mysql.replica["blockers"] = [{"blocker": 9, "user": "x", "host": "y", "kind": "row lock"}]
+    mysql.replica["workers"][0]["APPLYING_FOR"] = seconds
+    assert mysql.troubles() == {"applier_blocked": status}
+    assert "KILL 9" in mysql.check("applier_blocked")["hint"]
+
+
+def test_primary_keys(case):
+    case.replica["no_primary_key"] = [{"schema": "a", "table": "b"}]
+    assert case.troubles() == {"primary_keys": "warn"}
+
+
+def test_primary_unreachable(case):
+    case.with_primary = False
+    case.extra = {"primary_error": "The primary cannot be asked: it is off."}
+    assert case.troubles() == {"primary_reachable": "fail"}
+
+
+def test_semi_sync_source(case):
+    names = ("master", "slave") if case.mariadb else ("source", "replica")
+    case.primary["variables"][f"rpl_semi_sync_{names[0]}_enabled"] = "ON"
+    case.primary["status"].update({f"rpl_semi_sync_{names[0]}_status": "OFF", f"rpl_semi_sync_{names[0]}_clients": "0"})
+    assert case.as_primary() == {"semi_sync": "warn"}
+    case.primary["status"].update({f"rpl_semi_sync_{names[0]}_status": "ON", f"rpl_semi_sync_{names[0]}_clients": "1"})
+    assert case.as_primary() == {}
+    case.replica["variables"][f"rpl_semi_sync_{names[1]}_enabled"] = "ON"
+    case.replica["status"][f"rpl_semi_sync_{names[1]}_status"] = "OFF"
+    assert case.troubles() == {"semi_sync": "warn"}
+
+
+def test_semi_sync_required(case):
+    assert case.as_primary(require_semi_sync=True) == {"semi_sync": "warn"}
+
+
+def test_probe(case):
+    case.extra = {"probe": {"ok": True, "latency_ms": 3.0, "error": ""}}
+    assert case.troubles() == {}
+    case.extra = {"probe": {"ok": False, "latency_ms": None, "error": "it has not arrived"}}
+    assert case.troubles() == {"probe": "fail"}
+
+
+@pytest.mark.parametrize(
+    ("result", "status"),
+    [
+        ({"tables": 1, "rows": 2, "different": [], "complete": True}, None),
+        ({"tables": 1, "rows": 2, "different": [{"table": "a.b", "range": "id = 1", "rows": 1}]}, "fail"),
+        ({"error": "it stopped"}, "unknown"),
+        ({"tables": 1, "different": [], "complete": False}, "unknown"),
+        ({"tables": 1, "different": [], "complete": True, "inconclusive": [{}]}, "unknown"),
+    ],
+)
+def test_compare(case, result, status):
+    case.extra = {"compare": result}
+    assert case.troubles() == ({"compare": status} if status else {})
+
+
+@pytest.mark.parametrize("section", ["replica_status"])
+def test_what_cannot_be_read_is_unknown_with_its_grant(case, section):
+    del case.replica[section]
+    case.replica["denied"][section] = {"errno": 1227, "error": "Access denied", "grant": "GRANT X ON *.* TO y;"}
+    verdict = case.judge()
+    assert verdict.verdict in {"unknown", "critical"}
+    assert case.check("role")["status"] == "unknown"
+    assert case.check("role")["hint"] == "Run on db2: GRANT X ON *.* TO y;"
+
+
+def test_unreadable_optional_sections_do_not_alarm(case):
+    for section in ("long_transactions", "no_primary_key"):
+        del case.replica[section]
+        case.replica["denied"][section] = {"errno": 1227, "error": "denied", "grant": "GRANT X;"}
+    verdict = case.judge()
+    assert verdict.verdict == "ok"
+    assert set(verdict.reasons) == {"long_transactions", "primary_keys"}
+    assert rules.coverage(case.context(), verdict) == "partial"
+
+
+def test_a_gtid_that_cannot_be_read_is_unknown(mysql):
+    mysql.primary["purged"] = "rubbish"
+    assert mysql.troubles() == {"purge_horizon": "unknown"}
+
+
+MEMBER = {"MEMBER_HOST": "db", "MEMBER_PORT": 3306, "MEMBER_STATE": "ONLINE", "MEMBER_ROLE": "SECONDARY"}
+
+
+def group(case, *states, role="PRIMARY"):
+    own = case.primary["variables"]["server_uuid"]
+    members = []
+    for number, state in enumerate(states):
+        members.append({**MEMBER, "MEMBER_ID": own if not number else f"{number}", "MEMBER_HOST": f"db{number}",
+                        "MEMBER_STATE": state, "MEMBER_ROLE": role if not number else "SECONDARY"})  # fmt: skip
+    case.primary["group_members"] = members
+    case.primary["variables"]["group_replication_single_primary_mode"] = "ON"
+    return case.as_primary(role="group")
+
+
+def test_group(mysql):
+    assert group(mysql, "ONLINE", "ONLINE", "ONLINE") == {}
+    assert group(mysql, "ONLINE", "ONLINE", "UNREACHABLE") == {"group_quorum": "warn"}
+    assert group(mysql, "ONLINE", "UNREACHABLE", "UNREACHABLE") == {"group_quorum": "fail"}
+    assert group(mysql, "ONLINE", "ONLINE") == {"group_quorum": "warn"}
+    assert group(mysql, "ERROR", "ONLINE", "ONLINE")["group_member"] == "fail"
+    assert group(mysql, "ONLINE", "ONLINE", "ONLINE", role="SECONDARY")["group_quorum"] == "fail"
+
+
+def test_group_expected_but_absent(mysql):
+    assert mysql.as_primary(role="group")["role"] == "fail"
+
+
+def test_severity_overrides(case):
+    case.set_status(Replica_SQL_Running="No")
+    assert case.troubles(checks={"sql_thread": "warning"}) == {"sql_thread": "warn"}
+    assert case.troubles(checks={"sql_thread": "info"}) == {}
+    assert case.troubles(checks={"sql_thread": "skip"}) == {}
+    case.set_status(Replica_SQL_Running="Yes", Source_SSL_Verify_Server_Cert="No")
+    assert case.troubles(checks={"tls_verify": "critical"}) == {"tls_verify": "fail"}
+
+
+def test_summary_names_the_worst_first_and_the_rest_by_id(case):
+    case.replica["variables"].update(sync_binlog="0", binlog_expire_logs_seconds="60")
+    case.replica["no_primary_key"] = [{"schema": "a", "table": "b"}]
+    case.set_status(Replica_SQL_Running="No", SQL_Delay=5)
+    verdict = case.judge()
+    assert verdict.reasons[0] == "sql_thread"
+    text = verdict.summary("db2")
+    assert text.startswith("critical: db2: [sql_thread] The applier is stopped")
+    assert "And 2 more:" in text
+
+
+def test_every_rule_is_documented():
+    root = Path(__file__).parents[4]
+    text = (root / "docs" / "replication-verdict.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^### (\w+)$", text, re.MULTILINE))
+    assert sections == set(rules.SEVERITIES) | set(SET_RULES) | {"connect"}
