@@ -47,8 +47,8 @@ def server_id(address: str) -> int:
 def live_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> str:
     """The host that is the primary, by what the servers said (C(webstack_replication) of every database host).
 
-    A server that takes writes and follows nobody is the primary; failing that, the one that the others follow. Only a set
-    in which nobody takes writes or follows is as the inventory says, because there is nothing else to go by.
+    A server that takes writes and follows nobody is the primary; failing that, the one that the others follow.
+    Only a set in which nobody takes writes or follows is as the inventory says, because there is nothing else to go by.
     """
     hosts = list(groups.get("mysql", []))
     seen = {host: hostvars[host].get("webstack_replication") or {} for host in hosts}
@@ -62,7 +62,10 @@ def live_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -
             "and set super_read_only (MariaDB: read_only) on the other before anything else."
         )
     followed = {
-        channel["source"]["host"] for host in hosts for channel in seen[host].get("channels") or [] if channel.get("source")
+        channel["source"]["host"]
+        for host in hosts
+        for channel in seen[host].get("channels") or []
+        if channel.get("source")
     }
     addresses = host_addresses(hostvars)
     sources = [host for host in hosts if addresses.get(host) in followed and roles[host].get("observed") != "replica"]
@@ -76,4 +79,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Names of the filters."""
-        return {"host_addresses": host_addresses, "endpoints": endpoints, "live_primary": live_primary, "server_id": server_id}
+        return {
+            "host_addresses": host_addresses,
+            "endpoints": endpoints,
+            "live_primary": live_primary,
+            "server_id": server_id,
+        }

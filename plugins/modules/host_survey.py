@@ -47,7 +47,11 @@ database:
     C(server_uuid), and C(version) of the server program that is installed.
   returned: success
   type: dict
-  sample: {"engine": "mysql", "schemas": ["guestbook"], "server_uuid": "c0ffee00-0000-11f0-8000-000000000001", "version": "9.7.4"}
+  sample:
+    engine: mysql
+    schemas: [guestbook]
+    server_uuid: c0ffee00-0000-11f0-8000-000000000001
+    version: 9.7.4
 """
 
 import ipaddress
@@ -88,7 +92,7 @@ def sockets() -> dict[str, tuple[str, int]]:
 def owners(inodes: set[str]) -> dict[str, str]:
     """Names of the processes that hold the given socket inodes; the first holder counts, which is the oldest."""
     names: dict[str, str] = {}
-    for pid in sorted((int(entry) for entry in os.listdir("/proc") if entry.isdigit()), reverse=True):
+    for pid in sorted((int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()), reverse=True):
         try:
             for descriptor in Path(f"/proc/{pid}/fd").iterdir():
                 match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
@@ -127,7 +131,9 @@ def database(module: AnsibleModule, datadir: Path) -> dict[str, Any]:
         schemas = sorted(
             entry.name
             for entry in datadir.iterdir()
-            if entry.is_dir() and not entry.name.startswith(("#", ".", "lost+found")) and entry.name not in SYSTEM_SCHEMAS
+            if entry.is_dir()
+            and not entry.name.startswith(("#", ".", "lost+found"))
+            and entry.name not in SYSTEM_SCHEMAS
         )
         automatic = datadir / "auto.cnf"
         if automatic.exists():

@@ -118,7 +118,9 @@ def can_catch_up(local: Connection, donor: Connection) -> bool:
     donor_executed = donor.value("SELECT @@GLOBAL.gtid_executed")
     donor_purged = donor.value("SELECT @@GLOBAL.gtid_purged")
     return bool(
-        local.value("SELECT GTID_SUBSET(%s, %s) AND GTID_SUBSET(%s, %s)", [executed, donor_executed, donor_purged, executed])
+        local.value(
+            "SELECT GTID_SUBSET(%s, %s) AND GTID_SUBSET(%s, %s)", [executed, donor_executed, donor_purged, executed]
+        )
     )
 
 

@@ -117,18 +117,19 @@ def digest(source: Path, entries: list[Path]) -> str:
 def write(source: Path, entries: list[Path], archive: Path, release: str) -> None:
     """Write the archive beside its place and move it there, so that nobody sees half of it."""
     partial = archive.with_suffix(f".{os.getpid()}")
-    with partial.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for path in entries:
-                info = normalised(source, path)
-                if info.isfile():
-                    with path.open("rb") as content:
-                        tar.addfile(info, content)
-                else:
-                    tar.addfile(info)
-            marker = tarfile.TarInfo(MARKER)
-            marker.size, marker.mode = len(release), 0o644
-            tar.addfile(marker, io.BytesIO(release.encode()))
+    with partial.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed, tarfile.open(
+        fileobj=packed, mode="w", format=tarfile.PAX_FORMAT
+    ) as tar:
+        for path in entries:
+            info = normalised(source, path)
+            if info.isfile():
+                with path.open("rb") as content:
+                    tar.addfile(info, content)
+            else:
+                tar.addfile(info)
+        marker = tarfile.TarInfo(MARKER)
+        marker.size, marker.mode = len(release), 0o644
+        tar.addfile(marker, io.BytesIO(release.encode()))
     partial.replace(archive)
 
 
@@ -144,7 +145,9 @@ def main() -> None:
     )
     source = Path(module.params["source"]).resolve()
     if not source.is_dir():
-        module.fail_json(msg=f"source: {source} is not a directory on the control node: name the application's directory.")
+        module.fail_json(
+            msg=f"source: {source} is not a directory on the control node: name the application's directory."
+        )
     try:
         entries = list(members(source, module.params["exclude"]))
         release = digest(source, entries)

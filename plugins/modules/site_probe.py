@@ -12,7 +12,8 @@ short_description: Prove that a site answers through its balancer
 version_added: 0.1.0
 author: Pentad contributors
 description:
-  - Asks every web node itself, then the balancer, each request on a connection of its own, and counts which node answered.
+  - Asks every web node itself, then the balancer, each request on a connection of its own, and counts
+    which node answered.
   - Writes a canary through the balancer and waits until the read-only path shows it.
   - Reports what it found and judges each point; it fails only where it cannot ask at all.
 options:

@@ -76,7 +76,7 @@ ROLES_OF_GROUP = {
 
 @dataclass
 class Stack:
-    """The whole input: groups, and per host the variables (defaults of the roles included) and which of them are set."""
+    """The whole input: groups, and per host the variables (defaults of the roles included) and which ones are set."""
 
     groups: Mapping[str, list[str]]
     variables: Mapping[str, Mapping[str, Any]]
@@ -126,7 +126,10 @@ def judge_groups(stack: Stack) -> Iterable[str]:
             "keep one and move the others to mysql_replica."
         )
     for host in set(primaries) & set(stack.members("mysql_replica")):
-        yield f"{host}: is in mysql_primary and in mysql_replica: a server has one role, remove it from one of the groups."
+        yield (
+            f"{host}: is in mysql_primary and in mysql_replica: "
+            "a server has one role, remove it from one of the groups."
+        )
     parts = set(primaries) | set(stack.members("mysql_replica"))
     for host in sorted(parts ^ set(stack.members("mysql"))):
         yield f"{host}: group mysql has to be the parent of mysql_primary and mysql_replica, and of nothing else."
@@ -137,7 +140,10 @@ def judge_answers(stack: Stack) -> Iterable[str]:
     for host in stack.hosts:
         if not stack.answered(host):
             why = " ".join(str(stack.survey(host).get("msg") or "no answer").split())
-            yield f"{host}: did not answer ({why.rstrip('.')}): start it or correct its ansible_host, or remove it from the inventory."
+            yield (
+                f"{host}: did not answer ({why.rstrip('.')}): "
+                "start it or correct its ansible_host, or remove it from the inventory."
+            )
 
 
 def judge_arguments(stack: Stack) -> Iterable[str]:
@@ -158,7 +164,8 @@ def validator_form(option: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: option[key] for key in ("type", "elements", "choices") if key in option}
     if option.get("options"):
         kept["options"] = {
-            name: {**validator_form(sub), "required": sub.get("required", False)} for name, sub in option["options"].items()
+            name: {**validator_form(sub), "required": sub.get("required", False)}
+            for name, sub in option["options"].items()
         }
     return kept
 
@@ -170,12 +177,17 @@ def judge_addresses(stack: Stack) -> Iterable[str]:
         address = stack.address(host)
         if not address:
             if stack.answered(host):
-                yield f"{host}: webstack_address is not set and the node has no default route: set it to the node's address."
+                yield (
+                    f"{host}: webstack_address is not set and the node has no default route: "
+                    "set it to the node's address."
+                )
             continue
         try:
             seen[str(ipaddress.ip_address(address))].append(host)
         except ValueError:
-            yield f"{host}: webstack_address = {address!r} is not an IP address: set it to the one the other nodes reach."
+            yield (
+                f"{host}: webstack_address = {address!r} is not an IP address: set it to the one the other nodes reach."
+            )
     for address, hosts in seen.items():
         if len(hosts) > 1:
             yield f"webstack_address = {address} belongs to {', '.join(hosts)}: every host needs an address of its own."
@@ -186,10 +198,16 @@ def judge_names(stack: Stack) -> Iterable[str]:
     for host in stack.hosts:
         domain = str(stack.value(host, "webstack_domain"))
         if not DOMAIN.fullmatch(domain):
-            yield f"{host}: webstack_domain = {domain!r} is not a host name: use letters, digits, '-' and '.', as in www.example.com."
+            yield (
+                f"{host}: webstack_domain = {domain!r} is not a host name: "
+                "use letters, digits, '-' and '.', as in www.example.com."
+            )
         name = str(stack.value(host, "webstack_app_name"))
         if not SYSTEM_NAME.fullmatch(name):
-            yield f"{host}: webstack_app_name = {name!r} cannot name a system account: use a-z, 0-9, '_' and '-', at most 31."
+            yield (
+                f"{host}: webstack_app_name = {name!r} cannot name a system account: "
+                "use a-z, 0-9, '_' and '-', at most 31."
+            )
         for variable, longest in IDENTIFIER.items():
             value = str(stack.value(host, variable))
             if not re.fullmatch(r"[A-Za-z0-9_]+", value) or len(value) > longest:
@@ -201,7 +219,10 @@ def judge_source(stack: Stack) -> Iterable[str]:
     for host in stack.members("web"):
         source = stack.value(host, "app_server_source")
         if source is not None and not Path(str(source)).expanduser().is_dir():
-            yield f"{host}: app_server_source = {str(source)!r} is not a directory on the control node: name the application's."
+            yield (
+                f"{host}: app_server_source = {str(source)!r} is not a directory on the control node: "
+                "name the application's."
+            )
 
 
 def judge_secrets(directories: Iterable[Path]) -> Iterable[str]:
@@ -264,8 +285,9 @@ def strangers(stack: Stack, host: str, wanted: list[tuple[Claim, int, str]]) -> 
             if found["port"] == port and overlap(address, found["address"]) and not mine and (port, claim) not in told:
                 told.add((port, claim))
                 yield (
-                    f"{host}: port {port} ({claim.port_variable}) is taken by {found['process'] or 'another process'} on "
-                    f"{found['address']}: stop it, or set {claim.port_variable} to a free port."
+                    f"{host}: port {port} ({claim.port_variable}) is taken by "
+                    f"{found['process'] or 'another process'} on {found['address']}: "
+                    f"stop it, or set {claim.port_variable} to a free port."
                 )
 
 
@@ -275,7 +297,10 @@ def judge_systems(stack: Stack) -> Iterable[str]:
     for host in stack.hosts:
         if not stack.answered(host):
             continue
-        name, version = stack.facts(host).get("distribution", ""), str(stack.facts(host).get("distribution_version", ""))
+        name, version = (
+            stack.facts(host).get("distribution", ""),
+            str(stack.facts(host).get("distribution_version", "")),
+        )
         versions = SUPPORTED_SYSTEMS.get(name, ())
         if not any(version == each or version.startswith(each + ".") for each in versions):
             yield f"{host}: {name or 'the system'} {version} is not supported: use one of {known}."
@@ -304,7 +329,12 @@ def judge_databases(stack: Stack) -> Iterable[str]:
             low, high = ".".join(map(str, first)), ".".join(map(str, beyond))
             yield f"{host}: {engine} {version} is installed and versions from {low} up to but not {high} are supported."
         system = stack.facts(host).get("distribution", "")
-        if not version and system and system not in PACKAGED_ENGINES[engine] and not stack.value(host, "mysql_server_repositories"):
+        if (
+            not version
+            and system
+            and system not in PACKAGED_ENGINES[engine]
+            and not stack.value(host, "mysql_server_repositories")
+        ):
             yield (
                 f"{host}: webstack_mysql_engine = {engine!r}, which {system} does not package: "
                 "name a source in mysql_server_repositories, or use mariadb."
@@ -323,8 +353,8 @@ def duplicated_uuids(stack: Stack) -> tuple[list[str], list[str]]:
         filled = [host for host in hosts if stack.survey(host)["database"].get("schemas")]
         if len(filled) > 1:
             problems.append(
-                f"{', '.join(filled)}: hold data and share the server UUID {uuid}: stop the server on all but one of them, "
-                "remove /var/lib/mysql/auto.cnf there and start it again."
+                f"{', '.join(filled)}: hold data and share the server UUID {uuid}: "
+                "stop the server on all but one of them, remove /var/lib/mysql/auto.cnf there and start it again."
             )
         keeper = filled[0] if filled else hosts[0]
         renew += [host for host in hosts if host != keeper and host not in filled]

@@ -28,7 +28,9 @@ def nodes(stack: Stack) -> Iterable[Finding]:
     for host in stack.hosts:
         if not stack.answered(host):
             why = " ".join(str(stack.survey(host).get("msg") or "no answer").split())
-            yield Finding(host, "node", False, f"does not answer ({why})", "Start the node, or see why it cannot be reached.")
+            yield Finding(
+                host, "node", False, f"does not answer ({why})", "Start the node, or see why it cannot be reached."
+            )
             continue
         listening = stack.survey(host).get("listeners", [])
         silent = [
@@ -48,9 +50,13 @@ def site(stack: Stack) -> Iterable[Finding]:
     for host in stack.members("haproxy"):
         probed = stack.variables[host].get("__proof_site") or {}
         for found in probed.get("findings", []):
-            yield Finding(f"{found['host']}", f"{found['check']} via {host}", found["ok"], found["fact"], found["remedy"])
+            yield Finding(
+                f"{found['host']}", f"{found['check']} via {host}", found["ok"], found["fact"], found["remedy"]
+            )
         if stack.answered(host) and "findings" not in probed:
-            yield Finding(host, "site", False, f"could not be probed: {probed.get('msg', 'no result')}", "Run again with -v.")
+            yield Finding(
+                host, "site", False, f"could not be probed: {probed.get('msg', 'no result')}", "Run again with -v."
+            )
 
 
 def replication(stack: Stack) -> Iterable[Finding]:
@@ -70,7 +76,9 @@ def replication(stack: Stack) -> Iterable[Finding]:
 
 def hints(verdict: Mapping[str, Any]) -> str:
     """What to do about the rules that are not passed."""
-    wrong = [check for check in verdict.get("checks", []) if check["status"] in ("fail", "unknown") and check.get("hint")]
+    wrong = [
+        check for check in verdict.get("checks", []) if check["status"] in ("fail", "unknown") and check.get("hint")
+    ]
     return " ".join(dict.fromkeys(check["hint"] for check in wrong))
 
 

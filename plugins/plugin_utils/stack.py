@@ -59,6 +59,7 @@ def stack_of(templar: Any, loader: Any, task_vars: Mapping[str, Any], broken: li
         specs[role.name] = spec["argument_specs"]["main"].get("options", {})
     given = {host: hostvars.raw_get(host) for host in groups["all"]}
     variables = {
-        host: Variables(host, templar, {**defaults, **given[host], "hostvars": hostvars}, broken) for host in groups["all"]
+        host: Variables(host, templar, {**defaults, **given[host], "hostvars": hostvars}, broken)
+        for host in groups["all"]
     }
     return Stack(groups=groups, variables=variables, given=given, specs=specs)
