@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: molecule
 short_description: Hosts and groups from the platforms of a Molecule scenario
 version_added: 0.1.0
-author: Pentad contributors
+author: The pentad.webstack contributors (@pentad)
 description:
   - Reads C(platforms) of a C(molecule.yml), so that the machines of a lab are described in one place
     whether Molecule or C(ansible-playbook) drives them.

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: atomic_symlink
 short_description: Switch a symbolic link in one step
 version_added: 0.1.0
-author: Pentad contributors
+author: The pentad.webstack contributors (@pentad)
 description:
   - Makes O(path) a symbolic link to O(target) by renaming a new link over the old one, so that there is no moment
     without a link. M(ansible.builtin.file) unlinks first.

@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: host_survey
 short_description: What a node already runs and holds
 version_added: 0.1.0
-author: Pentad contributors
+author: The pentad.webstack contributors (@pentad)
 description:
   - Collects in one round trip what preflight needs to know of a node and the standard facts do not tell.
   - Reads only; needs nothing but Python and C(/proc).

@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: mysql_clone
 short_description: Seed an empty MySQL server with the data of another one
 version_added: 0.1.0
-author: Pentad contributors
+author: The pentad.webstack contributors (@pentad)
 description:
   - Copies all data of a running donor with MySQL's clone plugin, without stopping the donor, and waits until the local
     server has restarted with them.

@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: mysql_settings
 short_description: Change variables of a running MySQL or MariaDB server
 version_added: 0.1.0
-author: Pentad contributors
+author: The pentad.webstack contributors (@pentad)
 description:
   - Compares global variables with the values wanted, all in one connection, and sets those that the server can change
     while it runs.
@@ -147,8 +147,8 @@ def main() -> None:
         live=live,
         restart_required=restart,
         diff={
-            "before": "".join(f"{name} = {now}\n" for name, (now, _) in shown.items()),
-            "after": "".join(f"{name} = {then}\n" for name, (_, then) in shown.items()),
+            "before": "".join(f"{name} = {now}\n" for name, (now, _then) in shown.items()),
+            "after": "".join(f"{name} = {then}\n" for name, (_now, then) in shown.items()),
         },
     )
 

@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: preflight
 short_description: Judge the whole input before anything is changed
 version_added: 0.1.0
-author: Pentad contributors
+author: The pentad.webstack contributors (@pentad)
 description:
   - Checks groups, addresses, ports, names, sources, secrets, systems and databases of all hosts together, and every
     variable that is set against the argument specs of the roles that use it.
@@ -26,6 +26,8 @@ attributes:
   diff_mode:
     description: There is nothing to show.
     support: none
+  platform:
+    platforms: posix
 extends_documentation_fragment:
   - action_common_attributes
 """

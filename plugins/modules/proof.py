@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: proof
 short_description: Judge what was seen of every part of the stack
 version_added: 0.1.0
-author: Pentad contributors
+author: The pentad.webstack contributors (@pentad)
 description:
   - Puts together what P(pentad.webstack.proof#role) has registered on every host, shows it as a table, and fails if any
     point is wrong, naming host, fact and remedy.
@@ -25,6 +25,8 @@ attributes:
   diff_mode:
     description: There is nothing to show.
     support: none
+  platform:
+    platforms: posix
 extends_documentation_fragment:
   - action_common_attributes
 """

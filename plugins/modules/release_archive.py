@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: release_archive
 short_description: Pack a directory into an archive named after its content
 version_added: 0.1.0
-author: Pentad contributors
+author: The pentad.webstack contributors (@pentad)
 description:
   - Packs O(source) into C(<id>.tar.gz) below O(dest), where the id is a digest of names, modes and contents.
   - The same content gives the same id on any machine and at any time, so that a release is new exactly when

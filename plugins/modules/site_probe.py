@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: site_probe
 short_description: Prove that a site answers through its balancer
 version_added: 0.1.0
-author: Pentad contributors
+author: The pentad.webstack contributors (@pentad)
 description:
   - Asks every web node itself, then the balancer, each request on a connection of its own, and counts
     which node answered.
@@ -173,7 +173,7 @@ def probe_balancer(params: dict[str, Any]) -> list[dict[str, Any]]:
     names = [node["name"] for node in params["nodes"]]
     counts: Counter[str] = Counter()
     failed = []
-    for _ in range(ROUNDS * len(names)):
+    for _attempt in range(ROUNDS * len(names)):
         answer = ask(params["address"], params["port"], params["domain"], "/", params["timeout"])
         if answer.status == 200:
             counts[answer.served_by] += 1

@@ -105,7 +105,7 @@ def test_reads_fall_back_to_the_primary(book, cluster):
 
 
 def test_connections_are_kept(book, cluster):
-    for _ in range(3):
+    for _attempt in range(3):
         book.add(DRAFT)
         book.newest(10)
     assert [connection.port for connection in cluster.connections] == [3306, 3307]
