@@ -241,6 +241,11 @@ class Connection:
                 raise
             return _raw_connect(self._driver, options, None)
 
+    def reopen(self) -> None:
+        """A new session, after one that was lost."""
+        self.close()
+        self._raw = self._open()
+
     def rows(self, statement: str, arguments: Sequence[Any] = (), as_text: bool = True) -> list[Row]:
         try:
             with self._raw.cursor() as cursor:

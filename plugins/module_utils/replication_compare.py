@@ -289,7 +289,8 @@ class Comparison:
             return True
         self.result["complete"] = False
         self.result["error"] = (
-            f"The replica did not reach the primary's position within {seconds:.0f} s, so differences cannot be told from lag."
+            f"The replica did not reach the primary's position within {seconds:.0f} s, "
+            "so differences cannot be told from lag."
         )
         return False
 

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from .mysql_connection import Connection, DatabaseError, quote
 from .replication_model import Row, Snapshot
@@ -37,14 +37,15 @@ _STATUS = (
     "rpl_semi_sync_slave_status", "uptime",
 )  # fmt: skip
 
+# While a long transaction arrives no time in this table moves, so an old one then means nothing.
 _MYSQL_CONNECTION_STATUS = """
     SELECT CHANNEL_NAME, SERVICE_STATE, SOURCE_UUID, RECEIVED_TRANSACTION_SET, COUNT_RECEIVED_HEARTBEATS,
       LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE,
-      IF(GREATEST(LAST_HEARTBEAT_TIMESTAMP, LAST_QUEUED_TRANSACTION_END_QUEUE_TIMESTAMP,
-                  QUEUEING_TRANSACTION_START_QUEUE_TIMESTAMP) < '1970-01-02', NULL,
-         TIMESTAMPDIFF(MICROSECOND, GREATEST(LAST_HEARTBEAT_TIMESTAMP, LAST_QUEUED_TRANSACTION_END_QUEUE_TIMESTAMP,
-                       QUEUEING_TRANSACTION_START_QUEUE_TIMESTAMP), NOW(6)) / 1e6) AS SINCE_LAST_MESSAGE
-    FROM performance_schema.replication_connection_status"""
+      IF(latest < '1970-01-02' OR QUEUEING_TRANSACTION <> '' AND latest < NOW(6) - INTERVAL 2 SECOND, NULL,
+         TIMESTAMPDIFF(MICROSECOND, latest, NOW(6)) / 1e6) AS SINCE_LAST_MESSAGE
+    FROM (SELECT *, GREATEST(LAST_HEARTBEAT_TIMESTAMP, LAST_QUEUED_TRANSACTION_END_QUEUE_TIMESTAMP,
+                             QUEUEING_TRANSACTION_START_QUEUE_TIMESTAMP) AS latest
+          FROM performance_schema.replication_connection_status) s"""
 _MYSQL_WORKERS = """
     SELECT w.CHANNEL_NAME, w.WORKER_ID, w.THREAD_ID, w.SERVICE_STATE, w.LAST_ERROR_NUMBER, w.LAST_ERROR_MESSAGE,
       w.APPLYING_TRANSACTION,
@@ -72,21 +73,23 @@ _MEMBERS = """
     SELECT MEMBER_ID, MEMBER_HOST, MEMBER_PORT, MEMBER_STATE, MEMBER_ROLE, MEMBER_VERSION
     FROM performance_schema.replication_group_members"""
 _MYSQL_ACCOUNT = """
-    SELECT Host AS host, plugin, Repl_slave_priv AS may_replicate, password_expired AS expired,
+    SELECT User AS user, Host AS host, plugin, Repl_slave_priv AS may_replicate, password_expired AS expired,
       account_locked AS locked, ssl_type,
       IF(COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) = 0 OR authentication_string = '', NULL,
          TIMESTAMPDIFF(SECOND, NOW(), password_last_changed + INTERVAL
            COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) DAY)) AS expires_in
-    FROM mysql.user WHERE User = %s"""
+    FROM mysql.user WHERE User IN (%s)"""
 _MARIADB_ACCOUNT = """
-    SELECT u.Host AS host, u.plugin, u.Repl_slave_priv AS may_replicate,
+    SELECT u.User AS user, u.Host AS host, u.plugin, u.Repl_slave_priv AS may_replicate,
       IF(JSON_VALUE(g.Priv, '$.password_last_changed') = '0', 'Y', 'N') AS expired,
       IF(JSON_VALUE(g.Priv, '$.account_locked') = '1', 'Y', 'N') AS locked, u.ssl_type,
-      IF(COALESCE(NULLIF(JSON_VALUE(g.Priv, '$.password_lifetime'), '-1'), @@GLOBAL.default_password_lifetime) = 0, NULL,
+      IF(COALESCE(NULLIF(JSON_VALUE(g.Priv, '$.password_lifetime'), '-1'),
+                  @@GLOBAL.default_password_lifetime) = 0, NULL,
          CAST(JSON_VALUE(g.Priv, '$.password_last_changed') AS SIGNED) + 86400 *
            COALESCE(NULLIF(JSON_VALUE(g.Priv, '$.password_lifetime'), '-1'), @@GLOBAL.default_password_lifetime)
          - UNIX_TIMESTAMP()) AS expires_in
-    FROM mysql.user u JOIN mysql.global_priv g ON g.Host = u.Host AND g.User = u.User WHERE u.User = %s"""
+    FROM mysql.user u JOIN mysql.global_priv g ON g.Host = u.Host AND g.User = u.User
+    WHERE u.User IN (%s)"""
 _LONG_TRANSACTIONS = """
     SELECT trx_mysql_thread_id AS thread, TIMESTAMPDIFF(SECOND, trx_started, NOW()) AS age,
       trx_rows_modified AS modified, LEFT(COALESCE(trx_query, ''), 100) AS query
@@ -167,7 +170,8 @@ class Collector:
             self.snapshot[section] = action()
         except DatabaseError as error:
             if error.lost:
-                raise
+                # One statement may hang (SHOW ... STATUS while the relay log disk is full) on a server that answers.
+                self.connection.reopen()
             self.snapshot["denied"][section] = {
                 "errno": error.errno,
                 "error": error.message,
@@ -289,9 +293,12 @@ class Collector:
         row = self.connection.one("SELECT @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged")
         self.snapshot.update({key: str(value).replace("\n", "") for key, value in row.items()})
 
-    def account(self, user: str, section: str = "replication_account") -> None:
-        statement = _MARIADB_ACCOUNT if self.dialect.mariadb else _MYSQL_ACCOUNT
-        self._rows(section, statement, (user,))
+    def accounts(self, users: Iterable[str]) -> None:
+        """What this server knows of the accounts that channels log in with."""
+        names = tuple(sorted({user for user in users if user}))
+        if names:
+            statement = _MARIADB_ACCOUNT if self.dialect.mariadb else _MYSQL_ACCOUNT
+            self._rows("replication_account", statement.replace("(%s)", f"({', '.join(['%s'] * len(names))})"), names)
 
     def heartbeat(self, table: str, server_id: int | None) -> None:
         """Age of the newest heartbeat row, by this server's own UTC clock (the schema of pt-heartbeat)."""
@@ -400,24 +407,20 @@ def watch_receiver(collector: Collector, limit: float, interval: float = 0.25) -
 
 def _pulses(collector: Collector, snapshot: Snapshot | None) -> dict[str, Any]:
     """What moves with every message, per channel; None where the receiver is not connected."""
-    if collector.dialect.mariadb:
-        rows = (
-            snapshot["replica_status"]
-            if snapshot
-            else collector.connection.rows(collector.dialect["show_replica_status"])
-        )
+    read, dialect = collector.connection.rows, collector.dialect
+    status = snapshot["replica_status"] if snapshot else read(dialect["show_replica_status"])
+    if dialect.mariadb:
         return {
             row["Connection_name"]: (row["Slave_received_heartbeats"], row["Gtid_IO_Pos"], row["Read_Master_Log_Pos"])
             if row["Slave_IO_Running"] == "Yes"
             else None
-            for row in rows
+            for row in status
         }
-    rows = (
-        (snapshot.get("connection_status") or []) if snapshot else collector.connection.rows(_MYSQL_CONNECTION_STATUS)
-    )
+    counts = (snapshot.get("connection_status") or []) if snapshot else read(_MYSQL_CONNECTION_STATUS)
+    beats = {row["CHANNEL_NAME"]: row["COUNT_RECEIVED_HEARTBEATS"] for row in counts}
     return {
-        row["CHANNEL_NAME"]: (row["COUNT_RECEIVED_HEARTBEATS"], row["SINCE_LAST_MESSAGE"] is not None)
-        if row["SERVICE_STATE"] == "ON"
+        row["Channel_Name"]: (beats.get(row["Channel_Name"]), row["Source_Log_File"], row["Read_Source_Log_Pos"])
+        if row["Replica_IO_Running"] == "Yes"
         else None
-        for row in rows
+        for row in status
     }

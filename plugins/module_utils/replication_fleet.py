@@ -121,7 +121,10 @@ def _single_writer(tree: Mapping[str, Any], unreachable: Mapping[str, str]) -> F
         hint = "Decide which one is the primary (the one with all transactions), then lift read-only mode there."
         return failed(writable, 1, "No server of the set accepts writes.", hint)
     message = f"{len(writable)} servers accept writes at the same time: {', '.join(writable)}."
-    hint = "Set super_read_only=ON (MariaDB: read_only=ON) at once on all but the primary, then look for errant transactions."
+    hint = (
+        "Set super_read_only=ON (MariaDB: read_only=ON) at once on all but the primary, "
+        "then look for errant transactions."
+    )
     return failed(writable, 1, message, hint, heals=False)
 
 

@@ -10,7 +10,7 @@ What could not be read is ``unknown``, never a pass.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from .gtid import GtidError, GtidSet, MariadbGtid
 from .replication_errors import applier_advice, applier_trouble, receiver_advice
@@ -104,6 +104,11 @@ class Context:
     @property
     def replica(self) -> bool:
         return self.role == "replica"
+
+    @property
+    def judged_channels(self) -> list[Channel]:
+        wanted = self.policy["channel"]
+        return [c for c in self.local.channels if wanted in {"*", c.name}]
 
     @property
     def d(self) -> Any:
@@ -761,7 +766,8 @@ def _retry_window(ctx: Context, channel: Channel) -> Finding | None:
     window = count * interval
     if window >= least:
         return passed(window, f">= {least} s", f"The receiver keeps trying for {_span(window)}.")
-    message = f"After {_span(window)} without its source ({count} attempts every {interval} s) the receiver gives up for good."
+    tries = f"{count} attempts every {interval} s"
+    message = f"After {_span(window)} without its source ({tries}) the receiver gives up for good."
     option = (
         "master-retry-count=100000 in the option file"
         if ctx.local.mariadb
@@ -959,45 +965,45 @@ def _clock(ctx: Context) -> Finding | None:
 def _repl_account(ctx: Context) -> Finding | None:
     if not ctx.primary or not ctx.replica:
         return None
-    return _account_finding(ctx.primary, "replication_account", [c.source_user for c in ctx.local.channels], "primary")
+    return _account_finding(ctx, ctx.primary, "primary")
 
 
 @rule("repl_account_here", WARNING, "The replication account exists here, so that this server can be promoted")
 def _repl_account_here(ctx: Context) -> Finding | None:
-    if not ctx.replica:
-        return None
-    names = [c.source_user for c in ctx.local.channels]
-    finding = _account_finding(ctx.local, "replication_account", names, "replica")
-    if finding and finding.status == FAIL and not ctx.policy["require_promotable"]:
-        return finding._replace(cap=WARNING)
-    return finding
+    return _account_finding(ctx, ctx.local, "replica") if ctx.replica else None
 
 
-def _account_finding(server: Server, section: str, names: Iterable[str], where: str) -> Finding | None:
-    rows = server.snapshot.get(section)
+def _account_finding(ctx: Context, server: Server, where: str) -> Finding | None:
+    rows = server.snapshot.get("replication_account")
     if rows is None:
-        denied = refused(server, section)
+        denied = refused(server, "replication_account")
         # Reading account tables is more than the least-privilege account may: not knowing is no alarm.
         return denied._replace(cap=WARNING) if denied else None
-    label = ", ".join(sorted({n for n in names if n})) or "?"
+    names = sorted({c.source_user for c in ctx.judged_channels if c.source_user})
+    findings = [_one_account(name, [r for r in rows if r.get("user") == name], where) for name in names]
+    return max(findings, key=lambda f: (f.status == FAIL) + (f.status == FAIL and f.cap is None), default=None)
+
+
+def _one_account(name: str, rows: list[dict[str, Any]], where: str) -> Finding:
     usable = [r for r in rows if r.get("may_replicate") == "Y"]
     if not usable:
         problem = "has no REPLICATION SLAVE privilege" if rows else "does not exist"
-        message = f"The replication account {label!r} {problem} on the {where}."
+        message = f"The replication account {name!r} {problem} on the {where}."
         return failed(problem, "REPLICATION SLAVE", message, "Create or grant it there.", heals=False)
-    if all(r.get("locked") == "Y" for r in usable):
-        return failed("locked", "open", f"The replication account {label!r} is locked on the {where}.",
-                      "ALTER USER ... ACCOUNT UNLOCK.", heals=False)  # fmt: skip
-    left = [as_int(as_float(r.get("expires_in"))) for r in usable if r.get("locked") != "Y"]
+    usable = [r for r in usable if r.get("locked") != "Y"]
+    if not usable:
+        message = f"The replication account {name!r} is locked on the {where}."
+        return failed("locked", "open", message, "ALTER USER ... ACCOUNT UNLOCK.", heals=False)
+    left = [as_int(as_float(r.get("expires_in"))) for r in usable]
     if any(r.get("expired") == "Y" for r in usable) or any(n is not None and n <= 0 for n in left):
-        message = f"The password of the replication account {label!r} has expired on the {where}."
+        message = f"The password of the replication account {name!r} has expired on the {where}."
         hint = "ALTER USER ... IDENTIFIED BY '...' PASSWORD EXPIRE NEVER, then the same password on the channel."
         return failed("expired", "valid", message, hint, heals=False)
     soon = [n for n in left if n is not None and n < 14 * 86400]
     if soon:
-        message = f"The password of the replication account {label!r} expires in {_span(min(soon))} on the {where}."
+        message = f"The password of the replication account {name!r} expires in {_span(min(soon))} on the {where}."
         return failed(min(soon), ">= 14 days", message, "ALTER USER ... PASSWORD EXPIRE NEVER.", cap=WARNING)
-    return passed([r.get("host") for r in usable], None, f"The replication account {label!r} is usable on the {where}.")
+    return passed([r.get("host") for r in usable], None, f"The replication account {name!r} is usable on the {where}.")
 
 
 @rule("version_order", WARNING, "The replica is not older than its source")
@@ -1183,9 +1189,8 @@ def _findings(ctx: Context) -> Iterator[tuple[Rule, Finding | None, str | None]]
         if not entry.per_channel:
             yield entry, _guarded(entry, ctx), None
             continue
-        for channel in ctx.local.channels if ctx.replica else []:
-            if ctx.policy["channel"] in {"*", channel.name}:
-                yield entry, _guarded(entry, ctx, channel), channel.name
+        for channel in ctx.judged_channels if ctx.replica else []:
+            yield entry, _guarded(entry, ctx, channel), channel.name
 
 
 def _guarded(entry: Rule, *arguments: Any) -> Finding | None:

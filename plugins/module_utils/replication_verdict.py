@@ -143,9 +143,8 @@ class Verifier:
             self.drop("local")
             raise
         local = build(collector.snapshot, self.name or self._own_name(collector))
-        for channel in local.channels:
-            if channel.source_user and self.policy["checks"].get("repl_account_here") != SKIP:
-                collector.account(channel.source_user)
+        if self.policy["checks"].get("repl_account_here") != SKIP:
+            collector.accounts(c.source_user for c in local.channels)
         context = Context(local, self.policy, primary_gtid=self.primary_gtid, probe=self.probe_result,
                           compare=self.compare_result)  # fmt: skip
         if self.primary_options:
@@ -169,9 +168,8 @@ class Verifier:
         try:
             collector = Collector(self.connection("primary"))
             collector.collect(detail=False)
-            for channel in context.local.channels:
-                if channel.source_user and self.policy["checks"].get("repl_account") != SKIP:
-                    collector.account(channel.source_user)
+            if self.policy["checks"].get("repl_account") != SKIP:
+                collector.accounts(c.source_user for c in context.local.channels)
             context.primary = build(collector.snapshot, f"the primary {collector.connection.where}")
             if context.primary.mariadb == context.local.mariadb:
                 context.errant = confirmed_errant(context, collector)
@@ -389,9 +387,9 @@ class Fleet:
             connection = Connection(self.members[name])
             collector = Collector(connection)
             collector.collect(max_transaction_age=self.max_transaction_age)
-            for user in {c.source_user for c in build(collector.snapshot, name).channels if c.source_user}:
-                collector.account(user)
-            unheard = _unheard(build(collector.snapshot, name), self.policy)
+            server = build(collector.snapshot, name)
+            collector.accounts(c.source_user for c in server.channels)
+            unheard = _unheard(server, self.policy)
             if unheard:
                 limit = max(silence_limit(self.policy, c) for c in unheard) + 0.3
                 collector.snapshot["quiet_for"] = watch_receiver(collector, limit)
@@ -435,10 +433,8 @@ class Fleet:
         source = next((source_of(c, name, self.servers, addresses) for c in server.channels), None)
         if source and source in self.collectors and self.servers[source].mariadb == server.mariadb:
             collector = self.collectors[source]
-            for channel in server.channels:
-                if channel.source_user:
-                    collector.account(channel.source_user)
             try:
+                collector.accounts(c.source_user for c in server.channels)
                 # Read again after the replica, so that it can only be ahead of it.
                 collector.positions()
                 context.primary = self.servers[source]

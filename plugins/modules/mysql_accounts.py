@@ -56,15 +56,18 @@ options:
         choices: [password, socket]
         default: password
       password:
-        description: Password. Needed to create an account with O(accounts[].auth=password); an existing one is kept when not given.
+        description: Password. Needed to create an account with O(accounts[].auth=password); an existing one is kept
+          when not given.
         type: str
       privileges:
         description:
-          - Privileges per target, for example V({"app.*":["SELECT", "INSERT"]}). Others are revoked. Left alone when not given.
+          - Privileges per target, for example V({"app.*":["SELECT", "INSERT"]}). Others are revoked. Left alone when
+            not given.
           - In the name of a database C(_) and C(%) are wildcards, as in the server's own C(GRANT).
         type: dict
       require_tls: {description: Whether the account may log in over TLS only. Left alone when not given., type: bool}
-      max_user_connections: {description: Most connections at once; 0 is no limit. Left alone when not given., type: int}
+      max_user_connections: {description: Most connections at once; 0 is no limit. Left alone when not given., type:
+        int}
       locked: {description: Whether the account is locked. Left alone when not given., type: bool}
       comment: {description: Comment on the account (MySQL). Left alone when not given., type: str}
   remove_anonymous:
@@ -74,7 +77,8 @@ options:
   binlog:
     description:
       - Whether the changes are written to the binary log, and so reach the replicas.
-      - With V(false) a read-only server can be changed, too; C(super_read_only) is then lifted for that moment while C(read_only) stays.
+      - With V(false) a read-only server can be changed, too; C(super_read_only) is then lifted for that moment while
+        C(read_only) stays.
     type: bool
     default: true
 seealso:
@@ -436,7 +440,8 @@ class Manager:
         except DatabaseError as error:
             # Not the statement itself: it may hold a password.
             verb = " ".join(statement.split()[:2])
-            raise DatabaseError(f"{verb} for {about} failed: {error.message}", error.errno, _HINTS.get(error.errno or 0, "")) from error  # fmt: skip
+            message, hint = f"{verb} for {about} failed: {error.message}", _HINTS.get(error.errno or 0, "")
+            raise DatabaseError(message, error.errno, hint) from error
 
 
 def _plain(text: str) -> str:

@@ -32,7 +32,8 @@ options:
       - V(configured) brings the settings in line. Threads that must rest for that are started again if they ran.
       - V(started) does the same where O(source_host) is given, and starts what is stopped.
       - V(stopped) stops receiver and applier.
-      - V(absent) removes the channel (C(RESET REPLICA ALL)). Refused while received transactions are not applied, unless O(force=true).
+      - V(absent) removes the channel (C(RESET REPLICA ALL)). Refused while received transactions are not applied,
+        unless O(force=true).
     type: str
     choices: [started, stopped, configured, absent]
     default: started
@@ -55,7 +56,8 @@ options:
     description:
       - Password of O(source_user).
       - Compared with the stored one where that can be read, in C(mysql.slave_master_info) on MySQL and in the server's
-        C(master.info) on MariaDB over O(login_unix_socket). Elsewhere it is set when another setting changes or the source refuses the login.
+        C(master.info) on MariaDB over O(login_unix_socket). Elsewhere it is set when another setting changes or the
+          source refuses the login.
     type: str
   source_ssl:
     description: Whether the channel is encrypted.
@@ -65,10 +67,12 @@ options:
     description: Path, on the replica, of the authority that signed the source's certificate.
     type: str
   source_ssl_verify:
-    description: Whether the source's certificate is verified. True when O(source_ssl_ca) is given, otherwise left as it is.
+    description: Whether the source's certificate is verified. True when O(source_ssl_ca) is given, otherwise left as
+      it is.
     type: bool
   get_source_public_key:
-    description: Whether to ask the source for its public key, which C(caching_sha2_password) needs without TLS (MySQL).
+    description: Whether to ask the source for its public key, which C(caching_sha2_password) needs without TLS
+      (MySQL).
     type: bool
     default: false
   connect_retry:
@@ -150,7 +154,8 @@ applier_error:
   description: Why the applier stands still. It was not started again.
   returned: when the applier stopped on an error
   type: dict
-  sample: {errno: 1062, message: "Could not execute Write_rows event on table shop.orders; Duplicate entry '7' for key 'PRIMARY'"}
+  sample: {errno: 1062, message: "Could not execute Write_rows event on table shop.orders; Duplicate entry '7' for
+    key 'PRIMARY'"}
 notes:
   description: What the server cannot do as asked.
   returned: always

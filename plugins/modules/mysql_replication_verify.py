@@ -10,9 +10,11 @@ short_description: Judge whether MySQL or MariaDB replication is right, why not,
 version_added: 1.0.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Looks at one server, or at a replica together with its primary, or at a whole set of servers, and returns a verdict with
+  - Looks at one server, or at a replica together with its primary, or at a whole set of servers, and returns a
+    verdict with
     its reasons. Each rule gives what was observed, what was expected, a sentence and a remedy.
-  - Judges what status rows alone do not show, among others a silent source, a retry budget that is too short or used up,
+  - Judges what status rows alone do not show, among others a silent source, a retry budget that is too short or used
+    up,
     binary logs purged before the replica fetched them, errant transactions, TLS really in use, and read-only mode
     that a restart would lose.
   - The task fails when the verdict is as bad as O(fail_on) says. Everything is returned then, too.
@@ -36,7 +38,8 @@ options:
     choices: [auto, replica, primary, group]
     default: auto
   channel:
-    description: Replication channel (MySQL) or connection (MariaDB) to judge. V(*) judges all, an empty string the unnamed one.
+    description: Replication channel (MySQL) or connection (MariaDB) to judge. V(*) judges all, an empty string the
+      unnamed one.
     type: str
     default: "*"
     aliases: [connection_name]
@@ -132,12 +135,15 @@ options:
         mysqld_exporter. Lag is measured by it when given, and O(probe) writes to it.
     type: str
   max_source_silence:
-    description: Seconds without a message from the source after which it is taken for frozen. By default 2.5 heartbeat periods and 2 s.
+    description: Seconds without a message from the source after which it is taken for frozen. By default 2.5
+      heartbeat periods and 2 s.
     type: float
   source_silence_wait:
     description:
-      - MariaDB does not show the time of the last message, so the module watches the receiver for a sign of life for up to this
-        many seconds. By default a little longer than O(max_source_silence), and not at all where the replica is seen level with
+      - MariaDB does not show the time of the last message, so the module watches the receiver for a sign of life for
+        up to this
+        many seconds. By default a little longer than O(max_source_silence), and not at all where the replica is seen
+          level with
         a primary that answers.
     type: float
   min_retry_window:
@@ -196,7 +202,8 @@ options:
     type: bool
     default: true
   boot_read_only:
-    description: What the server's option file says, for a caller who knows. Found out by the module as far as possible when not given.
+    description: What the server's option file says, for a caller who knows. Found out by the module as far as
+      possible when not given.
     type: bool
   require_gtid:
     description: Whether GTIDs must be on.
@@ -215,7 +222,8 @@ options:
     type: bool
     default: false
   require_semi_sync:
-    description: Whether semi-synchronous replication must be active. Only a silent degradation is reported when not given.
+    description: Whether semi-synchronous replication must be active. Only a silent degradation is reported when not
+      given.
     type: bool
   require_durable:
     description: Whether each commit must reach the disk.
@@ -232,7 +240,8 @@ options:
   compare:
     description:
       - Schemas whose data is compared with the primary, table by table, in ranges of the primary key.
-      - A range that differs is read again until it agrees or keeps differing after the replica has passed the primary's position.
+      - A range that differs is read again until it agrees or keeps differing after the replica has passed the
+        primary's position.
     type: list
     elements: str
   compare_timeout:
@@ -245,7 +254,8 @@ options:
     default: 20000
   wait_for:
     description:
-      - V(healthy) waits until no check is as bad as O(fail_on) says, V(caught_up) until the position in O(wait_target) is applied.
+      - V(healthy) waits until no check is as bad as O(fail_on) says, V(caught_up) until the position in
+        O(wait_target) is applied.
       - Gives up at once when something is wrong that waiting cannot heal.
     type: str
     choices: [none, healthy, caught_up]
@@ -264,7 +274,8 @@ options:
     default: 0.5
   fail_on:
     description:
-      - Verdict from which on the task fails. A critical rule that could not be judged (V(unknown)) fails like V(critical).
+      - Verdict from which on the task fails. A critical rule that could not be judged (V(unknown)) fails like
+        V(critical).
       - V(never) only reports.
     type: str
     choices: [critical, warning, never]
@@ -278,8 +289,10 @@ options:
     type: bool
     default: false
 notes:
-  - MySQL accounts need C(REPLICATION CLIENT) and C(SELECT ON performance_schema.*), MariaDB accounts C(SLAVE MONITOR, BINLOG MONITOR).
-    C(PROCESS) and C(SELECT ON mysql.*) open further rules. A rule without its privilege is V(unknown) and names the grant.
+  - MySQL accounts need C(REPLICATION CLIENT) and C(SELECT ON performance_schema.*), MariaDB accounts C(SLAVE
+    MONITOR, BINLOG MONITOR).
+    C(PROCESS) and C(SELECT ON mysql.*) open further rules. A rule without its privilege is V(unknown) and names the
+      grant.
 seealso:
   - module: pentad.webstack.mysql_replication_channel
 """
@@ -343,7 +356,8 @@ summary:
   description: The verdict in one paragraph.
   returned: always
   type: str
-  sample: "critical: db2: [sql_thread] The applier has stopped at table shop.orders: duplicate entry '7' for key PRIMARY (error 1062)"
+  sample: "critical: db2: [sql_thread] The applier has stopped at table shop.orders: duplicate entry '7' for key
+    PRIMARY (error 1062)"
 checks:
   description: What each rule saw. Rules that do not apply are left out.
   returned: always
@@ -352,7 +366,8 @@ checks:
   contains:
     id: {description: Stable name of the rule., type: str, returned: always, sample: io_thread}
     channel: {description: Channel it was judged for., type: str, returned: for rules on channels, sample: ""}
-    status: {description: "V(pass), V(info), V(warn), V(fail) or V(unknown).", type: str, returned: always, sample: pass}
+    status: {description: "V(pass), V(info), V(warn), V(fail) or V(unknown).", type: str, returned: always, sample:
+      pass}
     severity: {description: "V(critical), V(warning) or V(info).", type: str, returned: always, sample: critical}
     observed: {description: What was seen., type: raw, returned: always, sample: "on"}
     expected: {description: What is right., type: raw, returned: always, sample: "on"}
@@ -363,12 +378,14 @@ engine:
   description: Flavor, version and identity of the server.
   returned: when the server answered
   type: dict
-  sample: {flavor: mysql, version: 9.7.0, version_tuple: [9, 7, 0], server_id: 2, server_uuid: 3e11fa47-71ca-11e1-9e33-c80aa9429562}
+  sample: {flavor: mysql, version: 9.7.0, version_tuple: [9, 7, 0], server_id: 2, server_uuid:
+    3e11fa47-71ca-11e1-9e33-c80aa9429562}
 role:
   description: Role as observed and as expected, and the read-only flags.
   returned: always
   type: dict
-  sample: {observed: replica, expected: replica, read_only: true, super_read_only: true, offline_mode: false, boot_read_only: true}
+  sample: {observed: replica, expected: replica, read_only: true, super_read_only: true, offline_mode: false,
+    boot_read_only: true}
 channels:
   description: Source, receiver, applier, GTIDs and lag (seconds) of each channel.
   returned: always
@@ -386,7 +403,8 @@ primary:
   type: dict
   sample: {reachable: true, gtid: "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77"}
 gtid:
-  description: Position here, and what is missing, errant or lost compared with the primary (texts and numbers of transactions).
+  description: Position here, and what is missing, errant or lost compared with the primary (texts and numbers of
+    transactions).
   returned: when the server answered
   type: dict
   sample: {missing: "", missing_count: 0, errant: "", errant_count: 0, unrecoverable: ""}
@@ -411,7 +429,8 @@ compare:
   type: dict
   sample: {tables: 12, rows: 48211, complete: true, different: [], elapsed_s: 1.9}
 wait:
-  description: Whether the wait succeeded, how long it took (seconds), how often was looked, the target, and what was missing last.
+  description: Whether the wait succeeded, how long it took (seconds), how often was looked, the target, and what was
+    missing last.
   returned: when O(wait_for) is not V(none)
   type: dict
   sample: {reached: true, elapsed_s: 0.61, attempts: 2, last: ""}

@@ -68,7 +68,10 @@ class Pair:
         self.settle()
 
     def _reset(self, server: lab.Server) -> None:
-        stop = ["STOP ALL SLAVES", "RESET SLAVE ALL"] if self.mariadb else ["STOP REPLICA", "RESET REPLICA ALL"]
+        stop = ["STOP REPLICA", "RESET REPLICA ALL"]
+        if self.mariadb:
+            names = [row["Connection_name"] for row in server.sql("SHOW ALL SLAVES STATUS")]
+            stop = ["STOP ALL SLAVES", *(f"RESET SLAVE '{name}' ALL" for name in names)]
         if self.mariadb:
             for name in ("do_db", "ignore_db", "do_table", "ignore_table", "wild_do_table", "wild_ignore_table"):
                 stop.append(f"SET GLOBAL replicate_{name} = ''")

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql_credentials import (
-    matches_caching_sha2,
-    matches_native,
-    native_hash,
     sha256_crypt,
 )
 

@@ -1,0 +1,84 @@
+"""A replication group of three members: membership, quorum and roles."""
+
+from __future__ import annotations
+
+import time
+
+import lab
+import pytest
+from conftest import ENGINES, check, local, troubles, verify
+
+pytestmark = pytest.mark.skipif("mysql97" not in ENGINES, reason="only MySQL has Group Replication")
+NUMBERS = (13, 14, 15)
+
+
+def member(number: int) -> lab.Server:
+    seeds = ",".join(f"172.31.77.{n}:33061" for n in NUMBERS)
+    options = [
+        "--plugin-load-add=group_replication.so",
+        "--loose-group-replication-group-name=aaaaaaaa-71ca-11e1-9e33-c80aa9429562",
+        f"--loose-group-replication-local-address=172.31.77.{number}:33061",
+        f"--loose-group-replication-group-seeds={seeds}",
+        "--loose-group-replication-start-on-boot=OFF",
+        "--loose-group-replication-ip-allowlist=172.31.77.0/24",
+        "--loose-group-replication-recovery-get-public-key=ON",
+        "--loose-group-replication-member-expel-timeout=3600",
+    ]
+    return lab.Server("mysql97", number, options)
+
+
+@pytest.fixture(scope="module")
+def members():
+    lab.prepare()
+    servers = [member(n) for n in NUMBERS]
+    try:
+        for position, server in enumerate(servers):
+            server.start().accounts()
+            server.sql(
+                "RESET BINARY LOGS AND GTIDS",
+                f"CHANGE REPLICATION SOURCE TO SOURCE_USER='{lab.REPL_USER}', SOURCE_PASSWORD='{lab.REPL_PASSWORD}'"
+                " FOR CHANNEL 'group_replication_recovery'",
+                f"SET GLOBAL group_replication_bootstrap_group={'ON' if not position else 'OFF'}",
+                "START GROUP_REPLICATION",
+                "SET GLOBAL group_replication_bootstrap_group=OFF",
+            )
+        yield servers
+    finally:
+        for server in servers:
+            server.unpause()
+            server.remove()
+
+
+def until(condition, seconds=40):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_group(members):
+    first, second, third = members
+    until(lambda: verify(role="group", **local(third))["verdict"] == "ok")
+    assert verify(role="group", **local(first))["role"]["observed"] == "group_primary"
+    assert verify(role="group", **local(second))["role"]["observed"] == "group_secondary"
+
+    servers = [{"name": f"db{n}", "host": s.ip} for n, s in enumerate(members, 1)]
+    login = {"login_user": lab.MONITOR_USER, "login_password": lab.MONITOR_PASSWORD}
+    result = verify(servers=servers, **login)
+    assert (result["topology"]["primary"], result["topology"]["writable"]) == ("db1", ["db1"])
+    assert result["verdict"] == "ok", result["summary"]
+
+    third.sql("STOP GROUP_REPLICATION")
+    until(lambda: troubles(verify(role="group", **local(first))) == {"group_quorum": "warn"})
+    # With no other member known, a server that left is simply not in the group.
+    left = troubles(verify(role="group", **local(third)))
+    assert left["role"] == "fail"
+    third.sql("START GROUP_REPLICATION")
+    until(lambda: verify(role="group", **local(first))["verdict"] == "ok")
+
+    second.pause()
+    until(lambda: "group_quorum" in troubles(verify(role="group", **local(first))))
+    assert troubles(verify(role="group", **local(first))) == {"group_quorum": "warn"}
+    third.pause()
+    until(lambda: check(verify(role="group", **local(first)), "group_quorum")["status"] == "fail")
+    assert "lost its majority" in verify(role="group", **local(first))["summary"]
