@@ -189,6 +189,7 @@ class Verifier:
             wanted = self.source_silence_wait
             limit = max(silence_limit(self.policy, c) for c in running) + 0.3 if wanted is None else wanted
             quiet = watch_receiver(collector, limit)
+        collector.snapshot["quiet_for"] = quiet
         for channel in running:
             channel.since_last_message = quiet.get(channel.name)
 

@@ -515,7 +515,8 @@ def test_semi_sync_silently_degraded(pair):
         pair.stop_replica("IO_THREAD")
         pair.start_replica("IO_THREAD")
         assert wait_until(lambda: both(pair)["verdict"] == "ok")
-        assert verify(role="primary", require_semi_sync=True, **local(pair.primary))["verdict"] == "ok"
+        required = {"role": "primary", "require_semi_sync": True, **local(pair.primary)}
+        assert wait_until(lambda: verify(**required)["verdict"] == "ok")
         pair.stop_replica("IO_THREAD")
         pair.primary.sql("INSERT INTO app.t VALUES (99, 'unconfirmed')")
         result = verify(role="primary", **local(pair.primary))

@@ -125,7 +125,11 @@ def test_report_is_json_and_complete(case):
 )
 def test_io_thread(case, state, errno, error, heals, word):
     case.set_status(Replica_IO_Running=state, Last_IO_Errno=errno, Last_IO_Error=error)
-    assert case.troubles() == {"io_thread": "fail"}
+    expected = {"io_thread": "fail"}
+    if case.mariadb and "10/10" in error:
+        # Before MariaDB 12 only the message tells how often the receiver tries.
+        expected["retry_window"] = "warn"
+    assert case.troubles() == expected
     found = case.check("io_thread")
     assert found["can_heal"] is heals
     assert word in found["message"]
@@ -364,7 +368,6 @@ def test_role(case):
     case.replica["replica_status"] = []
     found = case.troubles()
     assert found["role"] == "fail"
-    case.primary["replica_status"] = [case.status] if case.replica["replica_status"] else [Case("mysql97").status]
 
 
 def test_primary_that_still_follows(case):
@@ -558,7 +561,7 @@ def test_repl_account_here(case):
     assert case.troubles() == {"repl_account_here": "warn"}
     report = rules.report(case.context(), case.judge())
     assert report["promotion"]["blockers"] == ["repl_account_here"]
-    assert case.troubles(require_promotable=True) == {"repl_account_here": "fail", "promotable": "fail"}
+    assert case.troubles(require_promotable=True) == {"repl_account_here": "warn", "promotable": "fail"}
 
 
 def test_version_order(case):
