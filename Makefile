@@ -1,0 +1,47 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo down lint unit sanity lab-test test bench
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# The tests run on a lab of their own beside the demo: other containers, another network, other loopback ports.
+TEST_LAB := WEBSTACK_LAB_SUFFIX=-test WEBSTACK_LAB_NET=172.30.81 WEBSTACK_LAB_SITE_PORT=18080 \
+  WEBSTACK_LAB_STATS_PORT=18404 WEBSTACK_LAB_PROMETHEUS_PORT=19090 \
+  MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-test \
+  ANSIBLE_CACHE_PLUGIN_CONNECTION=$(CURDIR)/.cache/facts-test ANSIBLE_NOCOLOR=1 NO_COLOR=1
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## what a bare machine lacks: Python environment, Docker engine, node image
+	@tools/setup
+
+demo: setup ## five nodes in containers, deployed and proven, then where to look
+	@tools/lab up
+	@ansible-playbook playbooks/site.yml
+	@tools/lab show
+
+down: ## remove the demo's containers, network and secrets
+	@tools/lab down
+
+lint: ## ansible-lint (profile production), yamllint, ruff
+	ansible-lint
+	yamllint --strict .
+	ruff check .
+
+unit: ## tests that need no node
+	pytest -q
+
+sanity: ## ansible-test sanity
+	tools/sanity
+
+lab-test: ## molecule test on five nodes of its own: check mode, converge, idempotence, proof, failures
+	$(TEST_LAB) molecule test
+
+test: ## everything: set-up, lint, unit, sanity, molecule
+	@tools/setup
+	@tools/setup tests
+	@$(MAKE) --no-print-directory lint unit sanity lab-test
+
+bench: setup ## wall times against plain apt and a bare ping, to docs/performance.md
+	$(TEST_LAB) tools/bench

@@ -1,0 +1,189 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a deployed lab is like when nothing is wrong. Changes nothing but guestbook entries."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import stat
+import subprocess
+from urllib.parse import urlsplit
+
+import pytest
+from conftest import SITE, STATISTICS, TOP, Lab, wait
+
+UNITS = {
+    "lb1": ["haproxy", "prometheus", "prometheus-alertmanager", "prometheus-node-exporter"],
+    "web1": ["haproxy", "nginx", "guestbook", "prometheus-node-exporter", "prometheus-nginx-exporter"],
+    "web2": ["haproxy", "nginx", "guestbook", "prometheus-node-exporter", "prometheus-nginx-exporter"],
+    "db1": ["mysql", "prometheus-node-exporter", "prometheus-mysqld-exporter"],
+    "db2": ["mysql", "prometheus-node-exporter", "prometheus-mysqld-exporter"],
+}
+
+
+def ask(path: str, url: str = SITE, method: str = "GET", body: str | None = None, **headers: str):
+    """Status, headers and body of one request."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+    try:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("node", "unit"), [(node, unit) for node, units in UNITS.items() for unit in units])
+def test_service_runs_and_comes_back(lab: Lab, node: str, unit: str) -> None:
+    service = lab.host(node).service(unit)
+    assert service.is_running
+    assert service.is_enabled
+
+
+@pytest.mark.parametrize("node", Lab.names)
+def test_no_unit_failed(lab: Lab, node: str) -> None:
+    assert lab.sh(node, "systemctl --failed --plain --no-legend") == ""
+
+
+def test_both_web_nodes_answer_in_turn(lab: Lab) -> None:
+    served = [ask("/")[1]["X-Served-By"] for _ in range(6)]
+    assert set(served) == {lab.container("web1"), lab.container("web2")}
+    assert all(one != other for one, other in zip(served, served[1:], strict=False)), served
+
+
+def test_entry_is_written_on_the_primary_and_read_from_the_replica(lab: Lab) -> None:
+    status, _, body = ask("/api/entries", method="POST", body='{"name": "Ada", "message": "hello"}', Content_Type="application/json")
+    assert status == 201, body
+    written = json.loads(body)
+    assert written["database"] == lab.container("db1")
+    read = json.loads(ask("/api/entries", X_Read_After=written["position"])[2])
+    assert (read["database"], read["role"]) == (lab.container("db2"), "replica")
+    assert written["id"] in [entry["id"] for entry in read["entries"]]
+
+
+def test_nginx_serves_static_files_itself(lab: Lab) -> None:
+    lab.sh("web1", "systemctl stop guestbook.socket guestbook.service")
+    try:
+        address = lab.address("web1")
+        status, headers, body = ask("/static/guestbook.css", f"http://{address}:8080")
+        assert (status, headers["Cache-Control"]) == (200, "public, max-age=3600")
+        assert "{" in body
+        assert ask("/", f"http://{address}:8080")[0] == 502
+    finally:
+        lab.sh("web1", "systemctl start guestbook.socket guestbook.service")
+    wait("web1 to answer", lambda: ask("/livez", f"http://{lab.address('web1')}:8080")[0] == 200)
+
+
+def test_compresses_text() -> None:
+    assert ask("/static/guestbook.css", Accept_Encoding="gzip")[1]["Content-Encoding"] == "gzip"
+    assert ask("/static/guestbook.css")[1]["Content-Encoding"] is None
+
+
+def test_client_cannot_choose_its_address(lab: Lab) -> None:
+    ask("/?spoof", X_Forwarded_For="192.0.2.99")
+    logged = "".join(lab.sh(node, "grep -h spoof /var/log/nginx/access.log || true") for node in ("web1", "web2"))
+    assert logged
+    assert "192.0.2.99" not in logged
+    assert "upstream=" in logged
+
+
+def test_statistics_and_metrics_are_for_the_administrator_alone(lab: Lab) -> None:
+    assert ask("/", STATISTICS)[0] == 200
+    assert "haproxy_server_status" in ask("/metrics", STATISTICS)[2]
+    inside = lab.sh("db1", f"python3 -c \"import urllib.request,urllib.error\ntry: urllib.request.urlopen('http://{lab.address('lb1')}:8404/'); print('open')\nexcept urllib.error.HTTPError as e: print(e.code)\"")
+    assert inside == "403"
+
+
+@pytest.mark.parametrize("node", ["web1", "web2"])
+def test_database_endpoints_listen_on_loopback_alone(lab: Lab, node: str) -> None:
+    listening = lab.sh(node, "ss -Htln")
+    assert "127.0.0.1:3306" in listening
+    assert "127.0.0.1:3307" in listening
+    assert not re.search(r"(0\.0\.0\.0|\*|172\.[\d.]+):330[67]", listening)
+
+
+def test_endpoints_lead_to_their_roles(lab: Lab, secrets: dict[str, str]) -> None:
+    script = (
+        "import pymysql,ssl,sys; c=ssl.create_default_context(cafile='/etc/ssl/webstack/ca.pem'); c.check_hostname=False; "
+        "k=pymysql.connect(host='127.0.0.1',port=int(sys.argv[1]),user=sys.argv[2],password=sys.argv[3],ssl=c).cursor(); "
+        "k.execute('select @@hostname'); print(k.fetchone()[0])"
+    )
+    assert lab.sh("web1", f'python3 -c "{script}" 3306 app {secrets["app"]}') == lab.container("db1")
+    assert lab.sh("web1", f'python3 -c "{script}" 3307 app_reader {secrets["app_reader"]}') == lab.container("db2")
+
+
+def test_replica_refuses_writes_of_everybody(lab: Lab) -> None:
+    done = lab.host("db2").run("mysql --execute='DELETE FROM guestbook.entries WHERE 1 = 0'")
+    assert done.rc != 0
+    assert "super-read-only" in done.stderr
+
+
+def test_replication_is_encrypted_and_positioned_by_gtid(lab: Lab) -> None:
+    connection = "SELECT CONNECTION_TYPE FROM performance_schema.threads WHERE PROCESSLIST_COMMAND LIKE 'Binlog Dump%'"
+    assert lab.sql("db1", connection) == "SSL/TLS"
+    configured = "SELECT AUTO_POSITION, SSL_VERIFY_SERVER_CERTIFICATE FROM performance_schema.replication_connection_configuration"
+    assert lab.sql("db2", configured).split() == ["1", "YES"]
+
+
+def test_servers_have_identities_of_their_own(lab: Lab) -> None:
+    identities = [lab.sql(node, "SELECT @@server_id, @@server_uuid").split() for node in ("db1", "db2")]
+    assert identities[0][0] != identities[1][0]
+    assert identities[0][1] != identities[1][1]
+
+
+def test_accounts_have_no_more_than_they_need(lab: Lab) -> None:
+    assert lab.sql("db1", "SELECT COUNT(*) FROM mysql.user WHERE User = ''") == "0"
+    everything = "SELECT GROUP_CONCAT(User ORDER BY User) FROM mysql.user WHERE Super_priv = 'Y' AND User NOT LIKE 'mysql.%'"
+    assert lab.sql("db1", everything) == "debian-sys-maint,root"
+    assert lab.sql("db1", "SHOW GRANTS FOR app_reader").splitlines()[-1].startswith("GRANT SELECT ON `guestbook`.*")
+    remote = "SELECT COUNT(*) FROM mysql.user WHERE Host = '%' AND ssl_type = ''"
+    assert lab.sql("db1", remote) == "0"
+
+
+def test_key_of_the_authority_is_on_no_node(lab: Lab) -> None:
+    for node in lab.names:
+        assert lab.sh(node, "find / -xdev -name ca.key -not -path '/proc/*'") == ""
+
+
+@pytest.mark.parametrize("node", Lab.names)
+def test_no_password_in_a_world_readable_file(lab: Lab, node: str, secrets: dict[str, str]) -> None:
+    pattern = "\\|".join(secrets.values())
+    found = lab.sh(
+        node,
+        f"find / -xdev -type f -perm -o=r -size -4M -not -path '/proc/*' -not -path '/sys/*' -print0 "
+        f"| xargs -0 grep -l --binary-files=text '{pattern}' 2>/dev/null || true",
+    )
+    assert found == ""
+
+
+def test_secrets_are_their_owners_alone(secrets: dict[str, str]) -> None:
+    from conftest import INVENTORY_DIR
+
+    directory = INVENTORY_DIR / ".webstack" / "secrets"
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert modes == {0o600}
+
+
+def test_no_password_in_the_repository(secrets: dict[str, str]) -> None:
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True, check=True).stdout.split(b"\0")
+    for name in filter(None, tracked):
+        path = TOP / os.fsdecode(name)
+        content = path.read_bytes() if path.is_file() else b""
+        assert not any(value.encode() in content for value in secrets.values()), path
+
+
+@pytest.mark.parametrize("node", Lab.names)
+def test_modes_of_system_directories_are_as_the_distribution_made_them(lab: Lab, node: str) -> None:
+    assert lab.sh(node, "stat -c '%a %U' /etc /usr /var /srv") == "\n".join(["755 root"] * 4)
+
+
+@pytest.mark.parametrize(
+    ("node", "file"),
+    [("web1", "/etc/guestbook.env"), ("db1", "/etc/mysql/tls/server.key"), ("db2", "/etc/mysql/tls/server.key")],
+)
+def test_secret_files_are_closed(lab: Lab, node: str, file: str) -> None:
+    assert lab.host(node).file(file).mode & 0o007 == 0
