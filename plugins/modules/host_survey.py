@@ -54,6 +54,7 @@ database:
     version: 9.7.4
 """
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -64,6 +65,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 LISTEN = "0A"
+PROC = Path("/proc")
 SYSTEM_SCHEMAS = {"mysql", "sys", "performance_schema"}
 
 
@@ -75,39 +77,49 @@ def address(text: str) -> str:
     return str(mapped or found)
 
 
-def sockets() -> dict[str, tuple[str, int]]:
-    """Listening TCP sockets by inode."""
+def sockets(table: str) -> dict[str, tuple[str, int]]:
+    """Listening TCP sockets by inode, from the content of C(/proc/net/tcp) or C(/proc/net/tcp6)."""
     found = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        if not Path(table).exists():
-            continue
-        for line in Path(table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == LISTEN:
-                host, port = fields[1].split(":")
-                found[fields[9]] = (address(host), int(port, 16))
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == LISTEN:
+            host, port = fields[1].split(":")
+            found[fields[9]] = (address(host), int(port, 16))
     return found
 
 
-def owners(inodes: set[str]) -> dict[str, str]:
-    """Names of the processes that hold the given socket inodes; the first holder counts, which is the oldest."""
+def owners(inodes: set[str], proc: Path) -> dict[str, str]:
+    """Names of the processes that hold the given socket inodes; the one with the lowest number counts, the oldest."""
     names: dict[str, str] = {}
-    for pid in sorted((int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()), reverse=True):
-        try:
-            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-                match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
-                if match and match[1] in inodes:
-                    names[match[1]] = Path(f"/proc/{pid}/comm").read_text().strip()
-        except OSError:
-            # Processes end, and those of others may be closed to us.
-            continue
+    for pid in sorted((int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()), reverse=True):
+        for inode in socket_inodes(proc / str(pid) / "fd") & inodes:
+            # The process may have ended by now.
+            with contextlib.suppress(OSError):
+                names[inode] = (proc / str(pid) / "comm").read_text().strip()
     return names
+
+
+def socket_inodes(descriptors: Path) -> set[str]:
+    """Inodes of the sockets that a process has open; none where it has ended or is closed to us."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for descriptor in descriptors.iterdir():
+            # One that was closed since must not hide the others.
+            with contextlib.suppress(OSError):
+                match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
+                if match:
+                    found.add(match[1])
+    return found
 
 
 def listeners() -> list[dict[str, Any]]:
     """Listening TCP sockets with their processes."""
-    found = sockets()
-    names = owners(set(found))
+    found = {}
+    for table in (PROC / "net" / "tcp", PROC / "net" / "tcp6"):
+        # Without IPv6 in the kernel there is no table of it.
+        if table.exists():
+            found.update(sockets(table.read_text()))
+    names = owners(set(found), PROC)
     return [
         {"address": host, "port": port, "process": names.get(inode, "")}
         for inode, (host, port) in sorted(found.items(), key=lambda item: item[1][1])

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the collection is, and a way to run one of its modules as Ansible does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import pytest
+from ansible.module_utils import basic
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+class RunModule(Protocol):
+    """Runs a module's main and returns what it answered."""
+
+    def __call__(self, module: ModuleType, check: bool = False, **arguments: Any) -> dict[str, Any]: ...
+
+
+@pytest.fixture(scope="session")
+def top() -> Path:
+    """Directory of the collection."""
+    return TOP
+
+
+@pytest.fixture
+def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> RunModule:
+    """Run a module's main with these arguments, through a real AnsibleModule."""
+
+    def run(module: ModuleType, check: bool = False, **arguments: Any) -> dict[str, Any]:
+        given = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check}}
+        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps(given, default=str).encode())
+        # How values are written down; before ansible-core 2.19 there was but one way.
+        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            module.main()
+        answer = json.loads(capsys.readouterr().out)
+        assert bool(answer.get("failed")) == bool(ended.value.code)
+        return answer
+
+    return run

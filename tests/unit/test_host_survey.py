@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node runs and holds is read from /proc and from the data directory."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from ansible_collections.pentad.webstack.plugins.modules import host_survey
+
+HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+REST = "00000000:00000000 00:00000000 00000000"
+TCP = (
+    f"   0: 0100007F:0CEA 00000000:0000 0A {REST}   107        0 1001 1 0000000000000000 100 0 0 10 0\n"
+    f"   1: 00000000:0016 00000000:0000 0A {REST}     0        0 1002 1 0000000000000000 100 0 0 10 0\n"
+    f"   2: 0B0200C0:1F90 15020CC0:D431 01 {REST}    33        0 1003 1 0000000000000000 20 4 30 10 -1\n"
+)
+TCP6 = (
+    f"   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A {REST} 0 0 2001 1\n"
+    f"   1: B80D0120000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A {REST} 0 0 2002 1\n"
+    f"   2: 0000000000000000FFFF00000100007F:0CEB 00000000000000000000000000000000:0000 0A {REST} 0 0 2003 1\n"
+)
+
+
+def test_listening_sockets_are_read_and_connections_are_not():
+    assert host_survey.sockets(HEADER + TCP) == {"1001": ("127.0.0.1", 3306), "1002": ("0.0.0.0", 22)}
+
+
+def test_addresses_of_ipv6_are_read_and_mapped_ones_are_those_of_ipv4():
+    assert host_survey.sockets(HEADER + TCP6) == {
+        "2001": ("::", 80),
+        "2002": ("2001:db8::1", 8080),
+        "2003": ("127.0.0.1", 3307),
+    }
+
+
+def test_an_empty_table_has_no_sockets():
+    assert host_survey.sockets(HEADER) == {}
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """Two processes that share a socket, of which the newer one closes descriptors while it is looked at."""
+    for pid, name, inodes in ((200, "haproxy", ["1001", "1004"]), (90, "systemd", ["1001"])):
+        descriptors = tmp_path / str(pid) / "fd"
+        descriptors.mkdir(parents=True)
+        (tmp_path / str(pid) / "comm").write_text(f"{name}\n")
+        # A descriptor that cannot be read, as one that was closed since, is to be met before and after the others.
+        (descriptors / "0").write_text("")
+        for number, inode in enumerate(inodes, 1):
+            (descriptors / str(number)).symlink_to(f"socket:[{inode}]")
+        (descriptors / "8").symlink_to("/dev/null")
+        (descriptors / "9").write_text("")
+    (tmp_path / "300").mkdir()
+    (tmp_path / "net").mkdir()
+    return tmp_path
+
+
+def test_the_oldest_process_with_the_socket_is_its_owner(proc):
+    assert host_survey.owners({"1001", "1004", "1005"}, proc) == {"1001": "systemd", "1004": "haproxy"}
+
+
+def test_a_descriptor_that_was_closed_does_not_hide_the_others(proc):
+    assert host_survey.socket_inodes(proc / "200" / "fd") == {"1001", "1004"}
+
+
+def test_a_process_that_has_ended_has_no_sockets(proc):
+    assert host_survey.socket_inodes(proc / "300" / "fd") == set()
+
+
+def test_listeners_are_sorted_by_port_with_their_processes(proc, monkeypatch):
+    monkeypatch.setattr(host_survey, "PROC", proc)
+    (proc / "net" / "tcp").write_text(HEADER + TCP)
+    (proc / "net" / "tcp6").write_text(HEADER + TCP6)
+    found = host_survey.listeners()
+    assert [each["port"] for each in found] == [22, 80, 3306, 3307, 8080]
+    assert {"address": "127.0.0.1", "port": 3306, "process": "systemd"} in found
+    assert {"address": "::", "port": 80, "process": ""} in found
+
+
+def test_a_node_without_ipv6_is_looked_at_all_the_same(proc, monkeypatch):
+    monkeypatch.setattr(host_survey, "PROC", proc)
+    (proc / "net" / "tcp").write_text(HEADER + TCP)
+    assert [each["port"] for each in host_survey.listeners()] == [22, 3306]
+
+
+def test_a_real_socket_is_found_with_this_process(run_module, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = run_module(host_survey, datadir=tmp_path)
+    name = Path("/proc/self/comm").read_text().strip()
+    assert found["changed"] is False
+    assert {"address": "127.0.0.1", "port": port, "process": name} in found["listeners"]
+
+
+@pytest.mark.parametrize(
+    ("files", "engine"),
+    [
+        ([], ""),
+        (["ibdata1", "aria_log_control"], "mariadb"),
+        (["ibdata1", "mysql.ibd"], "mysql"),
+        (["ibdata1"], "unknown"),
+        (["notes.txt"], ""),
+    ],
+)
+def test_the_engine_is_known_by_its_files(tmp_path, files, engine):
+    for file in files:
+        (tmp_path / file).touch()
+    assert host_survey.engine_of(tmp_path) == engine
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Install a server program that says its version, and no other."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    monkeypatch.setattr(host_survey.shutil, "which", lambda name, path=None: str(directory / name)
+                        if (directory / name).exists() else None)  # fmt: skip
+
+    def install(name: str, says: str) -> None:
+        (directory / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+        (directory / name).chmod(0o755)
+
+    return install
+
+
+def test_data_and_program_are_told(run_module, program, tmp_path):
+    data = tmp_path / "data"
+    for schema in ("mysql", "sys", "performance_schema", "shop", "guestbook", "#innodb_temp", "lost+found"):
+        (data / schema).mkdir(parents=True)
+    (data / "mysql.ibd").touch()
+    (data / "auto.cnf").write_text("[auto]\nserver-uuid=c0ffee00-0000-11f0-8000-000000000001\n")
+    program("mysqld", "/usr/sbin/mysqld  Ver 9.7.4 for Linux on x86_64 ((Debian))")
+    assert run_module(host_survey, datadir=data)["database"] == {
+        "engine": "mysql",
+        "schemas": ["guestbook", "shop"],
+        "server_uuid": "c0ffee00-0000-11f0-8000-000000000001",
+        "version": "9.7.4",
+    }
+
+
+def test_mariadb_says_its_version(run_module, program, tmp_path):
+    program("mariadbd", "mariadbd  Ver 11.8.3-MariaDB-0+deb13u1 from Debian for debian-linux-gnu on x86_64")
+    program("mysqld", "not asked")
+    assert run_module(host_survey, datadir=tmp_path)["database"]["version"] == "11.8.3"
+
+
+def test_a_bare_node_holds_nothing(run_module, program, tmp_path):
+    assert run_module(host_survey, datadir=tmp_path / "absent")["database"] == {
+        "engine": "",
+        "schemas": [],
+        "server_uuid": "",
+        "version": "",
+    }
