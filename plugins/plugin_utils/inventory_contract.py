@@ -268,7 +268,8 @@ def judge_ports(stack: Stack) -> Iterable[str]:
             if not 0 < port < 65536:
                 yield f"{host}: {claim.port_variable} = {port} is not a port: use 1 to 65535."
             for other, other_port, other_address in wanted[:index]:
-                if port == other_port and claim.processes != other.processes and overlap(address, other_address):
+                named_twice = claim.port_variable == other.port_variable
+                if port == other_port and not named_twice and overlap(address, other_address):
                     yield (
                         f"{host}: {claim.port_variable} and {other.port_variable} are both {port} on this host: "
                         "give one of them another port, or move one of the services to another host."

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every judge of the input says what is wrong, where, and what to do; and has nothing to say of what is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.pentad.webstack.plugins.plugin_utils import inventory_contract as contract
+
+TOP = Path(__file__).resolve().parents[2]
+GROUPS = {
+    "all": ["lb1", "web1", "web2", "db1", "db2"],
+    "haproxy": ["lb1"],
+    "monitoring": ["lb1"],
+    "web": ["web1", "web2"],
+    "mysql": ["db1", "db2"],
+    "mysql_primary": ["db1"],
+    "mysql_replica": ["db2"],
+}
+DEFAULTS = {
+    name: value
+    for name, value in yaml.safe_load((TOP / "roles/topology/defaults/main.yml").read_text()).items()
+    if "{{" not in str(value)
+}
+SPECS = {
+    path.parts[-3]: yaml.safe_load(path.read_text())["argument_specs"]["main"].get("options", {})
+    for path in TOP.glob("roles/*/meta/argument_specs.yml")
+}
+REPOSITORY = {"name": "mysql", "deb822": {"URIs": "https://packages.example.com", "Suites": "stable"}}
+
+
+def stack(changes: dict[str, dict[str, Any]] | None = None, **groups: list[str]) -> contract.Stack:
+    """The five nodes as they should be, with changed variables of some hosts and changed groups."""
+    members = {**GROUPS, **groups}
+    given = {
+        host: {
+            "webstack_address": f"192.0.2.{10 + number}",
+            "mysql_server_repositories": [REPOSITORY],
+            **(changes or {}).get(host, {}),
+        }
+        for number, host in enumerate(members["all"])
+    }
+    found = {
+        "app_server_source": str(TOP),
+        "ansible_facts": {"distribution": "Debian", "distribution_version": "13.1"},
+        "webstack_survey": {"listeners": [], "database": {}},
+    }
+    variables = {host: {**DEFAULTS, **found, **given[host]} for host in members["all"]}
+    return contract.Stack(groups=members, variables=variables, given=given, specs=SPECS)
+
+
+def listens(process: str, port: int, address: str = "0.0.0.0") -> dict[str, Any]:
+    """A survey that found one listener."""
+    return {"webstack_survey": {"listeners": [{"address": address, "port": port, "process": process}], "database": {}}}
+
+
+def holds(**database: Any) -> dict[str, Any]:
+    """A survey that found a database."""
+    return {"webstack_survey": {"listeners": [], "database": database}}
+
+
+def system(distribution: str, version: str) -> dict[str, Any]:
+    """Facts of a system."""
+    return {"ansible_facts": {"distribution": distribution, "distribution_version": version}}
+
+
+def everywhere(**changes: Any) -> dict[str, dict[str, Any]]:
+    """The same change for every host."""
+    return dict.fromkeys(GROUPS["all"], changes)
+
+
+ACCEPTED = {
+    "five nodes": stack(),
+    "more of each": stack(
+        all=[*GROUPS["all"], "lb2", "web3", "db3"],
+        haproxy=["lb1", "lb2"],
+        web=["web1", "web2", "web3"],
+        mysql=["db1", "db2", "db3"],
+        mysql_replica=["db2", "db3"],
+    ),
+    "no monitoring": stack(monitoring=[]),
+    "monitoring on a database node": stack(monitoring=["db2"]),
+    "IPv6": stack({"web1": {"webstack_address": "2001:db8::21"}}),
+    "values of the right kind": stack({"lb1": {"haproxy_balance": "leastconn", "haproxy_maxconn": "5000"}}),
+    "a number given as text": stack({"lb1": {"webstack_site_port": "8000"}}),
+    "own services run": stack({"lb1": listens("haproxy", 80), "db1": listens("mysqld", 3306, "127.0.0.1")}),
+    "MariaDB runs": stack({"db1": {"webstack_mysql_engine": "mariadb", **listens("mariadbd", 3306)}}),
+    "a stranger elsewhere": stack({"web1": listens("sshd", 22), "db1": listens("nginx", 8080)}),
+    "a stranger on another address": stack({"web1": listens("nginx", 8080, "127.0.0.1")}),
+    "Debian 12": stack(everywhere(**system("Debian", "12"))),
+    "Ubuntu": stack(everywhere(**system("Ubuntu", "24.04"))),
+    "Ubuntu packages MySQL": stack({"db1": {**system("Ubuntu", "22.04"), "mysql_server_repositories": []}}),
+    "Debian packages MariaDB": stack({"db1": {"webstack_mysql_engine": "mariadb", "mysql_server_repositories": []}}),
+    "MySQL installed by hand": stack({"db1": {"mysql_server_repositories": [], **holds(engine="", version="9.7.0")}}),
+    "first MySQL": stack({"db1": holds(engine="mysql", version="8.0.11")}),
+    "last MySQL": stack({"db1": holds(engine="mysql", version="9.99.0")}),
+    "UUIDs": stack({"db1": holds(server_uuid="u-1"), "db2": holds(server_uuid="u-2")}),
+    "short host name": stack({"web1": {"webstack_domain": "intranet"}}),
+    "longest label": stack({"web1": {"webstack_domain": "a" * 63 + ".example"}}),
+}
+
+
+@pytest.mark.parametrize("given", ACCEPTED.values(), ids=ACCEPTED)
+def test_what_is_right_is_accepted(given):
+    assert contract.problems(given, []) == []
+
+
+DOMAIN_FIX = "is not a host name: use letters, digits, '-' and '.', as in www.example.com."
+ACCOUNT_FIX = "cannot name a system account: use a-z, 0-9, '_' and '-', at most 31."
+SYSTEM_FIX = "is not supported: use one of Debian 12, 13; Ubuntu 22.04, 24.04, 26.04."
+PORTS_FIX = "give one of them another port, or move one of the services to another host."
+REFUSED = {
+    "no balancer": (
+        stack(haproxy=[]),
+        "group haproxy has 0 hosts and needs at least 1: add hosts to it in the inventory.",
+    ),
+    "one web node": (
+        stack(web=["web1"]),
+        "group web has 1 hosts and needs at least 2: add hosts to it in the inventory.",
+    ),
+    "no replica": (
+        stack(mysql=["db1"], mysql_replica=[]),
+        "group mysql_replica has 0 hosts and needs at least 1: add hosts to it in the inventory.",
+    ),
+    "no primary": (
+        stack(mysql=["db2"], mysql_primary=[]),
+        "group mysql_primary has 0 hosts and needs at least 1: add hosts to it in the inventory.",
+    ),
+    "two primaries": (
+        stack(all=[*GROUPS["all"], "db3"], mysql=["db1", "db2", "db3"], mysql_primary=["db1", "db3"]),
+        "group mysql_primary has 2 hosts (db1, db3) and there can be one primary: "
+        "keep one and move the others to mysql_replica.",
+    ),
+    "both roles": (
+        stack(mysql_replica=["db1", "db2"]),
+        "db1: is in mysql_primary and in mysql_replica: a server has one role, remove it from one of the groups.",
+    ),
+    "replica outside mysql": (
+        stack(mysql=["db1"]),
+        "db2: group mysql has to be the parent of mysql_primary and mysql_replica, and of nothing else.",
+    ),
+    "neither role": (
+        stack(mysql=["db1", "db2", "lb1"]),
+        "lb1: group mysql has to be the parent of mysql_primary and mysql_replica, and of nothing else.",
+    ),
+    "no answer": (
+        stack({"web1": {"webstack_survey": {"unreachable": True, "msg": "Connection\n  refused."}}}),
+        "web1: did not answer (Connection refused): start it or correct its ansible_host, "
+        "or remove it from the inventory.",
+    ),
+    "no survey": (
+        stack({"web1": {"webstack_survey": {}}}),
+        "web1: did not answer (no answer): start it or correct its ansible_host, or remove it from the inventory.",
+    ),
+    "not a choice": (
+        stack({"lb1": {"haproxy_balance": "random"}}),
+        "lb1: value of haproxy_balance must be one of: roundrobin, leastconn, source, got: random "
+        "(see 'ansible-doc -t role pentad.webstack.haproxy').",
+    ),
+    "an option of an option": (
+        stack({"lb1": {"haproxy_sites": [{"name": "shop", "servers": []}]}}),
+        "lb1: missing required arguments: domains found in haproxy_sites "
+        "(see 'ansible-doc -t role pentad.webstack.haproxy').",
+    ),
+    "no address": (
+        stack({"web1": {"webstack_address": ""}}),
+        "web1: webstack_address is not set and the node has no default route: set it to the node's address.",
+    ),
+    "not an address": (
+        stack({"web1": {"webstack_address": "web1.local"}}),
+        "web1: webstack_address = 'web1.local' is not an IP address: set it to the one the other nodes reach.",
+    ),
+    "one address twice": (
+        stack({"web1": {"webstack_address": "2001:db8::1"}, "db1": {"webstack_address": "2001:DB8:0::1"}}),
+        "webstack_address = 2001:db8::1 belongs to web1, db1: every host needs an address of its own.",
+    ),
+    "domain": (stack({"lb1": {"webstack_domain": "www_foo"}}), f"lb1: webstack_domain = 'www_foo' {DOMAIN_FIX}"),
+    "label": (
+        stack({"lb1": {"webstack_domain": "a" * 64 + ".example"}}),
+        f"lb1: webstack_domain = '{'a' * 64}.example' {DOMAIN_FIX}",
+    ),
+    "dash": (
+        stack({"lb1": {"webstack_domain": "www-.example"}}),
+        f"lb1: webstack_domain = 'www-.example' {DOMAIN_FIX}",
+    ),
+    "account": (stack({"web1": {"webstack_app_name": "Shop"}}), f"web1: webstack_app_name = 'Shop' {ACCOUNT_FIX}"),
+    "long account": (
+        stack({"web1": {"webstack_app_name": "a" * 32}}),
+        f"web1: webstack_app_name = '{'a' * 32}' {ACCOUNT_FIX}",
+    ),
+    "database": (
+        stack({"db1": {"webstack_app_database": "my-shop"}}),
+        "db1: webstack_app_database = 'my-shop' is not usable: letters, digits and '_', at most 64.",
+    ),
+    "long user": (
+        stack({"db1": {"webstack_app_user": "u" * 33}}),
+        f"db1: webstack_app_user = '{'u' * 33}' is not usable: letters, digits and '_', at most 32.",
+    ),
+    "source": (
+        stack({"web1": {"app_server_source": "/nowhere/app"}}),
+        "web1: app_server_source = '/nowhere/app' is not a directory on the control node: name the application's.",
+    ),
+    "port 0": (
+        stack({"lb1": {"webstack_site_port": 0}}),
+        "lb1: webstack_site_port = 0 is not a port: use 1 to 65535.",
+    ),
+    "port too high": (
+        stack({"lb1": {"webstack_site_port": 65536}}),
+        "lb1: webstack_site_port = 65536 is not a port: use 1 to 65535.",
+    ),
+    "two services": (
+        stack({"lb1": {"webstack_prometheus_port": 80}}),
+        f"lb1: webstack_prometheus_port and webstack_site_port are both 80 on this host: {PORTS_FIX}",
+    ),
+    "two ports of one program": (
+        stack({"web1": {"webstack_replica_endpoint_port": 3306}}),
+        "web1: webstack_replica_endpoint_port and webstack_primary_endpoint_port are both 3306 on this host: "
+        + PORTS_FIX,
+    ),
+    "stranger": (
+        stack({"lb1": listens("apache2", 80)}),
+        "lb1: port 80 (webstack_site_port) is taken by apache2 on 0.0.0.0: "
+        "stop it, or set webstack_site_port to a free port.",
+    ),
+    "stranger on all IPv6 addresses": (
+        stack({"web1": listens("apache2", 8080, "::")}),
+        "web1: port 8080 (webstack_web_port) is taken by apache2 on ::: "
+        "stop it, or set webstack_web_port to a free port.",
+    ),
+    "unknown stranger": (
+        stack({"web2": listens("", 3307, "127.0.0.1")}),
+        "web2: port 3307 (webstack_replica_endpoint_port) is taken by another process on 127.0.0.1: "
+        "stop it, or set webstack_replica_endpoint_port to a free port.",
+    ),
+    "other system": (stack({"web1": system("Fedora", "42")}), f"web1: Fedora 42 {SYSTEM_FIX}"),
+    "old system": (stack({"web1": system("Debian", "11")}), f"web1: Debian 11 {SYSTEM_FIX}"),
+    "like a version": (stack({"web1": system("Debian", "120")}), f"web1: Debian 120 {SYSTEM_FIX}"),
+    "interim Ubuntu": (stack({"web1": system("Ubuntu", "24.10")}), f"web1: Ubuntu 24.10 {SYSTEM_FIX}"),
+    "data of the other engine": (
+        stack({"db1": holds(engine="mariadb", version="11.8.1")}),
+        "db1: webstack_mysql_engine = 'mysql', but /var/lib/mysql holds data of mariadb: "
+        "set webstack_mysql_engine to mariadb, or move the data away.",
+    ),
+    "MySQL too old": (
+        stack({"db1": holds(engine="mysql", version="5.7.44")}),
+        "db1: mysql 5.7.44 is installed and versions from 8.0 up to but not 10.0 are supported.",
+    ),
+    "MariaDB too new": (
+        stack({"db2": {"webstack_mysql_engine": "mariadb", **holds(engine="mariadb", version="12.0.2")}}),
+        "db2: mariadb 12.0.2 is installed and versions from 10.11 up to but not 12.0 are supported.",
+    ),
+    "no source of MySQL": (
+        stack({"db2": {"mysql_server_repositories": []}}),
+        "db2: webstack_mysql_engine = 'mysql', which Debian does not package: "
+        "name a source in mysql_server_repositories, or use mariadb.",
+    ),
+    "one UUID, two sets of data": (
+        stack({host: holds(engine="mysql", server_uuid="u-1", schemas=["shop"]) for host in ("db1", "db2")}),
+        "db1, db2: hold data and share the server UUID u-1: stop the server on all but one of them, "
+        "remove /var/lib/mysql/auto.cnf there and start it again.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "problem"), REFUSED.values(), ids=REFUSED)
+def test_what_is_wrong_is_named_with_host_variable_value_and_fix(given, problem):
+    assert contract.problems(given, []) == [problem]
+
+
+def test_a_value_of_the_wrong_kind_is_named_in_the_words_of_ansible():
+    [problem] = contract.problems(stack({"web2": {"nginx_worker_connections": "many"}}), [])
+    assert problem.startswith("web2: argument 'nginx_worker_connections' is of type str")
+    assert problem.endswith("(see 'ansible-doc -t role pentad.webstack.nginx').")
+
+
+def test_every_problem_is_told_at_once_and_once():
+    given = stack(
+        {
+            "lb1": {"haproxy_balance": "random", "webstack_address": "192.0.2.11"},
+            "web1": {"webstack_survey": {"unreachable": True, "msg": "timed out"}},
+            "db1": {**holds(engine="mariadb"), **system("Debian", "10")},
+            **{host: {"webstack_app_user": "a b"} for host in ("web2", "db2")},
+        }
+    )
+    found = contract.problems(given, [])
+    assert len(found) == len(set(found)) == 7
+    for part in ("haproxy_balance", "192.0.2.11 belongs to lb1, web1", "web1: did not answer", "holds data of mariadb"):
+        assert sum(part in problem for problem in found) == 1, part
+    assert any("Debian 10 is not supported" in problem for problem in found)
+    assert [problem.split(":")[0] for problem in found if "webstack_app_user" in problem] == ["web2", "db2"]
+
+
+def test_a_node_that_did_not_answer_is_not_judged_by_what_it_did_not_say():
+    silent = {"webstack_survey": {"unreachable": True}, "ansible_facts": {}, "webstack_address": ""}
+    found = contract.problems(stack({"db1": silent}), [])
+    assert found == [
+        "db1: did not answer (no answer): start it or correct its ansible_host, or remove it from the inventory."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("surveys", "renewed"),
+    [
+        ({"db1": {"server_uuid": "u"}, "db2": {"server_uuid": "u"}}, ["db2"]),
+        ({"db1": {"server_uuid": "u"}, "db2": {"server_uuid": "u", "schemas": ["shop"]}}, ["db1"]),
+        ({"db1": {"server_uuid": "u"}, "db2": {"server_uuid": "v"}}, []),
+        ({"db1": {"server_uuid": ""}, "db2": {"server_uuid": ""}}, []),
+    ],
+)
+def test_the_server_that_holds_data_keeps_its_uuid(surveys, renewed):
+    given = stack({host: holds(**survey) for host, survey in surveys.items()})
+    assert contract.duplicated_uuids(given) == (renewed, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "directory_mode", "exposed"),
+    [
+        ("app", 0o600, 0o755, False),
+        ("app", 0o640, 0o755, True),
+        ("app", 0o604, 0o755, True),
+        ("app", 0o644, 0o700, False),
+        ("ca.pem", 0o644, 0o755, False),
+    ],
+)
+def test_generated_secrets_are_closed_to_others(tmp_path, name, mode, directory_mode, exposed):
+    state = tmp_path / ".webstack"
+    secrets = state / "secrets"
+    secrets.mkdir(parents=True)
+    secrets.chmod(directory_mode)
+    state.chmod(0o755)
+    secret = secrets / name
+    secret.write_text("secret")
+    secret.chmod(mode)
+    expected = [
+        f"webstack_state_dir: {secret} has mode {mode:04o} and others can read it: chmod -R go= {state}"
+    ] * exposed
+    assert contract.problems(stack(), [state]) == expected
+
+
+def test_a_state_directory_that_is_not_there_yet_is_no_problem(tmp_path):
+    assert contract.problems(stack(), [tmp_path / "absent"]) == []
+
+
+def test_every_role_is_judged_by_its_specs_somewhere():
+    judged = {role for roles in contract.ROLES_OF_GROUP.values() for role in roles}
+    # The proof runs after everything else, and its variables are its own.
+    assert judged | {"proof"} >= set(SPECS)
