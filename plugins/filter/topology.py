@@ -69,9 +69,21 @@ def live_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -
     }
     addresses = host_addresses(hostvars)
     sources = [host for host in hosts if addresses.get(host) in followed and roles[host].get("observed") != "replica"]
-    wished = list(groups.get("mysql_primary", []))
+    # One that is known to follow another server is none, whatever was wished.
+    wished = [host for host in groups.get("mysql_primary", []) if roles.get(host, {}).get("observed") != "replica"]
     # A server that takes writes but is followed by nobody is a fresh one, unless it is the one that was wished for.
-    return ([*sources, *[host for host in writable if host in wished], *writable, *wished] or [""])[0]
+    candidates = [*sources, *[host for host in writable if host in wished], *writable, *wished]
+    if hosts and not candidates:
+        following = "; ".join(
+            f"{host} follows {channel['source']['host']}"
+            for host in hosts
+            for channel in seen[host].get("channels") or []
+            if channel.get("source")
+        )
+        raise AnsibleFilterError(
+            f"no database host is the primary ({following}): start the server that is followed, or choose another."
+        )
+    return (candidates or [""])[0]
 
 
 class FilterModule:
