@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A release is named after what is in it, and its archive holds exactly that."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.pentad.webstack.plugins.modules import release_archive
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A small application."""
+    top = tmp_path / "application"
+    (top / "pages").mkdir(parents=True)
+    (top / "app.py").write_text("print('hello')\n")
+    (top / "run").write_text("#!/bin/sh\n")
+    (top / "run").chmod(0o755)
+    (top / "pages" / "home.html").write_text("<p>home</p>\n")
+    (top / "latest").symlink_to("pages/home.html")
+    return top
+
+
+@pytest.fixture
+def pack(run_module, source, tmp_path):
+    """Pack the application."""
+
+    def run(check: bool = False, **arguments):
+        return run_module(
+            release_archive, check=check, **{"source": source, "dest": tmp_path / "state" / "releases", **arguments}
+        )
+
+    return run
+
+
+def names(archive: str) -> set[str]:
+    """Names in an archive."""
+    with tarfile.open(archive) as tar:
+        return set(tar.getnames())
+
+
+def test_the_archive_holds_the_application_and_its_id(pack, source, tmp_path):
+    packed = pack()
+    assert packed["changed"] is True
+    assert packed["archive"] == str(tmp_path / "state" / "releases" / f"{packed['id']}.tar.gz")
+    with tarfile.open(packed["archive"]) as tar:
+        assert {member.name: member.mode for member in tar if member.isfile()} == {
+            "app.py": 0o644, "run": 0o755, "pages/home.html": 0o644, ".release": 0o644,
+        }  # fmt: skip
+        assert tar.extractfile(".release").read().decode() == packed["id"]
+        assert tar.extractfile("pages/home.html").read() == b"<p>home</p>\n"
+        assert tar.getmember("latest").linkname == "pages/home.html"
+        assert {(member.uid, member.gid, member.mtime) for member in tar} == {(0, 0, 0)}
+
+
+def test_the_same_content_is_the_same_release_whenever_and_by_whomever_it_is_packed(pack, source):
+    first = pack()
+    content = Path(first["archive"]).read_bytes()
+    Path(first["archive"]).unlink()
+    now = time.time()
+    for path in source.rglob("*"):
+        os.utime(path, (now - 9999, now - 9999), follow_symlinks=False)
+    (source / "app.py").chmod(0o600)
+    again = pack()
+    assert again["id"] == first["id"]
+    assert Path(again["archive"]).read_bytes() == content
+
+
+def test_a_release_that_is_there_is_not_packed_again(pack):
+    first = pack()
+    assert pack() == {**first, "changed": False}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda top: (top / "app.py").write_text("print('other')\n"), id="content"),
+        pytest.param(lambda top: (top / "app.py").rename(top / "main.py"), id="name"),
+        pytest.param(lambda top: (top / "app.py").chmod(0o755), id="executable"),
+        pytest.param(lambda top: (top / "empty").mkdir(), id="an empty directory"),
+        pytest.param(lambda top: (top / "pages" / "home.html").unlink(), id="a file less"),
+        pytest.param(
+            lambda top: [(top / "latest").unlink(), (top / "latest").symlink_to("app.py")], id="where a link leads"
+        ),
+    ],
+)
+def test_any_change_is_a_new_release(pack, source, change):
+    before = pack()["id"]
+    change(source)
+    assert pack()["id"] != before
+
+
+def test_what_is_excluded_is_neither_packed_nor_a_change(pack, source):
+    before = pack()
+    (source / ".git").mkdir()
+    (source / ".git" / "HEAD").write_text("main\n")
+    (source / "pages" / "home.pyc").write_text("cached")
+    after = pack(exclude=[".git", "*.pyc"])
+    assert after["id"] == before["id"]
+    assert names(after["archive"]) == {"app.py", "run", "pages", "pages/home.html", "latest", ".release"}
+    assert pack()["id"] != before["id"]
+
+
+def test_a_marker_of_the_application_itself_is_no_content(pack, source):
+    before = pack()["id"]
+    (source / ".release").write_text("mine")
+    assert pack()["id"] == before
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../secret", "pages/../../secret"])
+def test_a_link_that_leads_outside_is_refused(pack, source, tmp_path, target):
+    (tmp_path / "secret").write_text("secret")
+    (source / "leak").symlink_to(target)
+    answer = pack()
+    assert answer["failed"] is True
+    assert f"{source / 'leak'} is a link that leads outside of {source}: remove it or list its name" in answer["msg"]
+    assert not (tmp_path / "state").exists()
+    assert pack(exclude=["leak"])["changed"] is True
+
+
+def test_what_is_no_file_is_refused(pack, source):
+    os.mkfifo(source / "pipe")
+    answer = pack()
+    assert answer["failed"] is True
+    assert f"{source / 'pipe'} is neither a file, a directory nor a link" in answer["msg"]
+
+
+def test_a_source_that_is_not_there_is_named(pack, tmp_path):
+    answer = pack(source=tmp_path / "nowhere")
+    assert answer["msg"] == (
+        f"source: {tmp_path / 'nowhere'} is not a directory on the control node: name the application's directory."
+    )
+
+
+def test_check_mode_tells_the_id_and_writes_nothing(pack, tmp_path):
+    told = pack(check=True)
+    assert told["changed"] is True
+    assert not (tmp_path / "state").exists()
+    assert pack()["id"] == told["id"]
+
+
+def test_archives_are_closed_to_others_and_nothing_is_left_beside_them(pack, tmp_path):
+    packed = pack()
+    releases = tmp_path / "state" / "releases"
+    assert stat.S_IMODE(releases.stat().st_mode) == 0o700
+    assert [path.name for path in releases.iterdir()] == [f"{packed['id']}.tar.gz"]
