@@ -166,6 +166,11 @@ class Manager:
 
     def change(self, settings: Sequence[Setting], wanted: dict[str, Any], password: str | None, demote: bool) -> None:
         clauses, values = [], []
+        if self.dialect.mariadb or {s.threads for s in settings} & {RECEIVER, BOTH}:
+            # The statement puts the heartbeat back to half the network timeout when it is not in it.
+            beat = next(s for s in SETTINGS if s.option == "heartbeat_period")
+            if wanted.get("heartbeat_period") is not None and beat not in settings:
+                settings = [*settings, beat]
         for setting in settings:
             clause = self._clause(setting)
             if setting.option == "auto_position" and self.dialect.mariadb:
@@ -208,7 +213,7 @@ class Manager:
         texts = dict(f.split("=", 1) for f in (channel.filters if channel else []))
         for name, column in FILTERS.items():
             text = texts.get(column, "")
-            found[name] = sorted(part.strip().replace("`", "") for part in text.split(",") if part.strip())
+            found[name] = sorted(part.strip() for part in text.split(",") if part.strip())
         return found
 
     def configure(

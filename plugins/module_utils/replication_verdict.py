@@ -115,7 +115,8 @@ class Verifier:
     def connection(self, which: str = "local") -> Connection:
         if which not in self._open:
             options = self.options if which == "local" else self.primary_options
-            assert options is not None
+            if options is None:
+                raise DatabaseError("There is no connection to a primary.")
             self._open[which] = Connection(options)
         return self._open[which]
 

@@ -382,19 +382,30 @@ class Manager:
             rows = self.connection.rows("SHOW GRANTS FOR %s@%s", user)
             has = parse_show_grants((str(next(iter(row.values()))) for row in rows), self.mariadb)
         grant, revoke = changes(has, want, self._everything() if EVERYTHING in want else ())
+        about = f"account {label}"
         for target, privileges in sorted(revoke.items()):
             names, option = clause(privileges)
-            listed = ", ".join(part for part in (names, GRANT_OPTION if option else "") if part)
-            self._add(f"REVOKE {_plain(listed)} ON {_plain(target_sql(target))} FROM %s@%s", user, f"account {label}")
-            told.append(f"revoked {listed} ON {target_sql(target)}")
+            # The server takes ALL PRIVILEGES and GRANT OPTION together only without a target.
+            for listed in filter(None, (names, GRANT_OPTION if option else "")):
+                self._add(f"REVOKE {_plain(listed)} ON {_plain(target_sql(target))} FROM %s@%s", user, about)
+                told.append(f"revoked {listed} ON {target_sql(target)}")
+            if option and target == EVERYTHING and not self.mariadb:
+                self._without_option(has[target] - privileges, user, about)
         for target, privileges in sorted(grant.items()):
             names, option = clause(privileges)
             tail = " WITH GRANT OPTION" if option else ""
             names = names or "USAGE"
-            self._add(f"GRANT {_plain(names)} ON {_plain(target_sql(target))} TO %s@%s{tail}", user, f"account {label}")
+            self._add(f"GRANT {_plain(names)} ON {_plain(target_sql(target))} TO %s@%s{tail}", user, about)
             told.append(f"granted {names} ON {target_sql(target)}{tail}")
         if grant or revoke:
             seen["privileges"], result["privileges"] = _readable(has), _readable(want)
+
+    def _without_option(self, kept: set[Any], user: tuple[str, str], about: str) -> None:
+        """MySQL keeps the grant option per dynamic privilege, and only revoking the privilege takes it away."""
+        names, _option = clause({privilege for privilege in kept if "_" in privilege.name})
+        if names:
+            self._add(f"REVOKE {_plain(names)} ON *.* FROM %s@%s", user, about)
+            self._add(f"GRANT {_plain(names)} ON *.* TO %s@%s", user, about)
 
     def _everything(self) -> list[str]:
         """The names that MySQL lists in place of ALL PRIVILEGES ON *.*."""

@@ -96,7 +96,8 @@ class Pair:
             stop.insert(2, f"CHANGE REPLICATION FILTER {empty}")
         for database in server.sql("SHOW DATABASES"):
             if database["Database"] not in {"mysql", "sys", "performance_schema", "information_schema"}:
-                stop.append(f"DROP DATABASE `{database['Database']}`")
+                name = database["Database"].replace("`", "``")
+                stop.append(f"DROP DATABASE `{name}`")
         for user in server.sql("SELECT User AS u, Host AS h FROM mysql.user"):
             if user["u"] not in {"root", "mysql", "mariadb.sys"} and not user["u"].startswith("mysql."):
                 stop.append(f"DROP USER '{user['u']}'@'{user['h']}'")

@@ -87,8 +87,10 @@ def test_one_setting_changes_once_and_threads_run_again(pair, change):
 def test_another_source(pair):
     third = pair.more()
     third.follow(pair.primary)
+    assert both(pair, login_unix_socket=third.socket, wait_for="caught_up", fail_on="never")["wait"]["reached"]
     result = bring(pair.replica, **wanted(pair, source_host=third.ip))
     assert result["changed"] is True
+    assert bring(pair.replica, **wanted(pair, source_host=third.ip))["changed"] is False
     pair.primary.sql("INSERT INTO app.t VALUES (701, 'over the third')")
     deadline = time.monotonic() + 15
     while not pair.replica.sql("SELECT 1 FROM app.t WHERE id = 701"):

@@ -206,6 +206,7 @@ def test_read_only_that_a_restart_would_lose(pair):
 def test_wrong_source(pair):
     third = pair.more()
     third.follow(pair.primary)
+    assert both(pair, login_unix_socket=third.socket, wait_for="caught_up", fail_on="never")["wait"]["reached"]
     pair.stop_replica()
     pair.change(HOST=third.ip)
     pair.start_replica()

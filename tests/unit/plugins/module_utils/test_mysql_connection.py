@@ -46,7 +46,9 @@ def options(port, **more):
 
 def test_server_that_accepts_and_hangs(listener):
     began = time.monotonic()
-    with pytest.raises(DatabaseError, match=r"127.0.0.1:\d+ accepted the connection but did not answer within 1 s") as e:
+    with pytest.raises(
+        DatabaseError, match=r"127.0.0.1:\d+ accepted the connection but did not answer within 1 s"
+    ) as e:
         Connection(options(listener.port))
     assert time.monotonic() - began < 4
     assert "frozen" in e.value.hint
@@ -60,7 +62,9 @@ def test_nobody_listens():
     assert caught.value.errno == 2003
 
 
-@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"", b"\x01\x00\x00\x00\x0a", b"HTTP/1.1 400 Bad\r\n\r\n"])
+@pytest.mark.parametrize(
+    "greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"", b"\x01\x00\x00\x00\x0a", b"HTTP/1.1 400 Bad\r\n\r\n"]
+)
 def test_something_else_listens(listener, greeting):
     listener.greeting = greeting
     with pytest.raises(DatabaseError):
@@ -105,7 +109,9 @@ def test_quote_refuses(name):
 
 
 def test_options_from_params():
-    found = ConnectionOptions.from_params({"login_user": "u", "login_password": "p", "login_host": None, "ca_cert": "c"})
+    found = ConnectionOptions.from_params(
+        {"login_user": "u", "login_password": "p", "login_host": None, "ca_cert": "c"}
+    )
     assert (found.user, found.host, found.port, found.ca_cert, found.read_timeout) == ("u", "localhost", 3306, "c", 10)
     assert found.where == "localhost:3306"
     assert ConnectionOptions(unix_socket="/s").where == "/s"

@@ -123,7 +123,11 @@ def test_group():
         ]
         return server
 
-    servers = {"db1": member(1, "SECONDARY", False), "db2": member(2, "PRIMARY", True), "db3": member(3, "SECONDARY", True)}
+    servers = {
+        "db1": member(1, "SECONDARY", False),
+        "db2": member(2, "PRIMARY", True),
+        "db3": member(3, "SECONDARY", True),
+    }
     tree, troubles = look(servers)
     assert (tree["primary"], tree["writable"]) == ("db2", ["db2"]), "the group refuses the writes of a thawed member"
     assert tree["group"] == ["db1", "db2", "db3"]
