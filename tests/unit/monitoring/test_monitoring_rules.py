@@ -240,6 +240,16 @@ def test_one_exporter_of_a_node_is_down(expect: Expect, instance: str, job: str,
     expect(series, "3m", {WATCHDOG, (alert, instance)})
 
 
+def test_a_target_that_is_no_node(expect: Expect) -> None:
+    series = healthy(MYSQL) | {of("up", "https://www.example.com", "probe"): after(1, 0)}
+    expect(series, "3m", {WATCHDOG, ("TargetDown", "https://www.example.com")})
+
+
+def test_an_alertmanager_that_restarts(expect: Expect) -> None:
+    errors = of("prometheus_notifications_errors_total", "lb1", "prometheus", ', alertmanager="http://lb1:9093"')
+    expect(healthy(MYSQL) | {errors: after(0, 2)}, "1m30s 2m30s 5m", {WATCHDOG})
+
+
 DISK = ', device="/dev/vda1", fstype="ext4", mountpoint="/"'
 
 
