@@ -36,6 +36,11 @@ def endpoints(hosts: list[str], addresses: Mapping[str, str], port: int | str) -
     return [{"name": host, "address": addresses[host], "port": int(port)} for host in hosts]
 
 
+def host_port(address: str, port: int | str) -> str:
+    """C(address:port), with brackets around an IPv6 address."""
+    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
+
+
 def server_id(address: str) -> int:
     """A server_id that no two nodes share: the IPv4 address as a number, or the low 32 bits of an IPv6 address."""
     try:
@@ -94,6 +99,7 @@ class FilterModule:
         return {
             "host_addresses": host_addresses,
             "endpoints": endpoints,
+            "host_port": host_port,
             "live_primary": live_primary,
             "server_id": server_id,
         }

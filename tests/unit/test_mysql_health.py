@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import threading
 from http.server import ThreadingHTTPServer
@@ -280,3 +281,30 @@ def test_a_server_that_is_lost_is_unreachable_and_connected_to_again(monkeypatch
     now[0] += 1
     assert server.status()["role"] == "primary"
     assert len(connections) == 2
+
+
+@pytest.mark.parametrize(
+    ("peer", "url"),
+    [("192.0.2.32", "http://192.0.2.32:3380/status"), ("2001:db8::32", "http://[2001:db8::32]:3380/status")],
+)
+def test_a_peer_is_asked_for_its_status(monkeypatch, peer, url):
+    asked = []
+
+    def answer(url: str, timeout: float) -> io.StringIO:
+        asked.append((url, timeout))
+        return io.StringIO(json.dumps(FOLLOWER))
+
+    monkeypatch.setattr(health.urllib.request, "urlopen", answer)
+    assert health.ask_peer(peer, 3380) == FOLLOWER
+    assert asked == [(url, 3)]
+
+
+@pytest.mark.parametrize("answer", ["<html>", "refused"])
+def test_a_peer_that_makes_no_sense_says_nothing(monkeypatch, answer):
+    def urlopen(_url: str, timeout: float) -> io.StringIO:
+        if answer == "refused":
+            raise OSError(answer)
+        return io.StringIO(answer)
+
+    monkeypatch.setattr(health.urllib.request, "urlopen", urlopen)
+    assert health.ask_peer("192.0.2.32", 3380) == {}

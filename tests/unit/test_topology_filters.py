@@ -11,6 +11,7 @@ from ansible_collections.pentad.webstack.plugins.filter.topology import (
     FilterModule,
     endpoints,
     host_addresses,
+    host_port,
     live_primary,
     server_id,
 )
@@ -126,6 +127,14 @@ def test_endpoints_name_every_host_without_an_address():
         endpoints(["db1", "web1", "web2"], ADDRESSES, 3306)
 
 
+def test_an_address_of_ipv6_is_told_from_its_port_by_brackets():
+    assert (host_port("192.0.2.1", 80), host_port("2001:db8::1", "80"), host_port("*", 80)) == (
+        "192.0.2.1:80",
+        "[2001:db8::1]:80",
+        "*:80",
+    )
+
+
 def test_server_id_of_ipv4_is_the_address():
     assert server_id("192.0.2.31") == 0xC000021F
 
@@ -146,4 +155,4 @@ def test_server_id_refuses_a_name():
 
 
 def test_every_filter_is_offered():
-    assert FilterModule().filters().keys() >= {"host_addresses", "endpoints", "live_primary", "server_id"}
+    assert FilterModule().filters().keys() >= {"host_addresses", "host_port", "endpoints", "live_primary", "server_id"}

@@ -1,0 +1,417 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Configuration as Ansible renders it, from the roles' own defaults and from other values.
+
+One run renders everything: for each host a file with all its cases. Entering the roles also validates their defaults
+against their argument specs. Whether the programs accept the result is seen on the nodes, where the programs are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+
+ADDRESSES = {"lb1": "192.0.2.11", "web1": "192.0.2.21", "web2": "192.0.2.22", "db1": "192.0.2.31", "db2": "192.0.2.32"}
+SERVERS = [{"name": "shop1", "address": "192.0.2.41", "port": 9000}, {"name": "shop2", "address": "::1", "port": 9001}]
+SHOP = {
+    "name": "shop",
+    "domains": ["shop.example.com", "SHOP.example.org"],
+    "servers": SERVERS,
+    "balance": "source",
+    "strategy": "active-passive",
+    "health_path": "/up",
+}
+BLOG = {"name": "blog", "domains": ["blog.example.com"], "servers": [*SERVERS[:1], {**SERVERS[1], "backup": True}]}
+QUEUE = {
+    "name": "queue",
+    "port": 5672,
+    "servers": [SERVERS[0], {**SERVERS[1], "backup": True}],
+}
+# Host, case: role, template, and the variables that differ from the defaults.
+CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
+    "lb1": {
+        "default": ("haproxy", "haproxy.cfg.j2", {}),
+        "active-passive": ("haproxy", "haproxy.cfg.j2", {"haproxy_strategy": "active-passive"}),
+        "leastconn": ("haproxy", "haproxy.cfg.j2", {"haproxy_balance": "leastconn"}),
+        "sites": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [BLOG, SHOP]}),
+        "tcp": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [], "haproxy_tcp_services": [QUEUE]}),
+        "timeouts": ("haproxy", "haproxy.cfg.j2", {"haproxy_timeouts": {"connect": "7s", "tunnel": "2h"}}),
+    },
+    "web1": {
+        "haproxy": ("haproxy", "haproxy.cfg.j2", {}),
+        "nginx": ("nginx", "nginx.conf.j2", {}),
+        "nginx other": (
+            "nginx",
+            "nginx.conf.j2",
+            {
+                "webstack_address": "2001:db8::21",
+                "nginx_upstream": "127.0.0.1:5000",
+                "nginx_static_path": "/assets/",
+                "nginx_static_root": "/srv/assets",
+                "nginx_trusted_proxies": ["192.0.2.0/28", "2001:db8::/64"],
+                "nginx_client_max_body_size": "1g",
+            },
+        ),
+        "service": ("app_server", "service.j2", {}),
+        "socket": ("app_server", "socket.j2", {}),
+        "environment": (
+            "app_server",
+            "environment.j2",
+            {
+                "webstack_app_password": "p@ss/w:rd?#%",
+                "app_server_environment": {"LOG_LEVEL": "debug", "MOTTO": 'say "no" \\ yes', "WORKERS": 3},
+            },
+        ),
+    },
+    "db1": {
+        "mysql": ("mysql_server", "server.cnf.j2", {}),
+        "mariadb": ("mysql_server", "server.cnf.j2", {"webstack_mysql_engine": "mariadb"}),
+        "settings": (
+            "mysql_server",
+            "server.cnf.j2",
+            {"mysql_server_settings": {"max_connections": 7, "slow_query_log": "ON"}},
+        ),
+        "health": ("mysql_health", "mysql-health.json.j2", {}),
+    },
+}
+ROLES = sorted({role for cases in CASES.values() for role, _, _ in cases.values()})
+
+
+def inventory() -> dict[str, Any]:
+    """Five hosts with addresses, on which everything happens here."""
+    named = {host: {"webstack_address": address} for host, address in ADDRESSES.items()}
+    return {
+        "all": {
+            "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
+            "hosts": named,
+            "children": {
+                "haproxy": {"hosts": {"lb1": None}},
+                "monitoring": {"hosts": {"lb1": None}},
+                "web": {"hosts": {"web1": None, "web2": None}},
+                "mysql": {
+                    "children": {
+                        "mysql_primary": {"hosts": {"db1": None}},
+                        "mysql_replica": {"hosts": {"db2": None}},
+                    }
+                },
+            },
+        }
+    }
+
+
+def play(top: Path, host: str, output: Path) -> dict[str, Any]:
+    """A play that enters the roles and renders the cases of a host into one file; tasks of the roles are not tagged."""
+    rendered = ", ".join(
+        f"{name!r}: lookup('ansible.builtin.template', {str(top / 'roles' / role / 'templates' / template)!r}, "
+        f"template_vars=cases[{name!r}])"
+        for name, (role, template, _) in CASES[host].items()
+    )
+    return {
+        "hosts": host,
+        "gather_facts": False,
+        "roles": [f"pentad.webstack.{role}" for role in ROLES],
+        "vars": {"cases": {name: changed for name, (_, _, changed) in CASES[host].items()}},
+        "tasks": [
+            {
+                "name": "Render",
+                "ansible.builtin.copy": {
+                    "content": "{{ {" + rendered + "} | to_json }}",
+                    "dest": str(output / f"{host}.json"),
+                    "mode": "0600",
+                },
+                "tags": "render",
+            }
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def rendered(top, tmp_path_factory):
+    """What each case became, by host."""
+    work = tmp_path_factory.mktemp("templates")
+    (work / "hosts.yml").write_text(yaml.safe_dump(inventory()))
+    (work / "render.yml").write_text(yaml.safe_dump([play(top, host, work) for host in CASES]))
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(top / "ansible.cfg"),
+        "ANSIBLE_CACHE_PLUGIN": "memory",
+        "ANSIBLE_COLLECTIONS_PATH": str(top / ".cache" / "collections"),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_NOCOLOR": "true",
+    }
+    program = Path(sys.executable).with_name("ansible-playbook")
+    done = subprocess.run(
+        [program, "-i", work / "hosts.yml", "--tags", "render", work / "render.yml"],
+        cwd=work, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {host: json.loads((work / f"{host}.json").read_text()) for host in CASES}
+
+
+def lines(text: str) -> list[str]:
+    """Lines without indentation and comments."""
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+def section(text: str, header: str) -> list[str]:
+    """Lines of one section of haproxy.cfg."""
+    found = re.search(rf"^{re.escape(header)}\n((?:    .*\n|\n(?=    ))*)", text + "\n", re.MULTILINE)
+    assert found, f"there is no '{header}'"
+    return lines(found[1])
+
+
+def sections(text: str) -> list[str]:
+    """Headers of the sections of haproxy.cfg."""
+    return [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+
+
+def test_nothing_is_left_unrendered(rendered):
+    for host, cases in rendered.items():
+        for name, text in cases.items():
+            assert not re.search(r"\{\{|\}\}|\{%|\bNone\b|\bundefined\b", text), (host, name)
+
+
+def test_every_file_says_that_it_is_managed(rendered):
+    managed = [text.splitlines()[0] for cases in rendered.values() for text in cases.values() if text[0] != "{"]
+    assert set(managed) == {"# Ansible managed"}
+
+
+def test_a_balancer_serves_the_site_and_no_database(rendered):
+    text = rendered["lb1"]["default"]
+    assert sections(text) == ["global", "defaults", "frontend admin", "frontend sites", "backend site"]
+    frontend = section(text, "frontend sites")
+    assert "bind *:80" in frontend
+    assert "use_backend site if { req.hdr(host),field(1,:),lower -m str www.example.com }" in frontend
+    assert frontend[-1] == "default_backend site"
+
+
+def test_all_web_nodes_take_requests_in_turn_and_are_asked_for_their_health(rendered):
+    backend = section(rendered["lb1"]["default"], "backend site")
+    assert "balance roundrobin" in backend
+    assert "option httpchk" in backend
+    assert "http-check send meth GET uri /livez ver HTTP/1.1 hdr Host www.example.com" in backend
+    assert "http-check expect status 200" in backend
+    assert [line for line in backend if line.startswith("server ")] == [
+        "server web1 192.0.2.21:8080 check",
+        "server web2 192.0.2.22:8080 check",
+    ]
+
+
+def test_only_what_changes_nothing_is_tried_again(rendered):
+    backend = section(rendered["lb1"]["default"], "backend site")
+    assert "http-request disable-l7-retry unless METH_GET" in backend
+
+
+def test_the_client_cannot_name_its_own_address(rendered):
+    assert "http-request set-header X-Forwarded-For %[src]" in section(rendered["lb1"]["default"], "frontend sites")
+
+
+def test_active_passive_makes_all_but_the_first_a_backup(rendered):
+    servers = [line for line in section(rendered["lb1"]["active-passive"], "backend site") if "server web" in line]
+    assert servers == ["server web1 192.0.2.21:8080 check", "server web2 192.0.2.22:8080 check backup"]
+
+
+def test_the_balance_can_be_chosen(rendered):
+    assert "balance leastconn" in section(rendered["lb1"]["leastconn"], "backend site")
+
+
+def test_several_sites_are_told_apart_by_name_and_each_is_as_it_says(rendered):
+    text = rendered["lb1"]["sites"]
+    frontend = section(text, "frontend sites")
+    assert [line for line in frontend if "backend" in line] == [
+        "use_backend blog if { req.hdr(host),field(1,:),lower -m str blog.example.com }",
+        "use_backend shop if { req.hdr(host),field(1,:),lower -m str shop.example.com shop.example.org }",
+        "default_backend blog",
+    ]
+    blog, shop = section(text, "backend blog"), section(text, "backend shop")
+    assert {"balance roundrobin", "balance source"} & set(blog) == {"balance roundrobin"}
+    assert "balance source" in shop
+    assert "http-check send meth GET uri /up ver HTTP/1.1 hdr Host shop.example.com" in shop
+    assert "http-check send meth GET uri /livez ver HTTP/1.1 hdr Host blog.example.com" in blog
+    assert shop[-2:] == ["server shop1 192.0.2.41:9000 check", "server shop2 [::1]:9001 check backup"]
+
+
+def test_one_server_can_be_a_backup_by_itself(rendered):
+    assert section(rendered["lb1"]["sites"], "backend blog")[-2:] == [
+        "server shop1 192.0.2.41:9000 check",
+        "server shop2 [::1]:9001 check backup",
+    ]
+    assert section(rendered["lb1"]["tcp"], "backend queue")[-2:] == [
+        "server shop1 192.0.2.41:9000 check",
+        "server shop2 [::1]:9001 check backup",
+    ]
+
+
+def test_a_plain_tcp_service_is_checked_by_a_connection(rendered):
+    text = rendered["lb1"]["tcp"]
+    assert sections(text) == ["global", "defaults", "frontend admin", "frontend queue", "backend queue"]
+    frontend, backend = section(text, "frontend queue"), section(text, "backend queue")
+    assert "bind 127.0.0.1:5672" in frontend
+    assert "default_backend queue" in frontend
+    assert not [line for line in frontend + backend if "httpchk" in line or "nbsrv" in line or " port " in line]
+
+
+def test_timeouts_are_replaced_as_a_whole(rendered):
+    timeouts = [line for line in section(rendered["lb1"]["timeouts"], "defaults") if line.startswith("timeout ")]
+    assert timeouts == ["timeout connect 7s", "timeout tunnel 2h"]
+
+
+@pytest.mark.parametrize(("host", "case"), [("lb1", "default"), ("web1", "haproxy")])
+def test_statistics_are_on_the_node_s_address_and_closed_to_strangers(rendered, host, case):
+    admin = section(rendered[host][case], "frontend admin")
+    assert f"bind {ADDRESSES[host]}:8404" in admin
+    assert "http-request deny unless { src 127.0.0.0/8 192.0.2.11 }" in admin
+    assert admin.index("http-request deny unless { src 127.0.0.0/8 192.0.2.11 }") < admin.index("stats enable")
+
+
+def test_a_web_node_has_the_database_on_its_loopback_and_no_site(rendered):
+    text = rendered["web1"]["haproxy"]
+    assert sections(text) == [
+        "global", "defaults", "frontend admin",
+        "frontend mysql_primary", "backend mysql_primary", "frontend mysql_replica", "backend mysql_replica",
+    ]  # fmt: skip
+    assert "bind 127.0.0.1:3306" in section(text, "frontend mysql_primary")
+    assert "bind 127.0.0.1:3307" in section(text, "frontend mysql_replica")
+
+
+def test_writes_are_refused_while_two_servers_claim_to_be_the_primary(rendered):
+    text = rendered["web1"]["haproxy"]
+    rule = "tcp-request connection reject if { nbsrv(mysql_primary) gt 1 }"
+    assert rule in section(text, "frontend mysql_primary")
+    assert text.count("tcp-request connection reject") == 1
+
+
+def test_reads_fall_back_to_the_primary_and_writes_to_nobody(rendered):
+    text = rendered["web1"]["haproxy"]
+    assert "use_backend mysql_primary if { nbsrv(mysql_replica) lt 1 }" in section(text, "frontend mysql_replica")
+    assert text.count("use_backend") == 1
+
+
+@pytest.mark.parametrize("role", ["primary", "replica"])
+def test_the_database_path_follows_the_role_that_each_server_says(rendered, role):
+    backend = section(rendered["web1"]["haproxy"], f"backend mysql_{role}")
+    assert any(
+        re.fullmatch(rf"(option httpchk|http-check send .*uri|option httpchk GET) /{role}.*", x) for x in backend
+    )
+    assert "http-check expect status 200" in backend
+    assert any(line.startswith("default-server ") and "port 3380" in line for line in backend)
+    assert any("on-marked-down shutdown-sessions" in line for line in backend)
+    assert [line for line in backend if line.startswith("server ")] == [
+        "server db1 192.0.2.31:3306 check",
+        "server db2 192.0.2.32:3306 check",
+    ]
+
+
+def test_braces_of_nginx_match(rendered):
+    for case in ("nginx", "nginx other"):
+        text = "\n".join(lines(rendered["web1"][case]))
+        assert text.count("{") == text.count("}")
+        assert not [line for line in text.splitlines() if not re.search(r"[;{}']$", line)]
+
+
+def test_nginx_listens_for_the_balancers_and_believes_them_alone(rendered):
+    text = lines(rendered["web1"]["nginx"])
+    assert [line for line in text if line.startswith("listen ")] == [
+        "listen 192.0.2.21:8080 default_server;",
+        "listen 127.0.0.1:8081;",
+    ]
+    assert [line for line in text if line.startswith("set_real_ip_from")] == ["set_real_ip_from 192.0.2.11;"]
+    other = lines(rendered["web1"]["nginx other"])
+    assert "listen [2001:db8::21]:8080 default_server;" in other
+    assert [line.split()[1] for line in other if line.startswith("set_real_ip_from")] == [
+        "192.0.2.0/28;",
+        "2001:db8::/64;",
+    ]
+
+
+def test_nginx_passes_to_the_application_and_serves_static_files_of_the_release(rendered):
+    text = lines(rendered["web1"]["nginx"])
+    assert "server unix:/run/app.sock max_fails=0;" in text
+    assert "location /static/ {" in text
+    assert "alias /srv/app/current/static/;" in text
+    other = lines(rendered["web1"]["nginx other"])
+    assert {"server 127.0.0.1:5000 max_fails=0;", "location /assets/ {", "alias /srv/assets/;"} <= set(other)
+    assert "client_max_body_size 1g;" in other
+
+
+def test_every_answer_names_the_node_also_where_a_location_adds_headers_of_its_own(rendered):
+    text = rendered["web1"]["nginx"]
+    served_by = 'add_header X-Served-By "web1" always;'
+    assert served_by in lines(text.split("location")[0])
+    for location in re.findall(r"location [^{]*\{([^}]*)\}", text):
+        if "add_header" in location:
+            assert served_by in lines(location)
+
+
+def test_nginx_leaves_the_second_try_to_the_balancer(rendered):
+    assert "proxy_next_upstream off;" in lines(rendered["web1"]["nginx"])
+
+
+def test_the_application_is_told_its_databases_on_the_loopback(rendered):
+    environment = dict(line.split("=", 1) for line in lines(rendered["web1"]["environment"]))
+    assert "@127.0.0.1:3306/app?ssl_ca=/etc/ssl/webstack/ca.pem" in environment["DATABASE_URL"]
+    assert "mysql://app_reader:" in environment["DATABASE_REPLICA_URL"]
+    assert "@127.0.0.1:3307/app?" in environment["DATABASE_REPLICA_URL"]
+    assert (environment["NODE_NAME"], environment["LOG_LEVEL"], environment["WORKERS"]) == ('"web1"', '"debug"', '"3"')
+
+
+def test_a_password_in_an_address_has_no_character_of_its_syntax(rendered):
+    url = dict(line.split("=", 1) for line in lines(rendered["web1"]["environment"]))["DATABASE_URL"].strip('"')
+    parts = urlsplit(url)
+    assert (parts.username, unquote(parts.password), parts.port) == ("app", "p@ss/w:rd?#%", 3306)
+
+
+def test_a_value_in_the_environment_can_hold_quotes(rendered):
+    assert r'''MOTTO="say \"no\" \\ yes"''' in lines(rendered["web1"]["environment"])
+
+
+def test_the_application_runs_in_a_sandbox_behind_its_socket(rendered):
+    service, socket = lines(rendered["web1"]["service"]), lines(rendered["web1"]["socket"])
+    assert {"User=app", "NoNewPrivileges=yes", "ProtectSystem=strict", "Requires=app.socket"} <= set(service)
+    assert "EnvironmentFile=/etc/app.env" in service
+    assert {"ListenStream=/run/app.sock", "SocketUser=www-data", "SocketMode=0600"} <= set(socket)
+
+
+def settings(text: str) -> dict[str, str]:
+    """Settings of a server's configuration file."""
+    assert lines(text)[0] == "[mysqld]"
+    pairs = [line.split(" = ", 1) for line in lines(text)[1:]]
+    assert len(dict(pairs)) == len(pairs), "a setting is there twice"
+    return dict(pairs)
+
+
+def test_a_database_comes_up_read_only_and_safe_against_a_crash(rendered):
+    mysql, mariadb = settings(rendered["db1"]["mysql"]), settings(rendered["db1"]["mariadb"])
+    assert (mysql["super_read_only"], mariadb["read_only"]) == ("ON", "ON")
+    for found in (mysql, mariadb):
+        assert (found["sync_binlog"], found["innodb_flush_log_at_trx_commit"]) == ("1", "1")
+        assert found["require_secure_transport"] == "ON"
+        assert found["bind_address"] == "127.0.0.1,192.0.2.31"
+        assert found["server_id"] == "3221226015"
+
+
+def test_each_engine_gets_its_own_words(rendered):
+    mysql, mariadb = settings(rendered["db1"]["mysql"]), settings(rendered["db1"]["mariadb"])
+    assert mysql["gtid_mode"] == "ON"
+    assert not {"gtid_mode", "super_read_only", "mysqlx"} & set(mariadb)
+    assert mariadb["gtid_strict_mode"] == "ON"
+    assert "gtid_strict_mode" not in mysql
+
+
+def test_a_setting_of_the_user_wins(rendered):
+    found = settings(rendered["db1"]["settings"])
+    assert (found["max_connections"], found["slow_query_log"]) == ("7", "ON")
+
+
+def test_the_health_endpoint_knows_the_other_database_nodes(rendered):
+    found = json.loads(rendered["db1"]["health"])
+    assert found["peers"] == ["192.0.2.32"]
+    assert (found["port"], found["max_lag"], found["resume_timeout"]) == (3380, 10, 300)
