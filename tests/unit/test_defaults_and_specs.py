@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every role promises: documented variables with the defaults that it has, no secrets, validated files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+TOP = Path(__file__).resolve().parents[2]
+ROLES = sorted(path for path in (TOP / "roles").iterdir() if (path / "tasks").is_dir() or (path / "defaults").is_dir())
+SECRET = re.compile(r"password|secret|token|private|credential", re.IGNORECASE)
+# Files that no program of their own judges before they are used.
+WITHOUT_VALIDATOR = {
+    "app_server/environment.j2": "variables for systemd, which takes any text",
+    "app_server/service.j2": "a unit, which systemd judges when it reads it",
+    "app_server/socket.j2": "a unit",
+    "exporters/my.cnf.j2": "an account for the exporter, which only reads it",
+    "exporters/options.j2": "options of the exporters, which have no test mode",
+    "haproxy/reload.conf.j2": "an addition to a unit",
+    "monitoring/options.j2": "options of Prometheus and Alertmanager",
+    "mysql_health/mysql-health.json.j2": "JSON made by a filter",
+    "mysql_health/mysql-health.service.j2": "a unit",
+    "mysql_health/mysql-health.socket.j2": "a unit",
+    "mysql_health/mysql-resume.service.j2": "a unit",
+    "packages/preferences.j2": "apt has no test mode for it",
+    "packages/webstack.sources.j2": "apt has no test mode for it",
+}
+
+roles = pytest.mark.parametrize("role", ROLES, ids=[role.name for role in ROLES])
+
+
+def load(path: Path) -> Any:
+    """Content of a YAML file, empty where there is none."""
+    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+
+
+def options(role: Path) -> dict[str, Any]:
+    """Documented options of a role."""
+    return load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"].get("options", {})
+
+
+def is_template(value: Any) -> bool:
+    """Whether a default is computed."""
+    return "{{" in str(value)
+
+
+def is_flat(value: Any) -> bool:
+    """Whether a default is short enough to be repeated in the documentation: no structure inside of a structure."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return not any(isinstance(each, (dict, list)) for each in inside)
+
+
+def nested(documented: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """All options with those inside of them, by their path."""
+    for name, option in documented.items():
+        yield path + name, option
+        yield from nested(option.get("options", {}), f"{path}{name}.")
+
+
+def entries(node: Any) -> Iterator[dict[str, Any]]:
+    """All mappings inside of YAML, each merged with the module arguments that it is an item of."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from entries(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from entries(value)
+
+
+@roles
+def test_every_default_is_documented_and_nothing_else(role):
+    assert load(role / "defaults" / "main.yml").keys() == options(role).keys()
+
+
+@roles
+def test_documented_defaults_are_those_that_the_role_has(role):
+    defaults, documented = load(role / "defaults" / "main.yml"), options(role)
+    told = {name: option["default"] for name, option in documented.items() if "default" in option}
+    assert {name: defaults[name] for name in told} == told
+    untold = [name for name, value in defaults.items() if not is_template(value) and is_flat(value)]
+    assert [name for name in untold if name not in told] == []
+
+
+@roles
+def test_defaults_are_what_their_documentation_asks_for(role):
+    documented = options(role)
+    literal = {name: value for name, value in load(role / "defaults" / "main.yml").items() if not is_template(value)}
+    spec = {name: documented[name] for name in literal}
+    assert ArgumentSpecValidator(spec).validate(literal).error_messages == []
+
+
+@roles
+def test_a_computed_default_is_no_required_argument(role):
+    assert [name for name, option in options(role).items() if option.get("required")] == []
+
+
+@roles
+def test_every_option_says_what_it_is(role):
+    for path, option in nested(options(role)):
+        assert option.get("description"), path
+        assert "type" in option, path
+        assert option["type"] != "list" or "elements" in option, path
+
+
+@roles
+def test_variables_carry_the_name_of_their_role(role):
+    prefix = "webstack_" if role.name == "topology" else f"{role.name}_"
+    assert [name for name in load(role / "defaults" / "main.yml") if not name.startswith(prefix)] == []
+
+
+@roles
+def test_no_secret_has_a_literal_default(role):
+    for file in ("defaults/main.yml", "vars/main.yml"):
+        for entry in entries(load(role / file)):
+            for name, value in entry.items():
+                if SECRET.search(name) and isinstance(value, str) and value:
+                    assert is_template(value), f"{role.name}/{file}: {name}"
+
+
+@roles
+def test_what_the_roles_share_comes_from_topology(role):
+    needed = [each["role"] for each in load(role / "meta" / "main.yml")["dependencies"]]
+    assert needed == ([] if role.name == "topology" else ["pentad.webstack.topology"])
+
+
+def described(role: Path) -> dict[str, list[dict[str, Any]]]:
+    """For each template of a role, the entries of its tasks and variables that write a file from it."""
+    found: dict[str, list[dict[str, Any]]] = {path.name: [] for path in sorted((role / "templates").glob("*.j2"))}
+    files = [load(path) for folder in ("tasks", "vars") for path in sorted((role / folder).glob("*.yml"))]
+    for entry in entries(files):
+        text = " ".join(str(entry[key]) for key in ("src", "content") if key in entry)
+        for template in found:
+            if template in text:
+                found[template].append(entry)
+    return found
+
+
+TEMPLATES = [path for role in ROLES for path in sorted((role / "templates").glob("*.j2"))]
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=[f"{path.parts[-3]}/{path.name}" for path in TEMPLATES])
+def test_what_a_program_can_judge_is_judged_before_it_is_used(template):
+    role = template.parents[1]
+    if f"{role.name}/{template.name}" in WITHOUT_VALIDATOR:
+        return
+    written = described(role)[template.name]
+    assert written, "no task writes a file from it"
+    for entry in written:
+        assert entry.get("validate"), f"{entry} writes a file that is not validated"
+
+
+def test_only_templates_that_exist_are_excused():
+    assert {f"{path.parts[-3]}/{path.name}" for path in TEMPLATES} >= set(WITHOUT_VALIDATOR)
+
+
+def test_validating_commands_name_the_file_that_they_judge():
+    commands = [
+        entry["validate"]
+        for role in ROLES
+        for folder in ("tasks", "vars")
+        for path in (role / folder).glob("*.yml")
+        for entry in entries(load(path))
+        if isinstance(entry.get("validate"), str)
+    ]
+    assert commands
+    assert [command for command in commands if "%s" not in command and not is_template(command)] == []
