@@ -30,7 +30,7 @@ lint: ## ansible-lint (profile production), yamllint, ruff
 	ruff check .
 
 unit: ## tests that need no node
-	pytest -q
+	PROMTOOL=$(CURDIR)/.cache/promtool/usr/bin/promtool pytest -q
 
 sanity: ## ansible-test sanity
 	tools/sanity

@@ -47,6 +47,7 @@ class Lab:
     """The five nodes."""
 
     names = ("lb1", "web1", "web2", "db1", "db2")
+    oldest_core = TOP / ".cache" / "oldest-core" / "bin" / "ansible-playbook"
 
     def container(self, name: str) -> str:
         """Container of a node, which is its name in the inventory too."""

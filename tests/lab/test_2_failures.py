@@ -1,0 +1,197 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real failures on the lab: what the client notices, what the proof says. Each test puts the lab right again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from client import Client
+from conftest import SITE, Lab, wait
+from test_1_deployed import ask
+
+
+def healthy(lab: Lab) -> bool:
+    """Whether both web nodes are ready, reads come from the replica, and the balancer has both in use."""
+    try:
+        for node in ("web1", "web2"):
+            status, _, body = ask("/readyz", f"http://{lab.address(node)}:8080")
+            if status != 200 or json.loads(body)["read_only"]["role"] != "replica":
+                return False
+        served = {ask("/")[1]["X-Served-By"] for _ in range(4)}
+    except OSError:
+        return False
+    return served == {lab.container("web1"), lab.container("web2")}
+
+
+@pytest.fixture(autouse=True)
+def lab_is_right(lab: Lab) -> Iterator[None]:
+    """Every failure starts from a healthy lab, and leaves one."""
+    wait("the lab to be healthy", lambda: healthy(lab), 90)
+    yield
+    wait("the lab to be healthy again", lambda: healthy(lab), 90)
+
+
+def test_web_node_killed_under_load_costs_no_request(lab: Lab) -> None:
+    with Client(SITE) as client:
+        client.answered(400)
+        lab.docker("kill", lab.container("web2"))
+        client.answered(2000)
+    lab.docker("start", lab.container("web2"))
+    assert client.failures == []
+    assert client.served_by[lab.container("web1")] > client.served_by[lab.container("web2")] > 0
+    print(f"{client.total} requests, 0 failed, longest {client.longest:.2f} s")
+
+
+@pytest.mark.parametrize(
+    ("node", "command"),
+    [
+        ("lb1", "systemctl reload haproxy"),
+        ("web1", "systemctl reload haproxy"),
+        ("web1", "systemctl reload nginx"),
+        ("web1", "systemctl reload guestbook"),
+        ("web1", "systemctl kill --signal=KILL --kill-whom=all guestbook.service"),
+    ],
+)
+def test_reload_or_crash_under_load_costs_no_request(lab: Lab, node: str, command: str) -> None:
+    with Client(SITE) as client:
+        client.answered(200)
+        lab.sh(node, command)
+        client.answered(600)
+    assert client.failures == []
+
+
+@pytest.mark.parametrize("node", Lab.names)
+def test_proof_names_a_node_that_is_stopped(lab: Lab, node: str) -> None:
+    lab.docker("stop", "--time", "5", lab.container(node))
+    try:
+        proof = lab.playbook("verify.yml")
+    finally:
+        lab.docker("start", lab.container(node))
+        wait(f"{node} to boot", lambda: lab.host(node).run("systemctl is-system-running").stdout.strip() == "running")
+    assert proof.code != 0
+    assert f"WRONG  {lab.container(node)} " in proof.output
+    assert "does not answer" in proof.output
+    # The others are still looked at.
+    assert proof.output.count("ok     ") >= 4
+
+
+def test_site_refuses_to_start_over_a_node_that_is_stopped(lab: Lab) -> None:
+    lab.docker("stop", "--time", "5", lab.container("db2"))
+    try:
+        run = lab.playbook("site.yml")
+    finally:
+        lab.docker("start", lab.container("db2"))
+    assert run.code != 0
+    assert f"{lab.container('db2')}: did not answer" in run.output
+    assert "nothing was changed" in run.output
+    assert not any(run.changed.values())
+
+
+def test_restarted_primary_takes_writes_again_because_its_replica_follows_it(lab: Lab) -> None:
+    lab.docker("restart", "--time", "5", lab.container("db1"))
+    wait("db1 to take writes", lambda: ask("/canary", method="POST", body='{"token": "restarted"}', Content_Type="application/json")[0] == 200, 60)
+    assert "every peer still follows it" in lab.sh("db1", "journalctl -u mysql-resume --output=cat --no-pager")
+
+
+def test_restarted_primary_stays_read_only_while_nobody_confirms_it(lab: Lab) -> None:
+    lab.sh("db2", "systemctl stop mysql-health.socket mysql-health.service")
+    try:
+        lab.sh("db1", "systemctl restart mysql")
+        wait("mysql-resume to look", lambda: lab.host("db1").service("mysql-resume").is_running, 20)
+        lab.sh("db1", "sleep 3")
+        assert lab.sql("db1", "SELECT @@super_read_only") == "1"
+    finally:
+        lab.sh("db2", "systemctl start mysql-health.socket")
+    wait("db1 to take writes", lambda: lab.sql("db1", "SELECT @@super_read_only") == "0", 30)
+
+
+def test_conflicting_row_on_the_replica_is_red_and_explained(lab: Lab) -> None:
+    lab.sql("db2", "SET GLOBAL super_read_only = OFF; SET SESSION sql_log_bin = 0; "
+            "INSERT INTO guestbook.entries VALUES (900001, 'x', 'local', NOW(6), 'db2'); SET GLOBAL super_read_only = ON")
+    lab.sql("db1", "INSERT INTO guestbook.entries VALUES (900001, 'x', 'primary', NOW(6), 'db1')")
+    try:
+        wait("the applier to stop", lambda: "1062" in lab.sql("db2", "SHOW REPLICA STATUS"), 20)
+        for playbook in ("verify.yml", "site.yml"):
+            run = lab.playbook(playbook)
+            assert run.code != 0, playbook
+            for word in (lab.container("db2"), "guestbook.entries", "900001", "1062"):
+                assert word in run.output, f"{playbook} does not say {word}"
+            assert not any(run.changed.values())
+    finally:
+        lab.sql("db2", "SET GLOBAL super_read_only = OFF; SET SESSION sql_log_bin = 0; "
+                "DELETE FROM guestbook.entries WHERE id = 900001; SET GLOBAL super_read_only = ON; START REPLICA")
+    wait("the applier to catch up", lambda: lab.sql("db2", "SELECT COUNT(*) FROM guestbook.entries WHERE id = 900001") == "1")
+    assert lab.playbook("verify.yml").code == 0
+
+
+def test_replica_with_data_of_its_own_is_left_alone_until_it_is_named(lab: Lab) -> None:
+    lab.sql("db2", "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only = OFF; CREATE DATABASE precious; "
+            "CREATE TABLE precious.only (id INT PRIMARY KEY); SET GLOBAL super_read_only = ON")
+    refused = lab.playbook("site.yml")
+    assert refused.code != 0
+    assert "precious" in refused.output
+    assert "mysql_replica_rebuild" in refused.output
+    assert lab.sql("db2", "SHOW TABLES FROM precious") == "only"
+    rebuilt = lab.playbook("site.yml", "-e", json.dumps({"mysql_replica_rebuild": [lab.container("db2")]}))
+    assert rebuilt.code == 0, rebuilt.output[-3000:]
+    assert "precious" not in lab.sql("db2", "SHOW DATABASES")
+    assert lab.sql("db2", "SELECT COUNT(*) FROM guestbook.entries") == lab.sql("db1", "SELECT COUNT(*) FROM guestbook.entries")
+
+
+def test_full_run_changes_nothing_and_check_mode_neither(lab: Lab, secrets: dict[str, str]) -> None:
+    run = lab.playbook("site.yml", "-v")
+    assert run.code == 0, run.output[-3000:]
+    assert set(run.changed.values()) == {0}, run.changed
+    assert not any(value in run.output for value in secrets.values())
+    check = lab.playbook("site.yml", "--check", "--diff")
+    assert check.code == 0, check.output[-3000:]
+    assert set(check.changed.values()) == {0}, check.changed
+
+
+def test_oldest_supported_ansible_core_agrees(lab: Lab) -> None:
+    oldest = lab.playbook("site.yml", binary=str(lab.oldest_core))
+    assert oldest.code == 0, oldest.output[-3000:]
+    assert set(oldest.changed.values()) == {0}, oldest.changed
+
+
+def test_change_is_shown_by_check_mode_and_applied_by_reload(lab: Lab) -> None:
+    balance = ["-e", "haproxy_balance=leastconn"]
+    check = lab.playbook("site.yml", "--check", "--diff", *balance)
+    assert "-    balance roundrobin" in check.output
+    assert "+    balance leastconn" in check.output
+    assert "balance roundrobin" in lab.sh("lb1", "cat /etc/haproxy/haproxy.cfg")
+    started = lab.sh("lb1", "systemctl show -P ExecMainStartTimestamp haproxy")
+    with Client(SITE, rate=50) as client:
+        client.answered(20)
+        assert lab.playbook("site.yml", *balance).code == 0
+        assert "balance leastconn" in lab.sh("lb1", "cat /etc/haproxy/haproxy.cfg")
+        assert lab.playbook("site.yml").code == 0
+    assert client.failures == []
+    assert lab.sh("lb1", "systemctl show -P ExecMainStartTimestamp haproxy") == started
+
+
+def test_bad_input_is_refused_all_at_once_before_anything_changes(lab: Lab) -> None:
+    run = lab.playbook("site.yml", "-e", json.dumps({
+        "haproxy_balance": "random", "webstack_domain": "not a domain", "app_server_source": "/nowhere",
+        "webstack_mysql_engine": "oracle", "webstack_web_port": 8404,
+    }))  # fmt: skip
+    assert run.code != 0
+    for words in ("haproxy_balance must be one of", "'not a domain'", "'/nowhere' is not a directory",
+                  "webstack_mysql_engine must be one of", "webstack_web_port and webstack_haproxy_admin_port are both 8404"):  # fmt: skip
+        assert " ".join(words.split()) in " ".join(run.output.split()), words
+    assert "nothing was changed" in run.output
+    assert not any(run.changed.values())
+
+
+def test_port_taken_by_a_stranger_is_named(lab: Lab) -> None:
+    lab.sh("web1", "systemctl stop haproxy && systemd-run --unit=stranger python3 -m http.server --bind 127.0.0.1 3307")
+    try:
+        wait("the stranger to listen", lambda: "127.0.0.1:3307" in lab.sh("web1", "ss -Htln"))
+        run = lab.playbook("site.yml")
+        assert run.code != 0
+        assert f"{lab.container('web1')}: port 3307 (webstack_replica_endpoint_port) is taken by python3" in " ".join(run.output.split())
+    finally:
+        lab.sh("web1", "systemctl stop stranger; systemctl start haproxy")
