@@ -385,12 +385,18 @@ class Manager:
         about = f"account {label}"
         for target, privileges in sorted(revoke.items()):
             names, option = clause(privileges)
+            # MySQL keeps the grant option per dynamic privilege: only without the privilege does it go.
+            dynamic = ""
+            if option and target == EVERYTHING and not self.mariadb:
+                dynamic, _option = clause({p for p in has[target] - privileges if "_" in p.name})
+            if dynamic:
+                self._add(f"REVOKE {dynamic} ON *.* FROM %s@%s", user, about)
             # The server takes ALL PRIVILEGES and GRANT OPTION together only without a target.
             for listed in filter(None, (names, GRANT_OPTION if option else "")):
                 self._add(f"REVOKE {_plain(listed)} ON {_plain(target_sql(target))} FROM %s@%s", user, about)
                 told.append(f"revoked {listed} ON {target_sql(target)}")
-            if option and target == EVERYTHING and not self.mariadb:
-                self._without_option(has[target] - privileges, user, about)
+            if dynamic:
+                self._add(f"GRANT {dynamic} ON *.* TO %s@%s", user, about)
         for target, privileges in sorted(grant.items()):
             names, option = clause(privileges)
             tail = " WITH GRANT OPTION" if option else ""
@@ -399,13 +405,6 @@ class Manager:
             told.append(f"granted {names} ON {target_sql(target)}{tail}")
         if grant or revoke:
             seen["privileges"], result["privileges"] = _readable(has), _readable(want)
-
-    def _without_option(self, kept: set[Any], user: tuple[str, str], about: str) -> None:
-        """MySQL keeps the grant option per dynamic privilege, and only revoking the privilege takes it away."""
-        names, _option = clause({privilege for privilege in kept if "_" in privilege.name})
-        if names:
-            self._add(f"REVOKE {_plain(names)} ON *.* FROM %s@%s", user, about)
-            self._add(f"GRANT {_plain(names)} ON *.* TO %s@%s", user, about)
 
     def _everything(self) -> list[str]:
         """The names that MySQL lists in place of ALL PRIVILEGES ON *.*."""
