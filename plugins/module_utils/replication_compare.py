@@ -21,7 +21,6 @@ _TARGET_SECONDS = 0.5
 _MIN_ROWS, _MAX_ROWS = 200, 200_000
 _CONFIRMATIONS = 5
 _LONGEST_STATEMENT = 30
-_TEXT = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json"}
 _UNKEYED_LIMIT = 100_000
 
 
@@ -29,7 +28,7 @@ class Table(NamedTuple):
     schema: str
     name: str
     key: tuple[str, ...]
-    columns: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, str, str], ...]
 
     @property
     def label(self) -> str:
@@ -42,16 +41,17 @@ class Table(NamedTuple):
     @property
     def crc(self) -> str:
         """One number per row; NULL and the empty string give different ones."""
+        mixed = len({charset for _name, _kind, charset in self.columns if charset}) > 1
         values = []
-        for name, kind in self.columns:
+        for name, kind, charset in self.columns:
             column = quote(name)
-            if kind in _TEXT:
-                # Columns of different collations cannot be joined as text.
+            if mixed and charset:
+                # Texts of unlike character sets cannot always be joined.
                 column = f"CAST({column} AS BINARY)"
             elif kind == "bit":
                 column += " + 0"
             values.append(column)
-        nulls = ", ".join(f"ISNULL({quote(name)})" for name, _kind in self.columns)
+        nulls = ", ".join(f"ISNULL({quote(name)})" for name, _kind, _charset in self.columns)
         return f"CRC32(CONCAT_WS('#', {', '.join(values)}, CONCAT({nulls})))"
 
 
@@ -97,7 +97,8 @@ class Side:
     def tables(self, schemas: Sequence[str]) -> dict[str, Table]:
         marks = ", ".join(["%s"] * len(schemas))
         columns = self.connection.rows(
-            "SELECT c.TABLE_SCHEMA AS s, c.TABLE_NAME AS t, c.COLUMN_NAME AS c, LOWER(c.DATA_TYPE) AS k"
+            "SELECT c.TABLE_SCHEMA AS s, c.TABLE_NAME AS t, c.COLUMN_NAME AS c, LOWER(c.DATA_TYPE) AS k,"
+            " COALESCE(c.CHARACTER_SET_NAME, '') AS e"
             " FROM information_schema.COLUMNS c JOIN information_schema.TABLES b"
             " ON b.TABLE_SCHEMA = c.TABLE_SCHEMA AND b.TABLE_NAME = c.TABLE_NAME"
             f" WHERE b.TABLE_TYPE = 'BASE TABLE' AND c.TABLE_SCHEMA IN ({marks})"
@@ -110,23 +111,19 @@ class Side:
             " ORDER BY TABLE_SCHEMA, TABLE_NAME, SEQ_IN_INDEX",
             schemas,
         )
-        found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
         for row in columns:
-            found.setdefault((row["s"], row["t"]), []).append((row["c"], row["k"]))
+            found.setdefault((row["s"], row["t"]), []).append((row["c"], row["k"], row["e"]))
         primary: dict[tuple[str, str], list[str]] = {}
         for row in keys:
             primary.setdefault((row["s"], row["t"]), []).append(row["c"])
         tables = [Table(s, t, tuple(primary.get((s, t), ())), tuple(c)) for (s, t), c in found.items()]
         return {table.label: table for table in tables}
 
-    def checksum(self, table: Table, low: Key | None, high: Key | None) -> tuple[int, int, int]:
+    def checksum(self, table: Table, low: Key | None, high: Key | None) -> tuple[int, int]:
         where, values = _range(table, low, high)
-        row = self.rows(
-            f"SELECT COUNT(*) AS n, COALESCE(BIT_XOR(c), 0) AS x, COALESCE(SUM(c), 0) AS s"
-            f" FROM (SELECT {table.crc} AS c FROM {table.sql}{where}) r",
-            values,
-        )[0]
-        return int(row["n"]), int(row["x"]), int(row["s"])
+        row = self.rows(f"SELECT COUNT(*) AS n, COALESCE(SUM({table.crc}), 0) AS s FROM {table.sql}{where}", values)[0]
+        return int(row["n"]), int(row["s"])
 
     def next_key(self, table: Table, low: Key | None, count: int) -> Key | None:
         """The key of the row that many rows on; None at the end of the table."""

@@ -577,6 +577,30 @@ def test_silently_differing_row(pair):
     ]
 
 
+def test_comparison_of_all_kinds_of_columns_and_keys(pair):
+    pair.primary.sql("SET SESSION sql_log_bin=0", "GRANT SELECT ON app.* TO verify@'%'")
+    pair.primary.sql(
+        "CREATE TABLE app.mixed (a VARBINARY(8), b INT, l VARCHAR(20) CHARACTER SET latin1, k VARCHAR(20) CHARACTER SET"
+        " koi8r, j JSON, f DOUBLE, t TIMESTAMP NULL, n DECIMAL(20,6), bits BIT(9), `o``dd%` TEXT, PRIMARY KEY (a, b))",
+        *[
+            f"INSERT INTO app.mixed VALUES"
+            f" (x'{n % 7:02x}ff00', {n}, 'x', 'y', '[{n}]', {n} / 3, NOW(), {n}.5, {n}, NULL)"
+            for n in range(300)
+        ],
+        "CREATE TABLE app.nokey (a INT, b VARCHAR(9))",
+        "INSERT INTO app.nokey VALUES (1, NULL), (2, '')",
+    )
+    pair.settle()
+    options = {"compare": ["app"], "compare_chunk_rows": 40, "checks": {"primary_keys": "skip"}}
+    same = both(pair, **options)
+    assert (same["verdict"], same["compare"]["different"]) == ("ok", []), same["summary"]
+    pair.local_write(
+        "UPDATE app.mixed SET `o``dd%` = '' WHERE b = 150", "DELETE FROM app.nokey WHERE a = 1", binlog=False
+    )
+    found = {(d["table"], d["rows"]) for d in both(pair, **options)["compare"]["different"]}
+    assert found == {("app.mixed", 1), ("app.nokey", 1)}
+
+
 def test_comparison_under_writes_finds_nothing_wrong(pair):
     pair.primary.sql("SET SESSION sql_log_bin=0", "GRANT SELECT ON app.* TO verify@'%'")
     pair.primary.sql(*[f"INSERT INTO app.t VALUES ({n}, 'x')" for n in range(100, 400)])
