@@ -13,8 +13,8 @@ version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Creates directories and writes files, each validated by its own program before it replaces the old one.
-  - Does for several files at once what M(ansible.builtin.template) with C(validate) does for one; a service of five files
-    costs one round trip where it would cost ten.
+  - Does for several files at once what M(ansible.builtin.template) with C(validate) does for one; a service of five
+    files costs one round trip where it would cost ten.
   - Render templates with the lookup P(ansible.builtin.template#lookup).
 options:
   directories:
@@ -66,7 +66,7 @@ options:
         type: str
         default: "0644"
       validate:
-        description: Command that judges the new file, C(%s) standing for its path; a failure leaves the old file in place.
+        description: Command that judges the new file, C(%s) standing for its path; if it fails, the old file stays.
         type: str
 attributes:
   check_mode:

@@ -81,8 +81,9 @@ def systemctl(module: AnsibleModule, *words: str) -> str:
     code, out, err = module.run_command(["systemctl", *words])
     if code:
         units = " ".join(word for word in words[1:] if not word.startswith("-"))
-        _, journal, _ = module.run_command(["journalctl", "--no-pager", "-n", "10", "-o", "cat", *unit_options(words[1:])])
-        module.fail_json(msg=f"systemctl {words[0]} {units}: {err.strip() or out.strip()}\nThe journal ends with:\n{journal}")
+        journal = module.run_command(["journalctl", "--no-pager", "-n", "10", "-o", "cat", *unit_options(words[1:])])[1]
+        said = err.strip() or out.strip()
+        module.fail_json(msg=f"systemctl {words[0]} {units}: {said}\nThe journal ends with:\n{journal}")
     return out
 
 

@@ -282,7 +282,7 @@ def strangers(stack: Stack, host: str, wanted: list[tuple[Claim, int, str]]) -> 
     told = set()
     for claim, port, address in wanted:
         for found in stack.survey(host).get("listeners", []):
-            mine = any(process.startswith(claim.processes) for process in [found["process"]] if process)
+            mine = found["process"].startswith(claim.processes)
             if found["port"] == port and overlap(address, found["address"]) and not mine and (port, claim) not in told:
                 told.add((port, claim))
                 yield (

@@ -179,6 +179,7 @@ def test_a_node_with_a_role_is_left_alone(resume, status):
     [
         ({"role": "primary", "writable": True, "id": "a", "channels": []}, (200, 503, 200)),
         ({"role": "fenced", "writable": False, "id": "a", "channels": []}, (503, 503, 200)),
+        ({"role": "primary", "writable": False, "id": "a", "channels": []}, (503, 503, 200)),
         (replica(), (503, 200, 200)),
         (replica(lag_seconds=11), (503, 503, 200)),
         ({**FOLLOWER, "writable": True}, (503, 200, 200)),
@@ -262,22 +263,30 @@ def test_a_server_is_asked_at_most_five_times_a_second(monkeypatch):
     assert len(cursor.statements) == 2 * asked
 
 
-def test_a_server_that_is_lost_is_unreachable_and_connected_to_again(monkeypatch):
+@pytest.mark.parametrize("lost", ["refused", "gone away"])
+def test_a_server_that_is_lost_is_unreachable_and_connected_to_again(monkeypatch, lost):
     now = [100.0]
     monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
-    connections = []
+    connections: list[Any] = []
 
-    def connect(**_options: Any) -> Cursor:
-        connections.append(True)
-        if len(connections) == 1:
-            raise pymysql.err.OperationalError(2003, "refused")
-        return Cursor("9.7.0", 0, [])
+    def connect(**_options: Any) -> Any:
+        connections.append(Cursor("9.7.0", 0, []))
+        if lost == "refused" and len(connections) == 1:
+            raise pymysql.err.OperationalError(2003, lost)
+        return connections[-1]
+
+    def fail() -> None:
+        raise pymysql.err.OperationalError(2006, lost)
 
     monkeypatch.setattr(health.pymysql, "connect", connect)
     server = health.Server("/socket", "user")
-    lost = server.status()
-    assert (lost["role"], lost["writable"]) == ("unreachable", False)
-    assert "refused" in lost["error"]
+    if lost == "gone away":
+        assert server.status()["role"] == "primary"
+        connections[0].cursor = fail
+        now[0] += 1
+    status = server.status()
+    assert (status["role"], status["writable"]) == ("unreachable", False)
+    assert lost in status["error"]
     now[0] += 1
     assert server.status()["role"] == "primary"
     assert len(connections) == 2

@@ -71,6 +71,17 @@ def test_the_same_content_is_the_same_release_whenever_and_by_whomever_it_is_pac
     assert Path(again["archive"]).read_bytes() == content
 
 
+def test_neither_the_time_of_packing_nor_the_order_of_the_disk_is_in_the_archive(pack, monkeypatch):
+    first = pack()
+    content = Path(first["archive"]).read_bytes()
+    Path(first["archive"]).unlink()
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter(sorted(listed(path), reverse=True)))
+    monkeypatch.setattr(time, "time", lambda: 2_000_000_000.0)
+    again = pack()
+    assert (again["id"], Path(again["archive"]).read_bytes()) == (first["id"], content)
+
+
 def test_a_release_that_is_there_is_not_packed_again(pack):
     first = pack()
     assert pack() == {**first, "changed": False}

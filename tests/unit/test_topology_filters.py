@@ -67,6 +67,7 @@ def hosts(**said: dict[str, Any]) -> dict[str, dict[str, Any]]:
             "db2",
             id="the primary is down and is not the one of the inventory",
         ),
+        pytest.param({"db2": WRITABLE, "db3": FENCED}, "db2", id="the only one that takes writes"),
         pytest.param({"db1": WRITABLE, "db2": FENCED, "db3": FENCED}, "db1", id="replicas not seeded yet"),
         pytest.param(
             {"db1": follows("192.0.2.32"), "db2": follows("192.0.2.33"), "db3": WRITABLE}, "db3", id="a chain"
