@@ -23,7 +23,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Put everything together, show it, and fail if any of it is wrong."""
         result = super().run(tmp, task_vars)
-        found = findings(stack_of(self._templar, self._loader, task_vars or {}, []))
+        task_vars = task_vars or {}
+        failed = [host for host in task_vars["ansible_play_hosts_all"] if host not in task_vars["ansible_play_hosts"]]
+        found = findings(stack_of(self._templar, self._loader, task_vars, []), failed)
         wrong = [one for one in found if not one.ok]
         text = report(found)
         self._display.display(f"\n{text}\n")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,9 +107,16 @@ def monitoring(stack: Stack) -> Iterable[Finding]:
             yield Finding(host, "monitoring", True, f"all {len(targets)} scrape targets are up")
 
 
-def findings(stack: Stack) -> list[Finding]:
-    """The whole proof."""
-    return [*nodes(stack), *site(stack), *replication(stack), *monitoring(stack)]
+def dropped(hosts: Iterable[str]) -> Iterable[Finding]:
+    """Hosts on which an earlier task of the run has failed, so that they were not looked at."""
+    for host in hosts:
+        yield Finding(host, "run", False, "failed earlier in this run", "See its error above.")
+
+
+def findings(stack: Stack, failed: Collection[str] = ()) -> list[Finding]:
+    """The whole proof; failed are the hosts that dropped out of the run."""
+    found = [*nodes(stack), *site(stack), *replication(stack), *monitoring(stack)]
+    return [*dropped(failed), *(one for one in found if one.host not in failed)]
 
 
 def report(found: list[Finding]) -> str:

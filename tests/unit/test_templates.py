@@ -291,8 +291,13 @@ def test_writes_are_refused_while_two_servers_claim_to_be_the_primary(rendered):
 
 def test_reads_fall_back_to_the_primary_and_writes_to_nobody(rendered):
     text = rendered["web1"]["haproxy"]
-    assert "use_backend mysql_primary if { nbsrv(mysql_replica) lt 1 }" in section(text, "frontend mysql_replica")
-    assert text.count("use_backend") == 1
+    replicas = section(text, "backend mysql_replica")
+    assert "default-server on-marked-up shutdown-backup-sessions" in replicas
+    assert [line for line in replicas if " backup " in line] == [
+        "server db1-mysql_primary 192.0.2.31:3306 backup track mysql_primary/db1",
+        "server db2-mysql_primary 192.0.2.32:3306 backup track mysql_primary/db2",
+    ]
+    assert not [line for line in section(text, "backend mysql_primary") if " backup" in line]
 
 
 @pytest.mark.parametrize("role", ["primary", "replica"])
@@ -304,7 +309,7 @@ def test_the_database_path_follows_the_role_that_each_server_says(rendered, role
     assert "http-check expect status 200" in backend
     assert any(line.startswith("default-server ") and "port 3380" in line for line in backend)
     assert any("on-marked-down shutdown-sessions" in line for line in backend)
-    assert [line for line in backend if line.startswith("server ")] == [
+    assert [line for line in backend if re.match(r"server db\d ", line)] == [
         "server db1 192.0.2.31:3306 check",
         "server db2 192.0.2.32:3306 check",
     ]
