@@ -82,7 +82,7 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "health": ("mysql_health", "mysql-health.json.j2", {}),
     },
 }
-ROLES = sorted({role for cases in CASES.values() for role, _, _ in cases.values()})
+ROLES = sorted({role for cases in CASES.values() for role, _template, _changed in cases.values()})
 
 
 def inventory() -> dict[str, Any]:
@@ -112,13 +112,13 @@ def play(top: Path, host: str, output: Path) -> dict[str, Any]:
     rendered = ", ".join(
         f"{name!r}: lookup('ansible.builtin.template', {str(top / 'roles' / role / 'templates' / template)!r}, "
         f"template_vars=cases[{name!r}])"
-        for name, (role, template, _) in CASES[host].items()
+        for name, (role, template, _changed) in CASES[host].items()
     )
     return {
         "hosts": host,
         "gather_facts": False,
         "roles": [f"pentad.webstack.{role}" for role in ROLES],
-        "vars": {"cases": {name: changed for name, (_, _, changed) in CASES[host].items()}},
+        "vars": {"cases": {name: changed for name, (_role, _template, changed) in CASES[host].items()}},
         "tasks": [
             {
                 "name": "Render",
