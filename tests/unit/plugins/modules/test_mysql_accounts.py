@@ -54,7 +54,9 @@ def test_password_of_mariadb():
     assert account.has_password("pw", True)
     assert not account.has_password("other", True)
     assert account.tls == "ssl"
-    both = mariadb(plugin="mysql_native_password", authentication_string=native_hash("pw"), auth_or=[{}, {"plugin": "x"}])
+    both = mariadb(
+        plugin="mysql_native_password", authentication_string=native_hash("pw"), auth_or=[{}, {"plugin": "x"}]
+    )
     assert not both.has_password("pw", True), "a second way in is not what was asked for"
 
 

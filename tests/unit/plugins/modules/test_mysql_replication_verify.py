@@ -48,9 +48,13 @@ def test_all_complaints_at_once():
 
 
 def test_primary_inherits_what_is_not_given_for_it():
-    params = ArgumentSpecValidator(module._spec()).validate(
-        {"login_user": "u", "login_password": "p", "ca_cert": "/c", "primary_host": "db1", "primary_password": ""}
-    ).validated_parameters
+    params = (
+        ArgumentSpecValidator(module._spec())
+        .validate(
+            {"login_user": "u", "login_password": "p", "ca_cert": "/c", "primary_host": "db1", "primary_password": ""}
+        )
+        .validated_parameters
+    )
     local = module.ConnectionOptions.from_params(params)
     found = module.primary_options(params, local)
     assert (found.host, found.user, found.password, found.ca_cert, found.unix_socket) == ("db1", "u", "", "/c", None)
