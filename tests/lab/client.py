@@ -34,7 +34,7 @@ class Client:
         self._lock = threading.Lock()
         self._tickets = itertools.count()
         self._start = time.monotonic()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.workers)]
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _attempt in range(self.workers)]
         for thread in self._threads:
             thread.start()
         return self

@@ -17,10 +17,10 @@ def healthy(lab: Lab) -> bool:
     """Whether both web nodes are ready, reads come from the replica, and the balancer has both in use."""
     try:
         for node in ("web1", "web2"):
-            status, _, body = ask("/readyz", f"http://{lab.address(node)}:8080")
+            status, _headers, body = ask("/readyz", f"http://{lab.address(node)}:8080")
             if status != 200 or json.loads(body)["read_only"]["role"] != "replica":
                 return False
-        served = {ask("/")[1]["X-Served-By"] for _ in range(4)}
+        served = {ask("/")[1]["X-Served-By"] for _attempt in range(4)}
     except OSError:
         return False
     return served == {lab.container("web1"), lab.container("web2")}
@@ -92,7 +92,11 @@ def test_site_refuses_to_start_over_a_node_that_is_stopped(lab: Lab) -> None:
 
 def test_restarted_primary_takes_writes_again_because_its_replica_follows_it(lab: Lab) -> None:
     lab.docker("restart", "--time", "5", lab.container("db1"))
-    wait("db1 to take writes", lambda: ask("/canary", method="POST", body='{"token": "restarted"}', Content_Type="application/json")[0] == 200, 60)
+    wait(
+        "db1 to take writes",
+        lambda: ask("/canary", method="POST", body='{"token": "restarted"}', Content_Type="application/json")[0] == 200,
+        60,
+    )
     assert "every peer still follows it" in lab.sh("db1", "journalctl -u mysql-resume --output=cat --no-pager")
 
 
@@ -110,9 +114,15 @@ def test_restarted_primary_stays_read_only_while_nobody_confirms_it(lab: Lab) ->
 
 def test_conflicting_row_on_the_replica_is_red_and_explained(lab: Lab) -> None:
     lab.sql("db1", "DELETE FROM guestbook.entries WHERE id = 900001")
-    wait("db2 to have no such row", lambda: lab.sql("db2", "SELECT COUNT(*) FROM guestbook.entries WHERE id = 900001") == "0")
-    lab.sql("db2", "SET GLOBAL super_read_only = OFF; SET SESSION sql_log_bin = 0; "
-            "INSERT INTO guestbook.entries VALUES (900001, 'x', 'local', NOW(6), 'db2'); SET GLOBAL super_read_only = ON")
+    wait(
+        "db2 to have no such row",
+        lambda: lab.sql("db2", "SELECT COUNT(*) FROM guestbook.entries WHERE id = 900001") == "0",
+    )
+    lab.sql(
+        "db2",
+        "SET GLOBAL super_read_only = OFF; SET SESSION sql_log_bin = 0; "
+        "INSERT INTO guestbook.entries VALUES (900001, 'x', 'local', NOW(6), 'db2'); SET GLOBAL super_read_only = ON",
+    )
     lab.sql("db1", "INSERT INTO guestbook.entries VALUES (900001, 'x', 'primary', NOW(6), 'db1')")
     try:
         wait("the applier to stop", lambda: "1062" in lab.sql("db2", "SHOW REPLICA STATUS"), 20)
@@ -123,15 +133,24 @@ def test_conflicting_row_on_the_replica_is_red_and_explained(lab: Lab) -> None:
                 assert word in run.output, f"{playbook} does not say {word}"
             assert not any(run.changed.values())
     finally:
-        lab.sql("db2", "SET GLOBAL super_read_only = OFF; SET SESSION sql_log_bin = 0; "
-                "DELETE FROM guestbook.entries WHERE id = 900001; SET GLOBAL super_read_only = ON; START REPLICA")
-    wait("the applier to catch up", lambda: lab.sql("db2", "SELECT COUNT(*) FROM guestbook.entries WHERE id = 900001") == "1")
+        lab.sql(
+            "db2",
+            "SET GLOBAL super_read_only = OFF; SET SESSION sql_log_bin = 0; "
+            "DELETE FROM guestbook.entries WHERE id = 900001; SET GLOBAL super_read_only = ON; START REPLICA",
+        )
+    wait(
+        "the applier to catch up",
+        lambda: lab.sql("db2", "SELECT COUNT(*) FROM guestbook.entries WHERE id = 900001") == "1",
+    )
     assert lab.playbook("verify.yml").code == 0
 
 
 def test_replica_with_data_of_its_own_is_left_alone_until_it_is_named(lab: Lab) -> None:
-    lab.sql("db2", "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only = OFF; CREATE DATABASE precious; "
-            "CREATE TABLE precious.only (id INT PRIMARY KEY); SET GLOBAL super_read_only = ON")
+    lab.sql(
+        "db2",
+        "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only = OFF; CREATE DATABASE precious; "
+        "CREATE TABLE precious.only (id INT PRIMARY KEY); SET GLOBAL super_read_only = ON",
+    )
     refused = lab.playbook("site.yml")
     assert refused.code != 0
     assert "precious" in refused.output
@@ -140,7 +159,9 @@ def test_replica_with_data_of_its_own_is_left_alone_until_it_is_named(lab: Lab) 
     rebuilt = lab.playbook("site.yml", "-e", json.dumps({"mysql_replica_rebuild": [lab.container("db2")]}))
     assert rebuilt.code == 0, rebuilt.output[-3000:]
     assert "precious" not in lab.sql("db2", "SHOW DATABASES")
-    assert lab.sql("db2", "SELECT COUNT(*) FROM guestbook.entries") == lab.sql("db1", "SELECT COUNT(*) FROM guestbook.entries")
+    assert lab.sql("db2", "SELECT COUNT(*) FROM guestbook.entries") == lab.sql(
+        "db1", "SELECT COUNT(*) FROM guestbook.entries"
+    )
 
 
 def test_full_run_changes_nothing_and_check_mode_neither(lab: Lab, secrets: dict[str, str]) -> None:
@@ -194,6 +215,8 @@ def test_port_taken_by_a_stranger_is_named(lab: Lab) -> None:
         wait("the stranger to listen", lambda: "127.0.0.1:3307" in lab.sh("web1", "ss -Htln"))
         run = lab.playbook("site.yml")
         assert run.code != 0
-        assert f"{lab.container('web1')}: port 3307 (webstack_replica_endpoint_port) is taken by python3" in " ".join(run.output.split())
+        assert f"{lab.container('web1')}: port 3307 (webstack_replica_endpoint_port) is taken by python3" in " ".join(
+            run.output.split()
+        )
     finally:
         lab.sh("web1", "systemctl stop stranger; systemctl start haproxy")
