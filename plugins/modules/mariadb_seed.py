@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: mariadb_seed
 short_description: Seed an empty MariaDB server with the data of another one
 version_added: 0.1.0
-author: Pentad contributors
+author: The pentad.webstack contributors (@pentad)
 description:
   - Copies all data of a running source with C(mariadb-backup), without stopping the source, and leaves the local server
     at the position in the source's binary log that the copy was taken at.
@@ -133,7 +133,6 @@ import pwd
 import re
 import resource
 import shutil
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -144,6 +143,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.gtid import MariadbGtid
 from ..module_utils.mysql_connection import Connection, ConnectionOptions, DatabaseError, argument_spec
+from ..module_utils.pipeline import pipeline
 
 SYSTEM_SCHEMAS = ("mysql", "sys", "performance_schema", "information_schema")
 RECEIVER = "mariadb-seed.service"
@@ -494,25 +494,16 @@ def send(module: AnsibleModule) -> dict[str, Any]:
     with Connection(ConnectionOptions.from_params(params)) as local:
         files = tls_files(local)
     raise_file_limit()
-    with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(tempfile.TemporaryDirectory())
-        told, said = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2))
-        backup = subprocess.Popen(
+    with tempfile.TemporaryDirectory() as scratch:
+        backup, transfer = pipeline(
             [
                 *("mariadb-backup", "--backup", "--stream=mbstream", f"--target-dir={scratch}"),
                 *(f"--user={params['login_user'] or 'root'}", f"--socket={params['login_unix_socket']}"),
             ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=told,
+            ["socat", "-u", "-", sender(params, files)],
         )
-        transfer = subprocess.Popen(["socat", "-u", "-", sender(params, files)], stdin=backup.stdout, stderr=said)
-        # Only the transfer may hold the pipe, so that the tool notices when that ends.
-        backup.stdout.close()
-        failed = {"socat": transfer.wait(), "mariadb-backup": backup.wait()}
-        told.seek(0)
-        said.seek(0)
-        judge_transfer(failed, f"{params['address']}:{params['port']}", said.read(), told.read())
+    codes = {"mariadb-backup": backup.code, "socat": transfer.code}
+    judge_transfer(codes, f"{params['address']}:{params['port']}", transfer.said, backup.said)
     return {"changed": True}
 
 
