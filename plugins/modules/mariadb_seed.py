@@ -157,7 +157,8 @@ CHECKPOINTS = ("mariadb_backup_checkpoints", "xtrabackup_checkpoints")
 VERSION_FILES = ("debian-*.flag", "mariadb_upgrade_info", "mysql_upgrade_info")
 # Seconds that the receiver waits for the source, and that a step waits for one of an earlier run.
 PATIENCE = 120
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
 
 
 class SeedError(Exception):
