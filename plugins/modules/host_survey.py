@@ -19,6 +19,16 @@ options:
     description: Data directory of the database server.
     type: path
     default: /var/lib/mysql
+  certificates:
+    description: Directories with certificates C(<name>.pem) and their keys C(<name>.key).
+    type: list
+    elements: path
+    default: []
+  links:
+    description: Symbolic links to read.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     description: Never changes anything.
@@ -52,6 +62,26 @@ database:
     schemas: [guestbook]
     server_uuid: c0ffee00-0000-11f0-8000-000000000001
     version: 9.7.4
+packages:
+  description: Names of the Debian packages that are installed.
+  returned: success
+  type: list
+  elements: str
+  sample: [haproxy, socat]
+certificates:
+  description: >-
+    Certificates with a key beside them, by path: C(days_left), a negative number for one that has ended; C(names) as in
+    a request; whether the key C(key_matches); whether it is C(trusted) by an authority in C(ca.pem) beside it or in
+    another of the directories.
+  returned: success
+  type: dict
+  sample:
+    /etc/mysql/tls/server.pem: {days_left: 824.9, names: ["DNS:db1", "IP:192.0.2.31"], key_matches: true, trusted: true}
+links:
+  description: Targets of the links that are there, by path.
+  returned: success
+  type: dict
+  sample: {/srv/app/current: /srv/app/releases/6b1f0c9a2d3e4f50}
 """
 
 import contextlib
@@ -59,6 +89,8 @@ import ipaddress
 import os
 import re
 import shutil
+import ssl
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +98,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 LISTEN = "0A"
 PROC = Path("/proc")
+DPKG = Path("/var/lib/dpkg/status")
 SYSTEM_SCHEMAS = {"mysql", "sys", "performance_schema"}
 
 
@@ -159,15 +192,69 @@ def database(module: AnsibleModule, datadir: Path) -> dict[str, Any]:
     return {"engine": engine_of(datadir), "schemas": schemas, "server_uuid": uuid, "version": version}
 
 
+def installed(status: str) -> list[str]:
+    """Packages that are installed, from the content of dpkg's status file."""
+    return sorted(re.findall(r"^Package: (\S+)\nStatus: \S+ ok installed$", status, re.MULTILINE))
+
+
+def certificates(module: AnsibleModule, directories: list[Path]) -> dict[str, dict[str, Any]]:
+    """What openssl says of the certificates; none where it is not installed."""
+    if not shutil.which("openssl"):
+        return {}
+    authorities = [path for path in (directory / "ca.pem" for directory in directories) if path.exists()]
+    found = [path for directory in directories for path in directory.glob("*.pem") if path.with_suffix(".key").exists()]
+    return {str(path): certificate(module, path, authorities) for path in sorted(found)}
+
+
+def certificate(module: AnsibleModule, path: Path, authorities: list[Path]) -> dict[str, Any]:
+    """One certificate."""
+
+    def openssl(*words: str) -> tuple[int, str]:
+        return module.run_command(["openssl", *words])[:2]
+
+    text = openssl("x509", "-in", str(path), "-noout", "-enddate", "-ext", "subjectAltName", "-pubkey")[1]
+    key = openssl("pkey", "-in", str(path.with_suffix(".key")), "-pubout")[1].strip()
+    return {
+        "days_left": days_left(text, time.time()),
+        "names": names(text),
+        "key_matches": bool(key) and key in text,
+        "trusted": any(
+            openssl("verify", "-no_check_time", "-CAfile", str(authority), str(path))[0] == 0
+            for authority in authorities
+        ),
+    }
+
+
+def days_left(text: str, now: float) -> float:
+    """Days until the end that openssl prints; as good as ended where it prints none."""
+    end = re.search(r"^notAfter=(.+)$", text, re.MULTILINE)
+    return round((ssl.cert_time_to_seconds(end[1]) - now) / 86400, 1) if end else -1.0
+
+
+def names(text: str) -> list[str]:
+    """Subject alternative names that openssl prints, as they are written in a request."""
+    found = re.search(r"Subject Alternative Name:.*\n\s*(.+)", text)
+    return found[1].replace("IP Address:", "IP:").split(", ") if found else []
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"datadir": {"type": "path", "default": "/var/lib/mysql"}},
+        argument_spec={
+            "datadir": {"type": "path", "default": "/var/lib/mysql"},
+            "certificates": {"type": "list", "elements": "path", "default": []},
+            "links": {"type": "list", "elements": "path", "default": []},
+        },
         supports_check_mode=True,
     )
     try:
         module.exit_json(
-            changed=False, listeners=listeners(), database=database(module, Path(module.params["datadir"]))
+            changed=False,
+            listeners=listeners(),
+            database=database(module, Path(module.params["datadir"])),
+            packages=installed(DPKG.read_text(errors="replace")) if DPKG.exists() else [],
+            certificates=certificates(module, [Path(directory) for directory in module.params["certificates"]]),
+            links={path: os.readlink(path) for path in module.params["links"] if Path(path).is_symlink()},
         )
     except OSError as error:
         module.fail_json(msg=f"the node cannot be looked at: {error}; Ansible has to become root on it (become: true).")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,113 @@ def test_a_bare_node_holds_nothing(run_module, program, tmp_path):
         "server_uuid": "",
         "version": "",
     }
+
+
+STATUS = """Package: haproxy
+Status: install ok installed
+Version: 3.0
+
+Package: gone
+Status: deinstall ok config-files
+
+Package: held
+Status: hold ok installed
+
+Package: half
+Status: install reinstreq half-installed
+"""
+
+
+def test_packages_are_those_that_are_installed(run_module, tmp_path, monkeypatch):
+    (tmp_path / "status").write_text(STATUS)
+    monkeypatch.setattr(host_survey, "DPKG", tmp_path / "status")
+    assert run_module(host_survey, datadir=tmp_path)["packages"] == ["haproxy", "held"]
+    monkeypatch.setattr(host_survey, "DPKG", tmp_path / "none")
+    assert run_module(host_survey, datadir=tmp_path)["packages"] == []
+
+
+def test_links_are_read_where_they_are(run_module, tmp_path):
+    (tmp_path / "current").symlink_to("/srv/app/releases/1")
+    (tmp_path / "file").touch()
+    paths = [str(tmp_path / name) for name in ("current", "file", "none")]
+    assert run_module(host_survey, links=paths)["links"] == {paths[0]: "/srv/app/releases/1"}
+
+
+def openssl(*words: str) -> None:
+    """Run openssl."""
+    subprocess.run(["openssl", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def issued(tmp_path):
+    """A directory with an authority and a function that issues a certificate of it."""
+
+    def issue(name: str, days: int = 90) -> Path:
+        key, request, cert = (str(tmp_path / f"{name}{end}") for end in (".key", ".csr", ".pem"))
+        names = "subjectAltName=DNS:db1,IP:192.0.2.31"
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+                "-out", request, "-subj", "/CN=db1", "-addext", names)  # fmt: skip
+        openssl("x509", "-req", "-in", request, "-CA", str(tmp_path / "ca.pem"), "-CAkey", str(tmp_path / "ca.key"),
+                "-days", str(days), "-copy_extensions", "copy", "-out", cert)  # fmt: skip
+        return Path(cert)
+
+    authority(tmp_path)
+    return issue
+
+
+def authority(directory: Path) -> None:
+    """Make an authority, as its own name says."""
+    openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "900",
+        "-subj",
+        f"/CN={directory.name}",
+        "-keyout",
+        str(directory / "ca.key"),
+        "-out",
+        str(directory / "ca.pem"),
+    )
+
+
+def test_a_certificate_is_described(run_module, issued, tmp_path):
+    cert = issued("server")
+    (tmp_path / "ca.key").unlink()
+    found = run_module(host_survey, certificates=[tmp_path])["certificates"]
+    assert found == {
+        str(cert): {"days_left": 90.0, "names": ["DNS:db1", "IP:192.0.2.31"], "key_matches": True, "trusted": True}
+    }
+
+
+def test_a_certificate_is_not_trusted_by_another_authority(run_module, issued, tmp_path):
+    cert = issued("server")
+    authority(tmp_path)
+    (tmp_path / "ca.key").unlink()
+    assert run_module(host_survey, certificates=[tmp_path])["certificates"][str(cert)]["trusted"] is False
+
+
+def test_a_key_of_another_certificate_does_not_match(run_module, issued, tmp_path):
+    cert, other = issued("server"), issued("other")
+    other.with_suffix(".key").replace(cert.with_suffix(".key"))
+    found = run_module(host_survey, certificates=[tmp_path])["certificates"]
+    assert found[str(cert)]["key_matches"] is False
+
+
+@pytest.mark.parametrize("content", ["", "no certificate"])
+def test_what_is_no_certificate_is_as_good_as_ended(run_module, issued, tmp_path, content):
+    cert = issued("server")
+    cert.write_text(content)
+    found = run_module(host_survey, certificates=[tmp_path])["certificates"][str(cert)]
+    assert found == {"days_left": -1.0, "names": [], "key_matches": False, "trusted": False}
+
+
+def test_days_are_counted_from_now_and_below_zero():
+    text = "notAfter=Nov 21 00:00:00 2026 GMT\n"
+    assert host_survey.days_left(text, 1795219200.0) == 0.0
+    assert host_survey.days_left(text, 1795219200.0 + 2 * 86400) == -2.0

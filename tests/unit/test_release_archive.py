@@ -8,9 +8,10 @@ import stat
 import tarfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.modules import release_archive
+from ansible_collections.pentad.webstack.plugins.action import release_archive
 
 
 @pytest.fixture
@@ -27,13 +28,15 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pack(run_module, source, tmp_path):
-    """Pack the application."""
+def pack(source, tmp_path):
+    """Pack the application, as a task does."""
 
     def run(check: bool = False, **arguments):
-        return run_module(
-            release_archive, check=check, **{"source": source, "dest": tmp_path / "state" / "releases", **arguments}
-        )
+        given = {"source": source, "dest": tmp_path / "state" / "releases", **arguments}
+        written = {name: value if isinstance(value, list) else str(value) for name, value in given.items()}
+        task = SimpleNamespace(args=written, check_mode=check, async_val=0, diff=False)
+        connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=""))
+        return release_archive.ActionModule(task, connection, None, None, None, None).run(None, {})
 
     return run
 

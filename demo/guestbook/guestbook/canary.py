@@ -26,12 +26,13 @@ class Canary:
 
 def write(primary: db.Endpoint, node: str, token: str) -> str:
     """Replace the node's canary; returns the name of the server that took it."""
+
+    def replace(cursor: Any) -> str:
+        cursor.execute("REPLACE INTO canary (node, token, written_at) VALUES (%s, %s, UTC_TIMESTAMP(6))", (node, token))
+        return db.identity(cursor)[0]
+
     try:
-        with primary.connection() as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "REPLACE INTO canary (node, token, written_at) VALUES (%s, %s, UTC_TIMESTAMP(6))", (node, token)
-            )
-            return db.identity(cursor)[0]
+        return primary.run(replace)
     except pymysql.MySQLError as error:
         raise Unavailable from error
 
@@ -39,7 +40,7 @@ def write(primary: db.Endpoint, node: str, token: str) -> str:
 def read(endpoint: db.Endpoint) -> Canary:
     """All canaries, as the server behind the endpoint has them."""
     try:
-        return endpoint.read(_select)
+        return endpoint.run(_select)
     except pymysql.MySQLError as error:
         raise Unavailable from error
 

@@ -109,17 +109,17 @@ class Endpoint:
             self._drop()
             raise
 
-    def read(self, work: Callable[[Any], Result]) -> Result:
-        """Run queries, and run them once more when the connection kept from earlier turns out to be lost."""
+    def run(self, work: Callable[[Any], Result]) -> Result:
+        """Run what may run twice, and do so when the connection kept from earlier turns out to be lost."""
         kept = self.kept
         try:
-            return self._read_once(work)
+            return self._run_once(work)
         except pymysql.MySQLError as error:
             if not (kept and code(error) in LOST):
                 raise
-        return self._read_once(work)
+        return self._run_once(work)
 
-    def _read_once(self, work: Callable[[Any], Result]) -> Result:
+    def _run_once(self, work: Callable[[Any], Result]) -> Result:
         with self.connection() as connection, connection.cursor() as cursor:
             return work(cursor)
 

@@ -76,7 +76,7 @@ class Guestbook:
         if reading:
             return reading
         try:
-            return replace(self._primary.read(lambda cursor: _select(cursor, limit, *db.identity(cursor))), note=note)
+            return replace(self._primary.run(lambda cursor: _select(cursor, limit, *db.identity(cursor))), note=note)
         except pymysql.MySQLError as error:
             log.warning("reading failed on the read-write path as well: %s", error)
             raise Unavailable from error
@@ -87,7 +87,7 @@ class Guestbook:
         if after == PRIMARY:
             return None, "Read from the primary, because your message is new."
         try:
-            reading = self._replica.read(lambda cursor: _select_unless_behind(cursor, limit, after))
+            reading = self._replica.run(lambda cursor: _select_unless_behind(cursor, limit, after))
         except pymysql.MySQLError as error:
             log.warning("the read-only path failed, reading from the primary: %s", error)
             return None, "No replica answered, so the primary did."

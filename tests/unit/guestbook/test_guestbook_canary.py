@@ -29,3 +29,10 @@ def test_says_that_the_database_is_away(client, cluster, port, method):
     answer = getattr(client, method)("/canary", json={"token": "t"})
     assert answer.status_code == 503
     assert "database" in answer.get_json()["error"]
+
+
+def test_writes_again_over_a_connection_lost_while_idle(client, cluster):
+    client.post("/canary", json={"token": "t-1"})
+    cluster.faults["REPLACE"] = [2013]
+    assert client.post("/canary", json={"token": "t-2"}).status_code == 200
+    assert cluster.canaries == {"web1": "t-2"}

@@ -183,6 +183,6 @@ def test_an_aborted_request_leaves_no_doubtful_connection(cluster):
         raise SystemExit(1)
 
     with pytest.raises(SystemExit):
-        endpoint.read(abort)
+        endpoint.run(abort)
     assert cluster.connections[0].closed
     assert not endpoint.kept

@@ -1,0 +1,349 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep a service in one round trip: its accounts, directories, files and units."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service
+short_description: Keep a service in one round trip
+version_added: 0.1.0
+author: The pentad.webstack contributors (@pentad)
+description:
+  - Creates directories, writes files, each validated by its own program before it replaces the old one, and enables and
+    starts units, in this order.
+  - Does in one round trip what M(ansible.builtin.template) and M(ansible.builtin.systemd_service) do in one for each
+    file and each unit.
+  - A file below C(/etc/sysusers.d) creates the accounts that it describes, before anything else is touched.
+  - Unit files below C(/etc/systemd/system) that changed are read by systemd before a unit is started.
+  - Restarting and reloading what ran already is for handlers, which take what to do from RV(changed_files) and spare
+    what is in RV(newly_started).
+  - Render templates with the lookup P(ansible.builtin.template#lookup).
+options:
+  directories:
+    description: Directories to keep, created before the files.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: The directory; its parents are created as needed.
+        type: path
+        required: true
+      owner:
+        description: Owner.
+        type: str
+        default: root
+      group:
+        description: Group.
+        type: str
+        default: root
+      mode:
+        description: Mode.
+        type: str
+        default: "0755"
+  files:
+    description: Files to keep.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      dest:
+        description: The file.
+        type: path
+        required: true
+      content:
+        description: What it holds.
+        type: str
+        required: true
+      owner:
+        description: Owner.
+        type: str
+        default: root
+      group:
+        description: Group.
+        type: str
+        default: root
+      mode:
+        description: Mode.
+        type: str
+        default: "0644"
+      validate:
+        description: Command that judges the new file, C(%s) standing for its path; if it fails, the old file stays.
+        type: str
+  started:
+    description: Units, with their suffix, that are to run and to be enabled.
+    type: list
+    elements: str
+    default: []
+  enabled:
+    description: Units that are to be enabled only, because something else starts them.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Reports what would change; nothing is validated, as the program need not be there yet.
+    support: full
+  diff_mode:
+    description: Shows each file and each unit's state before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Configure and run HAProxy
+  pentad.webstack.service:
+    files:
+      - dest: /etc/haproxy/haproxy.cfg
+        content: "{{ lookup('ansible.builtin.template', 'haproxy.cfg.j2') }}"
+        validate: haproxy -c -q -f %s
+    started: [haproxy.service]
+  register: __haproxy_kept
+  notify: Reload HAProxy
+"""
+
+RETURN = r"""
+changed_files:
+  description: Files whose content or attributes changed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/haproxy/haproxy.cfg]
+newly_started:
+  description: Units that did not run before.
+  returned: success
+  type: list
+  elements: str
+  sample: [haproxy.service]
+newly_enabled:
+  description: Units that were not enabled before.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+"""
+
+import os
+import pwd
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+RUNNING = {"active", "activating", "reloading"}
+ENABLED = {"enabled", "enabled-runtime", "static", "alias", "indirect", "generated"}
+PROPERTIES = "Id,Names,LoadState,ActiveState,UnitFileState"
+ACCOUNTS = Path("/etc/sysusers.d")
+UNITS = Path("/etc/systemd/system")
+
+
+class Keeper:
+    """Brings directories, files and units in line, and notes what changed."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.changed_files: list[str] = []
+        self.changed = False
+        self.diff: list[dict[str, str]] = []
+
+    def attributes(self, path: str, wanted: dict[str, Any]) -> bool:
+        """Owner, group and mode; in check mode of a path that is not there yet they are part of its creation."""
+        if not Path(path).exists():
+            return False
+        arguments = self.module.load_file_common_arguments(
+            {**self.module.params, "path": path, **{key: wanted[key] for key in ("owner", "group", "mode")}}
+        )
+        return self.module.set_fs_attributes_if_different(arguments, False)
+
+    def directory(self, wanted: dict[str, Any]) -> None:
+        """One directory."""
+        path = Path(wanted["path"])
+        if path.exists() and not path.is_dir():
+            self.module.fail_json(msg=f"{path} exists and is not a directory: move it away first.")
+        created = not path.exists()
+        if created and not self.module.check_mode:
+            path.mkdir(parents=True)
+        self.changed |= self.attributes(str(path), wanted) or created
+
+    def file(self, wanted: dict[str, Any]) -> None:
+        """One file."""
+        dest = wanted["dest"]
+        old = self.current(Path(dest))
+        differs = old != wanted["content"]
+        if differs:
+            self.diff.append(
+                {"before_header": dest, "after_header": dest, "before": old or "", "after": wanted["content"]}
+            )
+            if not self.module.check_mode:
+                self.replace(dest, wanted)
+        if self.attributes(dest, wanted) or differs:
+            self.changed = True
+            self.changed_files.append(dest)
+
+    def current(self, path: Path) -> str | None:
+        """What the file holds; None where there is none."""
+        if path.is_dir():
+            self.module.fail_json(msg=f"{path} is a directory and a file is to be written there: move it away first.")
+        return path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else None
+
+    def replace(self, dest: str, wanted: dict[str, Any]) -> None:
+        """Validate the new content beside the old and move it into place."""
+        descriptor, fresh = tempfile.mkstemp(dir=self.module.tmpdir)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(wanted["content"].encode("utf-8", "surrogateescape"))
+        if wanted["validate"]:
+            command = wanted["validate"]
+            if "%s" not in command:
+                self.module.fail_json(msg=f"validate of {dest} has no %s for the path of the file: {command}")
+            code, out, err = self.module.run_command(command.replace("%s", fresh))
+            if code:
+                said = (err or out).strip().replace(fresh, dest)
+                self.module.fail_json(msg=f"{dest} is refused by '{command}' and stays as it was: {said}")
+        if not Path(dest).parent.is_dir():
+            self.module.fail_json(msg=f"{dest} cannot be written: its directory is not there; list it in directories.")
+        self.module.atomic_move(fresh, dest)
+
+    def accounts(self, wanted: dict[str, Any]) -> None:
+        """The file that describes system accounts, and those accounts."""
+        if not self.module.check_mode:
+            ACCOUNTS.mkdir(exist_ok=True)
+        self.file(wanted)
+        missing = [name for name in account_names(wanted["content"]) if not exists(name)]
+        if missing:
+            self.changed = True
+            self.diff.append({"before": "", "after": "".join(f"account {name}\n" for name in missing)})
+            if not self.module.check_mode:
+                self.run("systemd-sysusers", wanted["dest"])
+
+    def units(self, started: list[str], enabled: list[str]) -> dict[str, list[str]]:
+        """Enable and start the units that are not, systemd being asked once for all of them."""
+        wanted = list(dict.fromkeys(started + enabled))
+        if not self.module.check_mode and any(Path(name).is_relative_to(UNITS) for name in self.changed_files):
+            self.systemctl("daemon-reload")
+        before = parse(self.systemctl("show", f"--property={PROPERTIES}", *wanted)) if wanted else {}
+        missing = [name for name in wanted if before.get(name, {}).get("LoadState") == "not-found"]
+        if missing and not self.module.check_mode:
+            self.module.fail_json(
+                msg=f"systemd knows no unit {', '.join(missing)}: its package or unit file is not installed."
+            )
+        enable = [name for name in wanted if before.get(name, {}).get("UnitFileState") not in ENABLED]
+        start = [name for name in started if before.get(name, {}).get("ActiveState") not in RUNNING]
+        if not self.module.check_mode:
+            if enable:
+                self.systemctl("enable", *enable)
+            if start:
+                self.systemctl("start", *start)
+        self.note_units(before, start, enable)
+        return {"newly_started": start, "newly_enabled": enable}
+
+    def note_units(self, before: dict[str, dict[str, str]], start: list[str], enable: list[str]) -> None:
+        """Count the changes of units, and show them."""
+        if not start + enable:
+            return
+        self.changed = True
+        was = [(name, before.get(name, {}).get("ActiveState", "")) for name in start] + [
+            (name, before.get(name, {}).get("UnitFileState", "")) for name in enable
+        ]
+        becomes = [(name, "active") for name in start] + [(name, "enabled") for name in enable]
+        self.diff.append(
+            {
+                side: "".join(f"{name} {state}\n" for name, state in of)
+                for side, of in (("before", was), ("after", becomes))
+            }
+        )
+
+    def systemctl(self, *words: str) -> str:
+        """Run systemctl; a failure names the unit, what systemd said and where to look."""
+        code, out, err = self.module.run_command(["systemctl", *words])
+        if code:
+            units = [word for word in words[1:] if not word.startswith("-")]
+            of = [option for unit in units for option in ("-u", unit)]
+            journal = self.module.run_command(["journalctl", "--no-pager", "-n", "10", "-o", "cat", *of])[1]
+            said = err.strip() or out.strip()
+            self.module.fail_json(
+                msg=f"systemctl {words[0]} {' '.join(units)}: {said}\nThe journal ends with:\n{journal}"
+            )
+        return out
+
+    def run(self, *words: str) -> None:
+        """Run a command that must succeed."""
+        code, out, err = self.module.run_command(list(words))
+        if code:
+            self.module.fail_json(msg=f"'{' '.join(words)}' failed: {(err or out).strip()}")
+
+
+def account_names(description: str) -> list[str]:
+    """Accounts that a file in the format of sysusers.d describes."""
+    lines = [line.split() for line in description.splitlines()]
+    return [words[1] for words in lines if len(words) > 1 and words[0] == "u"]
+
+
+def exists(account: str) -> bool:
+    """Whether the node knows the account."""
+    try:
+        pwd.getpwnam(account)
+    except KeyError:
+        return False
+    return True
+
+
+def parse(output: str) -> dict[str, dict[str, str]]:
+    """States of the units by each of their names, from C(systemctl show)."""
+    found = {}
+    for block in output.strip().split("\n\n"):
+        unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for name in unit.get("Names", "").split() or [unit.get("Id", "")]:
+            found[name] = unit
+    return found
+
+
+def main() -> None:
+    """Run the module."""
+    attributes = {"owner": {"type": "str", "default": "root"}, "group": {"type": "str", "default": "root"}}
+    module = AnsibleModule(
+        argument_spec={
+            "directories": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    **attributes,
+                    "mode": {"type": "str", "default": "0755"},
+                },
+            },
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "dest": {"type": "path", "required": True},
+                    "content": {"type": "str", "required": True},
+                    **attributes,
+                    "mode": {"type": "str", "default": "0644"},
+                    "validate": {"type": "str"},
+                },
+            },
+            "started": {"type": "list", "elements": "str", "default": []},
+            "enabled": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    keeper = Keeper(module)
+    accounts = [file for file in module.params["files"] if Path(file["dest"]).parent == ACCOUNTS]
+    for file in accounts:
+        keeper.accounts(file)
+    for directory in module.params["directories"]:
+        keeper.directory(directory)
+    for file in module.params["files"]:
+        if file not in accounts:
+            keeper.file(file)
+    units = keeper.units(module.params["started"], module.params["enabled"])
+    module.exit_json(changed=keeper.changed, changed_files=keeper.changed_files, diff=keeper.diff, **units)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Accounts, files and units of a service are kept: what differs is changed, and what is refused stays as it was."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.pentad.webstack.plugins.modules import service
+
+# As much of systemctl and journalctl as the module uses, over files of states.
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >>"$STATE/calls"
+command=$1; shift
+case $command in
+  daemon-reload) ;;
+  show)
+    shift
+    first=yes
+    for unit; do
+      [ "$first" ] || echo
+      first=
+      if [ -e "$STATE/$unit" ]; then . "$STATE/$unit"; load=loaded; else load=not-found active=inactive enabled=; fi
+      echo "Id=$unit"; echo "Names=$unit"; echo "LoadState=$load"
+      echo "ActiveState=$active"; echo "UnitFileState=$enabled"
+    done ;;
+  enable) for unit; do sed -i s/enabled=.*/enabled=enabled/ "$STATE/$unit"; done ;;
+  start)
+    for unit; do
+      case $unit in bad*) echo "Job for $unit failed." >&2; exit 1 ;; esac
+      sed -i s/active=.*/active=active/ "$STATE/$unit"
+    done ;;
+esac
+"""
+
+
+@pytest.fixture
+def keep(run_module, tmp_path):
+    """Keep files in a directory of the test, as the account that runs it."""
+    owner = {"owner": str(os.getuid()), "group": str(os.getgid())}
+
+    def run(*files: dict[str, Any], directories: tuple[dict[str, Any], ...] = (), check: bool = False):
+        return run_module(
+            service,
+            check=check,
+            files=[{**owner, **file, "dest": str(tmp_path / file["dest"])} for file in files],
+            directories=[
+                {**owner, **directory, "path": str(tmp_path / directory["path"])} for directory in directories
+            ],
+        )
+
+    return run
+
+
+def mode(path: Path) -> int:
+    """Mode of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_files_and_directories_are_made_and_then_left_alone(keep, tmp_path):
+    files = {"dest": "etc/app/one.conf", "content": "1\n"}, {"dest": "two", "content": "zwei äöü\n", "mode": "0600"}
+    directories = ({"path": "etc/app", "mode": "0750"},)
+    made = keep(*files, directories=directories)
+    assert (made["changed"], made["changed_files"]) == (
+        True,
+        [str(tmp_path / "etc/app/one.conf"), str(tmp_path / "two")],
+    )
+    assert (tmp_path / "two").read_text() == "zwei äöü\n"
+    assert [mode(tmp_path / path) for path in ("etc/app", "etc/app/one.conf", "two")] == [0o750, 0o644, 0o600]
+    again = keep(*files, directories=directories)
+    assert (again["changed"], again["changed_files"], again["diff"]) == (False, [], [])
+
+
+def test_only_what_differs_is_told(keep, tmp_path):
+    keep({"dest": "a", "content": "1"}, {"dest": "b", "content": "1"})
+    changed = keep({"dest": "a", "content": "1"}, {"dest": "b", "content": "2"})
+    assert changed["changed_files"] == [str(tmp_path / "b")]
+    assert [(each["before"], each["after"]) for each in changed["diff"]] == [("1", "2")]
+
+
+def test_a_mode_alone_is_a_change(keep, tmp_path):
+    keep({"dest": "a", "content": "1", "mode": "0600"})
+    changed = keep({"dest": "a", "content": "1", "mode": "0640"})
+    assert (changed["changed_files"], mode(tmp_path / "a")) == ([str(tmp_path / "a")], 0o640)
+
+
+@pytest.mark.parametrize("old", [None, "good\n"])
+def test_what_its_program_refuses_is_not_written(keep, tmp_path, old):
+    if old:
+        keep({"dest": "a", "content": old})
+    refused = keep({"dest": "a", "content": "bad\n", "validate": "grep good %s"})
+    assert refused["failed"] is True
+    assert f"{tmp_path / 'a'} is refused by 'grep good %s' and stays as it was" in refused["msg"]
+    assert ((tmp_path / "a").read_text() if old else (tmp_path / "a").exists()) == (old or False)
+
+
+def test_what_its_program_accepts_is_written(keep, tmp_path):
+    assert keep({"dest": "a", "content": "good\n", "validate": "grep good %s"})["changed"] is True
+    assert (tmp_path / "a").read_text() == "good\n"
+
+
+def test_a_command_that_judges_nothing_is_refused(keep, tmp_path):
+    refused = keep({"dest": "a", "content": "1", "validate": "true"})
+    assert f"validate of {tmp_path / 'a'} has no %s" in refused["msg"]
+    assert not (tmp_path / "a").exists()
+
+
+def test_check_mode_writes_nothing_and_needs_no_program(keep, tmp_path):
+    file = {"dest": "etc/a", "content": "1", "validate": "/nowhere/program %s"}
+    told = keep(file, directories=({"path": "etc"},), check=True)
+    assert (told["changed"], told["changed_files"]) == (True, [str(tmp_path / "etc/a")])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [("directory", "is a directory and a file is to be written there"), ("file", "not a directory")],
+)
+def test_what_is_in_the_way_is_named(keep, tmp_path, there, message):
+    if there == "directory":
+        (tmp_path / "a").mkdir()
+        answer = keep({"dest": "a", "content": "1"})
+    else:
+        (tmp_path / "a").touch()
+        answer = keep({"dest": "a/b", "content": "1"}, directories=({"path": "a"},))
+    assert message in answer["msg"]
+
+
+def test_a_missing_directory_is_named(keep, tmp_path):
+    answer = keep({"dest": "etc/a", "content": "1"})
+    assert (
+        f"{tmp_path / 'etc/a'} cannot be written: its directory is not there; list it in directories." == answer["msg"]
+    )
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    """States of the service, with a systemctl that keeps them."""
+    programs, states = tmp_path / "bin", tmp_path / "state"
+    programs.mkdir()
+    states.mkdir()
+    for name, text in (("systemctl", SYSTEMCTL), ("journalctl", "#!/bin/sh\necho it hurts\n")):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setenv("STATE", str(states))
+    return states
+
+
+def unit(state: Path, name: str, active: str = "inactive", enabled: str = "disabled") -> None:
+    """Have a unit in a state."""
+    (state / name).write_text(f"active={active}\nenabled={enabled}\n")
+
+
+def calls(state: Path) -> list[str]:
+    """Commands that systemctl was given."""
+    return [line.split()[0] for line in (state / "calls").read_text().splitlines()]
+
+
+def test_what_does_not_run_is_started_and_enabled_and_then_left_alone(run_module, state):
+    unit(state, "a.service")
+    unit(state, "b.socket", active="active")
+    unit(state, "c.service", active="failed", enabled="enabled")
+    done = run_module(service, started=["a.service", "b.socket", "c.service"])
+    assert (done["newly_started"], done["newly_enabled"]) == (["a.service", "c.service"], ["a.service", "b.socket"])
+    assert done["changed"] is True
+    assert "active=active" in (state / "c.service").read_text()
+    assert "enabled=enabled" in (state / "b.socket").read_text()
+    assert calls(state) == ["show", "enable", "start"]
+    assert run_module(service, started=["a.service", "b.socket", "c.service"])["changed"] is False
+    assert calls(state)[3:] == ["show"]
+
+
+def test_what_is_only_to_be_enabled_is_not_started(run_module, state):
+    unit(state, "a.service")
+    done = run_module(service, enabled=["a.service"])
+    assert (done["newly_started"], done["newly_enabled"]) == ([], ["a.service"])
+    assert "active=inactive" in (state / "a.service").read_text()
+
+
+@pytest.mark.parametrize("active", ["active", "activating", "reloading"])
+@pytest.mark.parametrize("enabled", ["enabled", "static", "generated"])
+def test_what_runs_is_left_alone(run_module, state, active, enabled):
+    unit(state, "a.service", active, enabled)
+    assert run_module(service, started=["a.service"])["changed"] is False
+
+
+def test_unit_files_that_changed_are_read_again_before_a_unit_is_started(run_module, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(service, "UNITS", tmp_path / "system")
+    file = {"owner": str(os.getuid()), "group": str(os.getgid()), "content": "[Unit]\n"}
+    file["dest"] = str(tmp_path / "system" / "a.service.d" / "more.conf")
+    directory = {"path": str(Path(file["dest"]).parent), "owner": file["owner"], "group": file["group"]}
+    unit(state, "a.service")
+    arguments = {"files": [file], "directories": [directory], "started": ["a.service"]}
+    assert run_module(service, **arguments)["changed_files"] == [file["dest"]]
+    assert calls(state) == ["daemon-reload", "show", "enable", "start"]
+    assert run_module(service, **arguments)["changed"] is False
+    assert calls(state)[4:] == ["show"]
+
+
+@pytest.fixture
+def accounts(tmp_path, monkeypatch):
+    """Accounts of the node, with a program that makes those it is told to."""
+    known = tmp_path / "known"
+    known.write_text("")
+    program = tmp_path / "bin" / "systemd-sysusers"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\nsed -n 's/^u \\([^ ]*\\).*/\\1/p' \"$1\" >>{known}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(service, "ACCOUNTS", tmp_path / "sysusers.d")
+    monkeypatch.setattr(service, "exists", lambda name: name in known.read_text().split())
+    return known
+
+
+ACCOUNT = {"dest": "sysusers.d/app.conf", "content": '# Comment\nu app - "The application" /srv/app\n'}
+
+
+def test_accounts_are_made_before_anything_else_and_then_left_alone(keep, accounts, tmp_path, monkeypatch):
+    seen = []
+    written = service.Keeper.file
+    monkeypatch.setattr(
+        service.Keeper,
+        "file",
+        lambda keeper, wanted: (seen.append((wanted["dest"], accounts.read_text())), written(keeper, wanted))[1],
+    )
+    assert keep({"dest": "a", "content": "1"}, ACCOUNT)["changed"] is True
+    assert seen == [(str(tmp_path / "sysusers.d/app.conf"), ""), (str(tmp_path / "a"), "app\n")]
+    assert keep({"dest": "a", "content": "1"}, ACCOUNT)["changed"] is False
+    assert accounts.read_text() == "app\n"
+
+
+def test_an_account_that_was_removed_is_made_again(keep, accounts):
+    keep(ACCOUNT)
+    accounts.write_text("")
+    told = keep(ACCOUNT, check=True)
+    assert (told["changed"], told["diff"][-1]["after"], accounts.read_text()) == (True, "account app\n", "")
+    assert keep(ACCOUNT)["changed"] is True
+    assert accounts.read_text() == "app\n"
+
+
+def test_an_account_that_cannot_be_made_is_told(keep, accounts, tmp_path):
+    program = tmp_path / "bin" / "systemd-sysusers"
+    program.write_text("#!/bin/sh\necho no room >&2; exit 1\n")
+    assert keep(ACCOUNT)["msg"].endswith("failed: no room")
+
+
+def test_check_mode_tells_the_same_and_does_nothing(run_module, state):
+    unit(state, "a.service")
+    told = run_module(service, check=True, started=["a.service"])
+    assert calls(state) == ["show"]
+    done = run_module(service, started=["a.service"])
+    for key in ("changed", "newly_started", "newly_enabled", "diff"):
+        assert told[key] == done[key]
+
+
+def test_a_unit_that_does_not_exist_is_named(run_module, state):
+    answer = run_module(service, started=["a.service"])
+    assert answer["msg"] == "systemd knows no unit a.service: its package or unit file is not installed."
+
+
+def test_check_mode_does_not_miss_a_unit_whose_package_it_did_not_install(run_module, state):
+    assert run_module(service, check=True, started=["a.service"])["changed"] is True
+
+
+def test_a_unit_that_does_not_start_is_named_with_its_journal(run_module, state):
+    unit(state, "bad.service")
+    answer = run_module(service, started=["bad.service"])
+    assert answer["failed"] is True
+    assert "systemctl start bad.service: Job for bad.service failed." in answer["msg"]
+    assert "it hurts" in answer["msg"]
+
+
+def test_nothing_asked_for_is_nothing_done(run_module, state):
+    assert run_module(service)["changed"] is False
+    assert not (state / "calls").exists()
+
+
+def test_a_unit_is_known_by_each_of_its_names():
+    found = service.parse("Id=mysql.service\nNames=mysql.service mysqld.service\nActiveState=active\n\nId=b\nNames=b\n")
+    assert found["mysqld.service"]["ActiveState"] == "active"
+    assert set(found) == {"mysql.service", "mysqld.service", "b"}
