@@ -74,6 +74,16 @@ def replication(stack: Stack) -> Iterable[Finding]:
         yield Finding(host, f"replication ({role})", ok, verdict["summary"], hints(verdict))
 
 
+def settings(stack: Stack) -> Iterable[Finding]:
+    """Settings that are written and wait for the server to be restarted; known after a deployment."""
+    for host in stack.members("mysql"):
+        waiting = (stack.variables[host].get("mysql_server_live") or {}).get("restart_required")
+        if waiting:
+            fact = f"{', '.join(waiting)} in the configuration, but not yet in the running server"
+            remedy = "Restart the server when it may be away for a moment; a replica before the primary."
+            yield Finding(host, "settings", False, fact, remedy)
+
+
 def hints(verdict: Mapping[str, Any]) -> str:
     """What to do about the rules that are not passed."""
     wrong = [
@@ -115,7 +125,7 @@ def dropped(hosts: Iterable[str]) -> Iterable[Finding]:
 
 def findings(stack: Stack, failed: Collection[str] = ()) -> list[Finding]:
     """The whole proof; failed are the hosts that dropped out of the run."""
-    found = [*nodes(stack), *site(stack), *replication(stack), *monitoring(stack)]
+    found = [*nodes(stack), *site(stack), *replication(stack), *settings(stack), *monitoring(stack)]
     return [*dropped(failed), *(one for one in found if one.host not in failed)]
 
 

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The proof says of every part whether it is right, and of what is wrong where, what and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.pentad.webstack.plugins.plugin_utils import inventory_contract as contract
+from ansible_collections.pentad.webstack.plugins.plugin_utils import proof
+
+HOSTS = ["lb1", "web1", "db1", "db2"]
+GROUPS = {"all": HOSTS, "haproxy": ["lb1"], "monitoring": ["lb1"], "web": ["web1"], "mysql": ["db1", "db2"]}
+PORTS = {
+    claim.port_variable: 1000 + number
+    for number, claim in enumerate(claim for claims in contract.CLAIMS.values() for claim in claims)
+}
+LISTENERS = [{"address": "0.0.0.0", "port": port, "process": "any"} for port in PORTS.values()]
+PROBED = {"findings": [{"host": "site", "check": "write", "ok": True, "fact": "web1 wrote", "remedy": ""}]}
+TARGET = {"health": "up", "labels": {"job": "node", "instance": "db1"}, "scrapeUrl": "http://192.0.2.1:9100/metrics"}
+RIGHT: dict[str, dict[str, Any]] = {
+    "lb1": {"__proof_site": PROBED, "__proof_targets": {"json": {"data": {"activeTargets": [TARGET]}}}},
+    "web1": {},
+    "db1": {"__proof_replication": {"verdict": "ok", "role": {"observed": "primary"}, "summary": "ok: right"}},
+    "db2": {"__proof_replication": {"verdict": "warning", "role": {"observed": "replica"}, "summary": "warning: late"}},
+}
+
+
+def judged(failed: tuple[str, ...] = (), **changes: dict[str, Any]) -> list[proof.Finding]:
+    """Findings of a stack in which all is right but for the changes."""
+    common = {"webstack_address": "192.0.2.1", **PORTS, "webstack_survey": {"listeners": LISTENERS}}
+    variables = {host: {**common, **RIGHT[host], **changes.get(host, {})} for host in HOSTS}
+    return proof.findings(contract.Stack(groups=GROUPS, variables=variables, given=dict.fromkeys(HOSTS, ())), failed)
+
+
+def wrong(**changes: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What is wrong, without what to do, which every one of them has."""
+    found = [one for one in judged(**changes) if not one.ok]
+    assert all(one.remedy for one in found)
+    return [(one.host, one.check, one.fact) for one in found]
+
+
+def test_a_right_stack_has_a_point_for_every_part_and_none_is_wrong():
+    assert [(one.host, one.check) for one in judged()] == [
+        *((host, "services") for host in HOSTS),
+        ("site", "write via lb1"),
+        ("db1", "replication (primary)"),
+        ("db2", "replication (replica)"),
+        ("lb1", "monitoring"),
+    ]
+    assert wrong() == []
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_node_that_does_not_answer_is_named_and_nothing_else_is_said_of_it(host):
+    gone = {"webstack_survey": {"unreachable": True, "msg": "no  route\nto host"}, **dict.fromkeys(RIGHT[host])}
+    assert wrong(**{host: gone}) == [(host, "node", "does not answer (no route to host)")]
+
+
+def test_a_service_that_does_not_listen_is_named_with_its_address():
+    port = PORTS["webstack_web_port"]
+    others = [each for each in LISTENERS if each["port"] != port]
+    elsewhere = [*others, {"address": "127.0.0.1", "port": port, "process": "nginx"}]
+    for listeners in (others, elsewhere):
+        assert wrong(web1={"webstack_survey": {"listeners": listeners}}) == [
+            ("web1", "services", f"nothing listens for nginx on 192.0.2.1:{port}")
+        ]
+
+
+def test_what_the_probe_found_is_told():
+    found = {"host": "web1", "check": "ready", "ok": False, "fact": "answers 503", "remedy": "See there."}
+    assert wrong(lb1={"__proof_site": {"findings": [found]}}) == [("web1", "ready via lb1", "answers 503")]
+
+
+@pytest.mark.parametrize(
+    ("host", "changes", "check", "fact"),
+    [
+        ("lb1", {"__proof_site": {"msg": "crashed"}}, "site", "could not be probed: crashed"),
+        ("lb1", {"__proof_site": None}, "site", "could not be probed: no result"),
+        ("db1", {"__proof_replication": {"msg": "crashed"}}, "replication", "gave no verdict: crashed"),
+        ("db2", {"__proof_replication": None}, "replication", "gave no verdict: no result"),
+        ("lb1", {"__proof_targets": {"msg": "refused"}}, "monitoring", "Prometheus does not answer (refused)"),
+        (
+            "lb1",
+            {"__proof_targets": {"json": {"data": {"activeTargets": []}}}},
+            "monitoring",
+            "Prometheus does not answer (no targets)",
+        ),
+    ],
+)
+def test_a_part_that_was_not_looked_at_is_wrong(host, changes, check, fact):
+    assert wrong(**{host: changes}) == [(host, check, fact)]
+
+
+@pytest.mark.parametrize("verdict", ["failed", "unknown"])
+def test_a_verdict_is_wrong_unless_it_is_good_and_says_what_to_do_once(verdict):
+    hint = "START REPLICA;"
+    checks = [{"status": status, "hint": hint} for status in ("fail", "unknown")] + [{"status": "ok", "hint": "no"}]
+    told = {"verdict": verdict, "role": {"observed": "replica"}, "summary": "the applier stopped", "checks": checks}
+    (found,) = [one for one in judged(db2={"__proof_replication": told}) if not one.ok]
+    assert (found.host, found.check, found.fact) == ("db2", "replication (replica)", "the applier stopped")
+    assert found.remedy == hint
+
+
+def test_settings_that_wait_for_a_restart_are_named():
+    assert wrong(db1={"mysql_server_live": {"restart_required": ["port", "log_bin"]}}) == [
+        ("db1", "settings", "port, log_bin in the configuration, but not yet in the running server")
+    ]
+    assert wrong(db1={"mysql_server_live": {"restart_required": []}}) == []
+
+
+def test_each_target_that_is_down_is_named():
+    down = {**TARGET, "health": "down", "lastError": "connection refused"}
+    new = {**TARGET, "health": "unknown", "labels": {"job": "mysqld", "instance": "db2"}}
+    targets = {"__proof_targets": {"json": {"data": {"activeTargets": [TARGET, down, new]}}}}
+    assert wrong(lb1=targets) == [
+        ("db1", "scrape target", "job node is down: connection refused"),
+        ("db2", "scrape target", "job mysqld is unknown: not scraped yet"),
+    ]
+
+
+def test_of_a_host_that_failed_in_the_run_only_that_is_said():
+    found = judged(("db2",))
+    assert [(one.check, one.ok) for one in found if one.host == "db2"] == [("run", False)]
+
+
+def test_the_report_has_a_line_for_each_point_and_the_remedy_below_what_is_wrong():
+    found = [
+        proof.Finding("db1", "services", True, "all listen"),
+        proof.Finding("lb1", "site", False, "is away", "Start it."),
+    ]
+    assert proof.report(found).splitlines() == [
+        "ok     db1  services  all listen",
+        "WRONG  lb1  site      is away",
+        "            -> Start it.",
+    ]
+    assert proof.report([]) == ""
