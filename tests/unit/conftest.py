@@ -8,8 +8,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+import pymysql
 import pytest
 from ansible.module_utils import basic
+from scripted_mysql import Clock, Network
+
+PLUGINS = "ansible_collections.pentad.webstack.plugins"
+# Those that wait for a server.
+WAITING = (
+    "module_utils.replication_channel",
+    "module_utils.replication_compare",
+    "module_utils.replication_facts",
+    "module_utils.replication_verdict",
+    "modules.mariadb_seed",
+    "modules.mysql_clone",
+)
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -43,3 +56,20 @@ def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
         return answer
 
     return run
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of everything that waits for a server."""
+    found = Clock()
+    for name in WAITING:
+        monkeypatch.setattr(f"{PLUGINS}.{name}.time", found)
+    return found
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    """The scripted servers that the driver reaches in this test; all others refuse."""
+    found = Network()
+    monkeypatch.setattr(pymysql, "connect", found.connect)
+    return found

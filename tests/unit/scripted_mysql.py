@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Database servers that answer statements with recorded rows, and a clock that nobody has to wait for.
+
+Only the driver's connection is in their place: what builds a statement, binds its values and reads its answer is real.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pymysql
+from pymysql.converters import escape_item
+
+Row = dict[str, Any]
+
+ROWS = Path(__file__).parent / "plugins" / "module_utils" / "rows"
+DENIED = pymysql.err.OperationalError(1227, "Access denied; you need (at least one of) the privilege(s)")
+LOST = pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query (timed out)")
+REFUSED = pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'db' ([Errno 111] Connection refused)")
+
+
+def error(errno: int, text: str = "as the test wants it") -> Exception:
+    """An error of the server."""
+    return pymysql.err.OperationalError(errno, text)
+
+
+class Clock:
+    """The time of a test, which passes only while something sleeps; takes the place of the module C(time)."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.naps: list[float] = []
+        self.meanwhile: list[Callable[[], Any]] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    time = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass, and the next of what happens meanwhile happen."""
+        self.naps.append(seconds)
+        self.now += seconds
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+
+
+class Server:
+    """One server: what it says to which statement, and what it was told."""
+
+    def __init__(self, version: str = "9.7.4", comment: str = "") -> None:
+        self.script: list[tuple[str, list[Any]]] = []
+        self.told: list[str] = []
+        self.opened: list[Row] = []
+        self.closed = 0
+        self.refusal: Exception | None = None
+        self.on("SELECT @@version AS version", [{"version": version, "comment": comment}])
+
+    def on(self, part: str, *said: Any) -> None:
+        """What it says, from now on, to statements with this part: one after the other, and the last for ever.
+
+        Each is rows, an error, or a function of the statement and its values.
+        """
+        self.script.insert(0, (part, list(said)))
+
+    def told_to(self, *words: str) -> list[str]:
+        """The statements that began with one of these words."""
+        return [statement for statement in self.told if statement.startswith(words)]
+
+    def answer(self, statement: str, arguments: tuple[Any, ...]) -> list[Row]:
+        """What it says to a statement, which is written as the driver sends it."""
+        written = " ".join((statement % tuple(escape_item(value, "utf8mb4") for value in arguments)).split())
+        self.told.append(written)
+        for part, said in self.script:
+            if part in written:
+                now = said.pop(0) if len(said) > 1 else said[0]
+                if isinstance(now, Exception):
+                    raise now
+                return copy.deepcopy(now(statement, arguments) if callable(now) else now)
+        raise AssertionError(f"The test does not say what the server answers to: {written}")
+
+
+class Cursor:
+    """The driver's cursor."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._rows: Sequence[Row] = ()
+
+    def __enter__(self) -> Cursor:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def execute(self, statement: str, arguments: tuple[Any, ...]) -> None:
+        self._rows = self._server.answer(statement, arguments)
+
+    def fetchall(self) -> Sequence[Row]:
+        return self._rows
+
+
+class Raw:
+    """The driver's connection."""
+
+    def __init__(self, server: Server, read_timeout: float) -> None:
+        self.server, self._read_timeout = server, read_timeout
+
+    def cursor(self) -> Cursor:
+        return Cursor(self.server)
+
+    def close(self) -> None:
+        self.server.closed += 1
+
+
+class Network:
+    """Servers by their address or socket; takes the place of the driver's C(connect)."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, Server] = {}
+        self._lock = threading.Lock()
+
+    def add(self, where: str, server: Server) -> Server:
+        """Let a server be reached there: a socket or C(host:port)."""
+        self.servers[where] = server
+        return server
+
+    def connect(self, **arguments: Any) -> Raw:
+        """What the driver does when it is asked to connect."""
+        where = arguments.get("unix_socket") or f"{arguments['host']}:{arguments['port']}"
+        server = self.servers.get(where)
+        if server is None:
+            raise REFUSED
+        with self._lock:
+            server.opened.append(arguments)
+            if server.refusal is not None:
+                raise server.refusal
+        return Raw(server, arguments["read_timeout"])
+
+
+def recorded(engine: str) -> dict[str, dict[str, Any]]:
+    """Rows of a real primary and its replica."""
+    return json.loads((ROWS / f"{engine}.json").read_text(encoding="utf-8"))
+
+
+class Recorded(Server):
+    """A server that says what a real one said; C(rows) may be changed at any time."""
+
+    SECTIONS = {
+        # MySQL
+        "performance_schema.replication_connection_configuration": "connection_configuration",
+        "performance_schema.replication_connection_status": "connection_status",
+        "FROM performance_schema.replication_applier_status_by_worker w": "workers",
+        "performance_schema.replication_applier_filters": "filters",
+        "performance_schema.replication_applier_global_filters": "global_filters",
+        "performance_schema.replication_group_members": "group_members",
+        "performance_schema.persisted_variables": "persisted",
+        "performance_schema.data_lock_waits": "blockers",
+        # MariaDB
+        "information_schema.SYSTEM_VARIABLES": "persisted",
+        "information_schema.INNODB_LOCK_WAITS": "blockers",
+        # both
+        "Binlog Dump%": "dump_threads",
+        "FROM mysql.user": "replication_account",
+        "FROM information_schema.INNODB_TRX WHERE trx_started": "long_transactions",
+        "t.TABLE_TYPE = 'BASE TABLE' AND s.INDEX_NAME IS NULL": "no_primary_key",
+        "SHOW REPLICA STATUS": "replica_status",
+        "SHOW ALL REPLICAS STATUS": "replica_status",
+        "SHOW REPLICAS": "replicas",
+        "SHOW REPLICA HOSTS": "replicas",
+        "SHOW BINARY LOG STATUS": "binlog_status",
+        "SHOW MASTER STATUS": "binlog_status",
+    }
+
+    def __init__(self, rows: dict[str, Any], clock: Clock) -> None:
+        super().__init__(rows["version"], rows["version_comment"])
+        self.rows = rows
+        for part, section in self.SECTIONS.items():
+            self.on(part, self._section(section))
+        self.on("SHOW GLOBAL VARIABLES WHERE", self._named("variables"))
+        self.on("SHOW GLOBAL STATUS WHERE", self._named("status"))
+        self.on("gtid_executed AS executed", lambda *_: [self._only("executed", "purged")])
+        self.on("gtid_binlog_state AS state", lambda *_: [self._mariadb_positions()])
+        self.on("SELECT CURRENT_USER()", [{"CURRENT_USER()": "verify@192.0.2.%"}])
+        self.on("SELECT UNIX_TIMESTAMP", lambda *_: [{"now": clock.now + self.rows.get("clock", 0)}])
+        self.on("SHOW BINARY LOGS", self._logs)
+        self.on("SHOW BINLOG EVENTS", self._events)
+        self.on("SET SESSION", [])
+        self.on("SELECT WAIT_FOR_EXECUTED_GTID_SET(", self._timed_out(clock, 1))
+        self.on("SELECT MASTER_GTID_WAIT(", self._timed_out(clock, -1))
+
+    def deny(self, part: str, errno: int = 1227) -> None:
+        """Refuse statements with this part to the account."""
+        self.on(part, error(errno, "Access denied; you need a privilege"))
+
+    @property
+    def status(self) -> Row:
+        """The row of its only channel."""
+        return self.rows["replica_status"][0]
+
+    @staticmethod
+    def _timed_out(clock: Clock, answer: int) -> Callable[..., list[Row]]:
+        def wait(_statement: str, arguments: tuple[Any, ...]) -> list[Row]:
+            clock.sleep(arguments[1])
+            return [{"arrived": answer}]
+
+        return wait
+
+    def _section(self, name: str) -> Callable[..., list[Row]]:
+        return lambda *_: self.rows.get(name) or []
+
+    def _named(self, section: str) -> Callable[[str, tuple[Any, ...]], list[Row]]:
+        return lambda _statement, names: [
+            {"Variable_name": name, "Value": value} for name, value in self.rows[section].items() if name in names
+        ]
+
+    def _only(self, *names: str) -> Row:
+        return {name: self.rows[name] for name in names}
+
+    def _mariadb_positions(self) -> Row:
+        names = {"state": "executed", "binlog": "binlog_pos", "slave": "slave_pos", "current": "position"}
+        return {column: self.rows[name] for column, name in names.items()}
+
+    def _logs(self, *_: Any) -> list[Row]:
+        oldest = self.rows["oldest_binlog"]
+        return [{"Log_name": oldest["name"], "File_size": 1} for _number in range(oldest["files"])]
+
+    def _events(self, *_: Any) -> list[Row]:
+        return [
+            {"Event_type": "Format_desc", "Info": "Server ver: 11"},
+            {"Event_type": "Gtid_list", "Info": f"[{self.rows['oldest_binlog']['gtids']}]"},
+        ]
+
+
+class Pair:
+    """A recorded replica and its primary, both to be reached."""
+
+    REPLICA, PRIMARY = "/replica.sock", "db1:3306"
+
+    def __init__(self, engine: str, network: Network, clock: Clock) -> None:
+        rows = recorded(engine)
+        self.mariadb = engine.startswith("mariadb")
+        self.clock = clock
+        self.replica = network.add(self.REPLICA, Recorded(rows["replica"], clock))
+        self.primary = network.add(self.PRIMARY, Recorded(rows["primary"], clock))
