@@ -204,6 +204,3 @@ class Dialect:
         if not forms:
             raise KeyError(f"{key} does not exist in {self.flavor}")
         return forms[0].text
-
-    def all_names(self, *keys: str) -> list[str]:
-        return [name for name in (self.find(key) for key in keys) if name]

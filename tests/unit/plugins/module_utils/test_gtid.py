@@ -133,3 +133,12 @@ def test_parse_by_flavor():
     assert isinstance(parse(f"{A}:1", "mysql"), GtidSet)
     assert repr(parse("0-1-2", "mariadb")) == "MariadbGtid('0-1-2')"
     assert repr(parse(f"{A}:1", "mysql")) == f"GtidSet('{A}:1')"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "flavor"),
+    [("0-1-2,1-1-3", "1-1-3, 0-1-2", "mariadb"), (f"{A}:1-2:3", f"{A.upper()}:1-3", "mysql")],
+)
+def test_equal_positions_are_one_in_a_set(one, other, flavor):
+    assert len({parse(one, flavor), parse(other, flavor)}) == 1
+    assert len({parse(one, flavor), parse("", flavor)}) == 2
