@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import json
+import sqlite3
 import threading
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -248,3 +250,63 @@ class Pair:
         self.clock = clock
         self.replica = network.add(self.REPLICA, Recorded(rows["replica"], clock))
         self.primary = network.add(self.PRIMARY, Recorded(rows["primary"], clock))
+
+
+class Data:
+    """Tables of one schema behind a scripted server: SQLite, with the functions of MySQL that a comparison uses."""
+
+    CHARACTER_SETS = {"varchar": "utf8mb4", "char": "latin1"}
+
+    def __init__(self, server: Server, schema: str = "shop") -> None:
+        self.server, self.schema = server, schema
+        self._lock = threading.Lock()
+        self._base = sqlite3.connect(":memory:", check_same_thread=False)
+        self._base.row_factory = sqlite3.Row
+        self._base.create_function("crc32", 1, lambda text: zlib.crc32(text.encode()))
+        self._base.create_function("concat", -1, lambda *values: "".join(map(str, values)))
+        self._base.create_function("concat_ws", -1, self._joined)
+        self._base.create_function("is_null", 1, lambda value: value is None)
+        self._base.execute(f"ATTACH ':memory:' AS {schema}")
+        server.on(f"`{schema}`.", self.select)
+        server.on("FROM information_schema.COLUMNS", lambda *_: self._columns())
+        server.on("FROM information_schema.STATISTICS", lambda *_: self._keys())
+        server.on("SET SESSION", [])
+
+    def run(self, *statements: str) -> None:
+        """Change the data, as a client of the server does."""
+        with self._lock:
+            for statement in statements:
+                self._base.execute(statement)
+
+    @staticmethod
+    def _joined(mark: str, *values: Any) -> str:
+        return mark.join(
+            value.hex() if isinstance(value, bytes) else str(value) for value in values if value is not None
+        )
+
+    def select(self, statement: str, arguments: tuple[Any, ...]) -> list[Row]:
+        """What the tables say to a statement of MySQL."""
+        text = statement % tuple("?" for _value in arguments)
+        text = text.replace("ISNULL(", "IS_NULL(").replace("AS BINARY)", "AS BLOB)")
+        with self._lock:
+            return [dict(row) for row in self._base.execute(text, arguments)]
+
+    def _described(self) -> list[tuple[str, sqlite3.Row]]:
+        with self._lock:
+            tables = [row[0] for row in self._base.execute(f"SELECT name FROM {self.schema}.sqlite_master ORDER BY 1")]
+            return [
+                (table, row)
+                for table in tables
+                for row in self._base.execute(f"SELECT * FROM pragma_table_info('{table}', '{self.schema}')")
+            ]
+
+    def _columns(self) -> list[Row]:
+        return [
+            {"s": self.schema, "t": table, "c": row["name"], "k": row["type"].lower(),
+             "e": self.CHARACTER_SETS.get(row["type"].lower(), "")}
+            for table, row in self._described()
+        ]  # fmt: skip
+
+    def _keys(self) -> list[Row]:
+        keyed = sorted((entry for entry in self._described() if entry[1]["pk"]), key=lambda e: (e[0], e[1]["pk"]))
+        return [{"s": self.schema, "t": table, "c": row["name"]} for table, row in keyed]
