@@ -212,6 +212,11 @@ class Collector:
             self._local()
         return self.snapshot
 
+    def essentials(self) -> Snapshot:
+        """Role, fence and channels: little enough to be asked several times a second."""
+        self._named("variables", "VARIABLES", _VARIABLES)
+        return self.channel_rows()
+
     def channel_rows(self) -> Snapshot:
         """Only what concerns the channels."""
         self.positions()

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import subprocess
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from conftest import SITE, STATISTICS, TOP, Lab, wait
@@ -101,6 +101,22 @@ def test_statistics_and_metrics_are_for_the_administrator_alone(lab: Lab) -> Non
     ask_inside = f"import http.client; c = http.client.HTTPConnection('{lab.address('lb1')}', 8404)"
     script = f"{ask_inside}; c.request('GET', '/'); print(c.getresponse().status)"
     assert lab.sh("db1", f'python3 -c "{script}"') == "403"
+
+
+@pytest.mark.parametrize(("node", "role"), [("db1", "primary"), ("db2", "replica")])
+def test_a_database_node_gives_the_verdict_on_itself(lab: Lab, node: str, role: str) -> None:
+    assert lab.sh(node, "mysql-verdict").splitlines()[0].startswith("OK  mysql 9.")
+    assert lab.sh(node, "mysql-verdict").splitlines()[0].endswith(f"  {role}")
+    told = json.loads(lab.sh(node, "mysql-verdict --format json"))
+    assert (told["verdict"], told["role"]["observed"]) == ("ok", role)
+    assert bool(told["primary"]) is (role == "replica")
+    series = quote(f'mysql_replication_verdict{{instance="{lab.container(node)}",verdict="ok"}} == 1')
+    url = f"http://{lab.address('lb1')}:9090"
+    wait(
+        "Prometheus to have it",
+        lambda: json.loads(ask(f"/api/v1/query?query={series}", url)[2])["data"]["result"],
+        60,
+    )
 
 
 @pytest.mark.parametrize("node", ["web1", "web2"])

@@ -45,6 +45,16 @@ def test_web_node_killed_under_load_costs_no_request(lab: Lab) -> None:
     print(f"{client.total} requests, 0 failed, longest {client.longest:.2f} s")
 
 
+def test_readers_notice_nothing_of_a_primary_that_dies(lab: Lab) -> None:
+    with Client(SITE, rate=50) as client:
+        client.answered(100)
+        lab.docker("kill", lab.container("db1"))
+        client.answered(600)
+    lab.docker("start", lab.container("db1"))
+    assert client.failures == []
+    print(f"{client.total} requests, 0 failed, longest {client.longest:.2f} s")
+
+
 @pytest.mark.parametrize(
     ("node", "command"),
     [
@@ -126,6 +136,11 @@ def test_conflicting_row_on_the_replica_is_red_and_explained(lab: Lab) -> None:
     lab.sql("db1", "INSERT INTO guestbook.entries VALUES (900001, 'x', 'primary', NOW(6), 'db1')")
     try:
         wait("the applier to stop", lambda: "1062" in lab.sql("db2", "SHOW REPLICA STATUS"), 20)
+        told = lab.host("db2").run("mysql-verdict")
+        assert told.rc == 2
+        assert told.stdout.startswith("CRITICAL")
+        assert "guestbook.entries" in told.stdout
+        assert "900001" in told.stdout
         for playbook in ("verify.yml", "site.yml"):
             run = lab.playbook(playbook)
             assert run.code != 0, playbook

@@ -28,6 +28,9 @@ WITHOUT_VALIDATOR = {
     "mysql_health/mysql-health.service.j2": "a unit",
     "mysql_health/mysql-health.socket.j2": "a unit",
     "mysql_health/mysql-resume.service.j2": "a unit",
+    "mysql_health/mysql-verdict.service.j2": "a unit",
+    "mysql_health/mysql-verdict.timer.j2": "a unit",
+    "mysql_health/verdict.json.j2": "JSON made by a filter",
     "packages/preferences.j2": "apt has no test mode for it",
     "packages/webstack.sources.j2": "apt has no test mode for it",
 }

@@ -277,6 +277,7 @@ def test_a_web_node_has_the_database_on_its_loopback_and_no_site(rendered):
     assert sections(text) == [
         "global", "defaults", "frontend admin",
         "frontend mysql_primary", "backend mysql_primary", "frontend mysql_replica", "backend mysql_replica",
+        "backend mysql_readable",
     ]  # fmt: skip
     assert "bind 127.0.0.1:3306" in section(text, "frontend mysql_primary")
     assert "bind 127.0.0.1:3307" in section(text, "frontend mysql_replica")
@@ -289,18 +290,20 @@ def test_writes_are_refused_while_two_servers_claim_to_be_the_primary(rendered):
     assert text.count("tcp-request connection reject") == 1
 
 
-def test_reads_fall_back_to_the_primary_and_writes_to_nobody(rendered):
+def test_reads_fall_back_to_the_primary_then_to_old_replicas_and_writes_to_nobody(rendered):
     text = rendered["web1"]["haproxy"]
     replicas = section(text, "backend mysql_replica")
     assert "default-server on-marked-up shutdown-backup-sessions" in replicas
     assert [line for line in replicas if " backup " in line] == [
         "server db1-mysql_primary 192.0.2.31:3306 backup track mysql_primary/db1",
         "server db2-mysql_primary 192.0.2.32:3306 backup track mysql_primary/db2",
+        "server db1-mysql_readable 192.0.2.31:3306 backup track mysql_readable/db1",
+        "server db2-mysql_readable 192.0.2.32:3306 backup track mysql_readable/db2",
     ]
     assert not [line for line in section(text, "backend mysql_primary") if " backup" in line]
 
 
-@pytest.mark.parametrize("role", ["primary", "replica"])
+@pytest.mark.parametrize("role", ["primary", "replica", "readable"])
 def test_the_database_path_follows_the_role_that_each_server_says(rendered, role):
     backend = section(rendered["web1"]["haproxy"], f"backend mysql_{role}")
     assert any(

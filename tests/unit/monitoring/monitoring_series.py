@@ -162,6 +162,18 @@ def replica(host: str, engine: dict[str, str]) -> Series:
     }
 
 
+def verdict(host: str, holds: str, at: str) -> Series:
+    """The verdict on replication that the host has left for its node exporter."""
+    name = f'instance="{host}", job="node"'
+    return {
+        **{
+            f'mysql_replication_verdict{{{name}, verdict="{each}"}}': always(int(each == holds))
+            for each in ("ok", "warning", "critical", "unknown")
+        },
+        f"mysql_replication_verdict_timestamp_seconds{{{name}}}": at,
+    }
+
+
 def semi_sync(host: str, engine: dict[str, str], *, enabled: bool, active: bool) -> Series:
     """The sending side of semi-synchronous replication."""
     name = f'instance="{host}", job="mysql"'
@@ -198,5 +210,7 @@ def healthy(engine: dict[str, str]) -> Series:
     series |= balancer("lb1") | monitoring("lb1")
     series |= web("web1") | web("web2")
     series |= database("db1", writable=True) | database("db2", writable=False) | replica("db2", engine)
+    for host in ("db1", "db2"):
+        series |= verdict(host, "ok", rising(INTERVAL))
     series |= semi_sync("db1", engine, enabled=True, active=True)
     return series

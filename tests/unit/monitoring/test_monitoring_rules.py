@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from monitoring_series import (
+    INTERVAL,
     MARIADB,
     MYSQL,
     RULES,
@@ -23,6 +24,7 @@ from monitoring_series import (
     healthy,
     rising,
     status,
+    verdict,
 )
 
 WATCHDOG: Alert = ("Watchdog", "")
@@ -181,6 +183,23 @@ def test_the_channels_of_group_replication_are_no_replicas(expect: Expect) -> No
         for host in ("db1", "db2")
     }
     expect(series, "5m", {WATCHDOG})
+
+
+@pytest.mark.parametrize("holds", ["critical", "unknown"])
+def test_a_verdict_that_is_not_good_is_told(expect: Expect, holds: str) -> None:
+    series = healthy(MYSQL) | verdict("db2", holds, rising(INTERVAL))
+    expect(series, "1m", {WATCHDOG})
+    expect(series, "3m", {WATCHDOG, ("MySQLReplicationWrong", "db2")})
+
+
+def test_a_verdict_with_a_warning_is_told_when_it_stays(expect: Expect) -> None:
+    series = healthy(MYSQL) | verdict("db2", "warning", rising(INTERVAL))
+    expect(series, "3m", {WATCHDOG})
+    expect(series, "8m", {WATCHDOG, ("MySQLReplicationDoubtful", "db2")})
+
+
+def test_a_verdict_that_is_no_longer_given_is_told(expect: Expect) -> None:
+    expect(healthy(MYSQL) | verdict("db1", "ok", always(0)), "7m", {WATCHDOG, ("MySQLVerdictStale", "db1")})
 
 
 def test_connections_of_the_database_run_out(expect: Expect) -> None:

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command asks the server and the one that it follows by now, and says what the playbooks would say."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import node_programs
+import pytest
+
+program = node_programs.load("roles/mysql_health/files/mysql-verdict")
+
+CONFIG = {
+    "socket": "/run/mysqld.sock",
+    "source_account": {"user": "verification", "password": "secret", "ca_cert": "/ca.pem"},
+    "policy": {"max_lag": 7},
+}
+RESULT: dict[str, Any] = {
+    "verdict": "ok",
+    "coverage": "full",
+    "checks": [{"id": "role", "status": "pass", "severity": "critical", "message": "It is a replica.", "hint": ""}],
+    "engine": {"flavor": "mysql", "version": "9.7.0"},
+    "role": {"observed": "replica"},
+    "channels": [],
+    "gtid": None,
+    "promotion": {"promotable": True},
+}
+
+
+class Verifier:
+    """In place of the core: follows a source or not, and gives the verdict that it is told."""
+
+    source: str | None = "192.0.2.31"
+    reachable = True
+    verdict = "ok"
+    asked: list[Any]
+
+    def __init__(self, local: Any, policy: dict[str, Any], primary: Any = None) -> None:
+        self.arguments = (local, policy, primary)
+
+    def __enter__(self) -> Verifier:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def look(self, **_how: bool) -> Any:
+        if not self.reachable:
+            raise program.DatabaseError("gone")
+        channels = [SimpleNamespace(source_host=self.source, source_port=3307)] if self.source else []
+        return SimpleNamespace(local=SimpleNamespace(channels=channels)), None
+
+    def report(self) -> dict[str, Any]:
+        self.asked.append(self.arguments)
+        return {**RESULT, "verdict": self.verdict}
+
+
+@pytest.fixture
+def core(monkeypatch, tmp_path):
+    """The command with a configuration and a core that answers."""
+    path = tmp_path / "verdict.json"
+    path.write_text(json.dumps(CONFIG))
+    monkeypatch.setattr(program, "CONFIG", path)
+    chosen = type("Chosen", (Verifier,), {"asked": []})
+    monkeypatch.setattr(program, "Verifier", chosen)
+    return chosen
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run the command."""
+
+    def command(*words: str) -> int:
+        monkeypatch.setattr(program.sys, "argv", ["mysql-verdict", *words])
+        return program.main()
+
+    return command
+
+
+@pytest.mark.parametrize(("verdict", "status"), [("ok", 0), ("warning", 1), ("critical", 2), ("unknown", 3)])
+def test_the_exit_status_is_the_verdict(core, run, capsys, verdict, status):
+    core.verdict = verdict
+    assert run() == status
+    assert capsys.readouterr().out.startswith(verdict.upper())
+
+
+def test_the_source_is_asked_where_the_server_follows_it_now(core, run):
+    run()
+    ((local, policy, primary),) = core.asked
+    assert (local.unix_socket, local.user, policy["max_lag"]) == ("/run/mysqld.sock", "root", 7)
+    assert (primary.host, primary.port, primary.user, primary.ca_cert) == (
+        "192.0.2.31",
+        3307,
+        "verification",
+        "/ca.pem",
+    )
+
+
+@pytest.mark.parametrize("fault", [{"source": None}, {"reachable": False}], ids=["primary", "unreachable"])
+def test_without_a_source_the_server_is_judged_alone(core, run, fault):
+    for name, value in fault.items():
+        setattr(core, name, value)
+    run()
+    assert core.asked[0][2] is None
+
+
+def test_the_verdict_comes_as_json_and_for_prometheus(core, run, capsys):
+    run("--format", "json")
+    assert json.loads(capsys.readouterr().out)["verdict"] == "ok"
+    run("--format", "prometheus")
+    assert 'mysql_replication_verdict{verdict="ok"} 1' in capsys.readouterr().out
+
+
+def test_a_file_is_replaced_at_once_and_for_all_to_read(core, run, tmp_path, capsys):
+    core.verdict = "critical"
+    target = tmp_path / "out" / "replication.prom"
+    target.parent.mkdir()
+    target.write_text("old")
+    assert run("--format", "prometheus", "--output", str(target)) == 0
+    assert 'mysql_replication_verdict{verdict="critical"} 1' in target.read_text()
+    assert (target.stat().st_mode & 0o777, [path.name for path in target.parent.iterdir()]) == (0o644, [target.name])
+    assert capsys.readouterr().out == ""
+
+
+def test_without_the_configuration_it_says_how_to_run(core, run, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(program, "CONFIG", tmp_path / "none")
+    assert run() == 3
+    assert "cannot be read (No such file or directory): run this as root." in capsys.readouterr().err
