@@ -10,7 +10,7 @@ MySQL knows sets of intervals per (server uuid, tag); MariaDB knows one sequence
 from __future__ import annotations
 
 import re
-from typing import Iterable, Iterator, Mapping, Tuple
+from typing import Any, Callable, Iterable, Iterator, Mapping, Tuple
 
 Interval = Tuple[int, int]
 _UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
@@ -214,3 +214,11 @@ class MariadbGtid:
 
 def parse(text: str, flavor: str) -> GtidSet | MariadbGtid:
     return MariadbGtid.parse(text) if flavor == "mariadb" else GtidSet.parse(text)
+
+
+def or_none(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function gives; None where it meets a GTID that cannot be read."""
+    try:
+        return function(*arguments)
+    except GtidError:
+        return None

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict
 
-from .gtid import GtidSet, MariadbGtid
+from .gtid import GtidSet, MariadbGtid, or_none
 from .mysql_dialect import Dialect
 from .replication_errors import masked
 
@@ -422,6 +422,6 @@ def describe_channel(server: Server, channel: Channel) -> dict[str, Any]:
         "gtid": {
             "received": channel.received,
             "executed": server.snapshot.get("slave_pos") if server.mariadb else server.executed,
-            "unapplied_count": unapplied(server, channel),
+            "unapplied_count": or_none(unapplied, server, channel),
         },
     }

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
-from .gtid import GtidError, GtidSet, MariadbGtid
+from .gtid import GtidError, GtidSet, MariadbGtid, or_none
 from .replication_errors import applier_advice, applier_trouble, receiver_advice
 from .replication_model import (
     CONNECTING,
@@ -1300,7 +1300,7 @@ def _tls_of(row: dict[str, Any]) -> bool | None:
 
 
 def _with_lag(ctx: Context, channel: Channel) -> dict[str, Any]:
-    seconds, source = lag_seconds(ctx, channel)
+    seconds, source = or_none(lag_seconds, ctx, channel) or (None, "none")
     return {
         **describe_channel(ctx.local, channel),
         "lag": {
@@ -1313,9 +1313,10 @@ def _with_lag(ctx: Context, channel: Channel) -> dict[str, Any]:
 
 
 def _gtid_report(ctx: Context) -> dict[str, Any]:
-    gap = missing(ctx) if ctx.replica else None
-    found = ctx.errant if ctx.errant is not None else errant_now(ctx)
-    lost = unrecoverable(ctx)
+    # What cannot be read, for example because the primary is of the other engine, the rules have said.
+    gap = or_none(missing, ctx) if ctx.replica else None
+    found = ctx.errant if ctx.errant is not None else or_none(errant_now, ctx)
+    lost = or_none(unrecoverable, ctx)
     return {
         "executed": ctx.local.position,
         "missing": gap[0] if gap else None,

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.gtid import GtidError, GtidSet, MariadbGtid, parse
+from ansible_collections.pentad.webstack.plugins.module_utils.gtid import (
+    GtidError,
+    GtidSet,
+    MariadbGtid,
+    or_none,
+    parse,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,3 +148,10 @@ def test_parse_by_flavor():
 def test_equal_positions_are_one_in_a_set(one, other, flavor):
     assert len({parse(one, flavor), parse(other, flavor)}) == 1
     assert len({parse(one, flavor), parse("", flavor)}) == 2
+
+
+def test_a_figure_of_what_cannot_be_read_is_none_and_other_errors_are_not_hidden():
+    assert or_none(parse, "0-1-2", "mariadb") == MariadbGtid({(0, 1): 2})
+    assert or_none(parse, "0-1-2", "mysql") is None
+    with pytest.raises(ZeroDivisionError):
+        or_none(lambda: 1 / 0)
