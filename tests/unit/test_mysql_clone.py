@@ -6,8 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import scripted_mysql
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import DatabaseError
 from ansible_collections.pentad.webstack.plugins.modules import mysql_clone
+from scripted_mysql import Clock, Network
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,146 @@ def test_a_server_that_has_executed_nothing_cannot_catch_up():
 def test_schemas_of_the_server_itself_are_no_data():
     names = ["information_schema", "mysql", "performance_schema", "shop", "sys"]
     assert mysql_clone.user_schemas(Server({}, [{"name": name} for name in names])) == ["shop"]
+
+
+# --- run against scripted servers -----------------------------------------------------------------------------------
+
+
+class Cloning:
+    """A local server without data and a donor that has some, and the module that copies them."""
+
+    def __init__(self, network: Network, clock: Clock, run_module: Any) -> None:
+        self.clock, self._run = clock, run_module
+        self.local = network.add("/s.sock", scripted_mysql.Server("8.4.8"))
+        self.donor = network.add("192.0.2.31:3306", scripted_mysql.Server("8.4.8"))
+        self.local.on("SET GLOBAL ", [])
+        self.local.on("SHOW REPLICA STATUS", [])
+        self.local.on("GTID_SUBSET", [{"part": 0}])
+        self.local.on("SELECT @@GLOBAL.gtid_executed", [{"g": ""}])
+        self.local.on("CLONE INSTANCE", scripted_mysql.error(3707, "Restart server failed"))
+        self.states("Completed")
+        self.schemas()
+        for name, value in DONOR.items():
+            self.donor.on(f"SELECT @@GLOBAL.{name}", [{name: value}])
+
+    def schemas(self, *names: str) -> None:
+        """Let there be databases on the local server."""
+        self.local.on("information_schema.schemata", [{"name": name} for name in ("mysql", "sys", *names)])
+
+    def states(self, *states: str) -> None:
+        """What the server says of the copy, one after the other."""
+        rows = [[{"state": state, "error_no": 0, "error_message": ""}] for state in states]
+        self.local.on("performance_schema.clone_status", *rows)
+
+    def copy(self, check: bool = False, **options: Any) -> dict[str, Any]:
+        """What the module answers, in which no password is shown."""
+        given = {"donor_host": "192.0.2.31", "donor_user": "repl", "donor_password": "s3cret"}
+        answer = self._run(
+            mysql_clone, check=check, login_user="root", login_unix_socket="/s.sock", **{**given, **options}
+        )
+        assert "s3cret" not in str(answer)
+        return answer
+
+    @property
+    def orders(self) -> list[str]:
+        """What the local server was told to do."""
+        return self.local.told_to("SET GLOBAL", "CLONE")
+
+
+@pytest.fixture
+def cloning(network, clock, run_module) -> Cloning:
+    """An empty server and its donor."""
+    return Cloning(network, clock, run_module)
+
+
+def test_an_empty_server_is_cloned_over_tls_and_waited_for(cloning):
+    cloning.states("In Progress", "Completed")
+    answer = cloning.copy()
+    assert (answer["changed"], answer["reason"]) == (True, "the server is empty")
+    assert cloning.orders == [
+        "SET GLOBAL clone_valid_donor_list = '192.0.2.31:3306'",
+        "SET GLOBAL super_read_only = OFF",
+        "CLONE INSTANCE FROM 'repl'@'192.0.2.31':3306 IDENTIFIED BY 's3cret' REQUIRE SSL",
+    ]
+    assert cloning.clock.naps == [0.2]
+
+
+def test_check_mode_tells_the_same_and_orders_nothing(cloning):
+    answer = cloning.copy(check=True)
+    assert (answer["changed"], answer["reason"], cloning.orders) == (True, "the server is empty", [])
+
+
+def test_a_server_that_can_catch_up_is_left_to(cloning):
+    cloning.local.on("SELECT @@GLOBAL.gtid_executed", [{"g": "a:1-50"}])
+    cloning.local.on("GTID_SUBSET", [{"part": 1}])
+    answer = cloning.copy()
+    assert (answer["changed"], "catch up" in answer["reason"], cloning.orders) == (False, True, [])
+
+
+def test_a_server_that_replicates_needs_no_donor(cloning):
+    cloning.local.on("SHOW REPLICA STATUS", [{"Channel_Name": ""}])
+    assert cloning.copy()["changed"] is False
+    assert (cloning.donor.opened, cloning.orders) == ([], [])
+
+
+def test_a_server_with_data_of_its_own_is_refused(cloning):
+    cloning.schemas("shop")
+    answer = cloning.copy()
+    assert (answer["failed"], "holds data (shop)" in answer["msg"], cloning.orders) == (True, True, [])
+
+
+def test_data_that_were_given_up_are_overwritten_without_asking_the_donor(cloning):
+    cloning.schemas("shop")
+    answer = cloning.copy(overwrite=True, donor_ca_cert="/ca.pem")
+    assert (answer["changed"], answer["reason"]) == (True, "overwriting was asked for")
+    assert cloning.donor.opened == []
+    assert "SET GLOBAL clone_ssl_ca = '/ca.pem'" in cloning.orders
+    assert "CLONE" in cloning.orders[-1]
+
+
+@pytest.mark.parametrize("errno", [2006, 2013, 3707])
+def test_a_restart_at_the_end_of_the_copy_is_no_failure(cloning, errno):
+    cloning.local.on("CLONE INSTANCE", scripted_mysql.error(errno))
+    assert cloning.copy()["changed"] is True
+
+
+def test_a_copy_that_fails_leaves_the_server_fenced(cloning):
+    cloning.local.on("CLONE INSTANCE", scripted_mysql.error(3862, "Clone Donor Error: 1045 : Access denied"))
+    answer = cloning.copy()
+    assert (answer["failed"], "Clone Donor Error" in answer["msg"]) == (True, True)
+    assert cloning.orders[-1] == "SET GLOBAL super_read_only = ON"
+
+
+def test_a_server_that_does_not_answer_while_it_restarts_is_waited_for(cloning):
+    def gone(*_: Any) -> list[Any]:
+        cloning.local.refusal = scripted_mysql.REFUSED
+        cloning.clock.meanwhile += [lambda: None, lambda: setattr(cloning.local, "refusal", None)]
+        raise scripted_mysql.LOST
+
+    cloning.local.on("CLONE INSTANCE", gone)
+    assert cloning.copy()["changed"] is True
+    assert cloning.clock.naps == [0.2, 0.2]
+
+
+def test_a_copy_that_the_server_calls_failed_is_not_waited_for(cloning):
+    cloning.states("Failed")
+    answer = cloning.copy()
+    assert (answer["failed"], cloning.clock.naps) == (True, [])
+    assert "the copy is Failed" in answer["msg"]
+
+
+def test_a_server_that_does_not_come_back_is_told_with_what_was_seen_last(cloning):
+    def gone(*_: Any) -> list[Any]:
+        cloning.local.refusal = scripted_mysql.REFUSED
+        raise scripted_mysql.LOST
+
+    cloning.local.on("CLONE INSTANCE", gone)
+    answer = cloning.copy(timeout=5)
+    assert (answer["failed"], sum(cloning.clock.naps)) == (True, pytest.approx(5, abs=0.3))
+    assert "the copy did not complete: /s.sock cannot be reached" in answer["msg"]
+
+
+def test_a_donor_that_cannot_be_reached_is_told_by_its_address(cloning):
+    cloning.donor.refusal = scripted_mysql.REFUSED
+    answer = cloning.copy()
+    assert (answer["failed"], "192.0.2.31:3306 cannot be reached" in answer["msg"], cloning.orders) == (True, True, [])
