@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.modules import mariadb_seed as seed
+from scripted_mysql import REFUSED, Clock, Network, Server
 
 OWN_ID = 2
 FILES = {"ssl_cert": "/etc/mysql/tls/server.pem", "ssl_key": "/etc/mysql/tls/server.key", "ssl_ca": "/etc/ca.pem"}
@@ -228,3 +232,358 @@ def test_a_failed_exchange_names_both_directories(tmp_path):
 def test_the_root_is_a_mount_point_and_a_directory_is_none(tmp_path):
     assert seed.is_mount_point(Path("/"))
     assert not seed.is_mount_point(tmp_path)
+
+
+# --- the steps, on a scripted server --------------------------------------------------------------------------------
+
+
+class Machine:
+    """The replica's host: a scripted server with a data directory, the programs it runs, and the module's steps."""
+
+    def __init__(self, folder: Path, network: Network, clock: Clock, run_module: Any) -> None:
+        self.clock, self._run = clock, run_module
+        self.commands: list[str] = []
+        self.programs: dict[str, list[Any]] = {}
+        self.place = seed.Place(folder / "mysql", False)
+        self.place.data.mkdir()
+        (self.place.data / "ibdata1").write_text("old")
+        self.local = network.add("/s.sock", Server("11.8.6-MariaDB"))
+        self.source = network.add("192.0.2.31:3306", Server("11.8.6-MariaDB"))
+        self.local.on("SELECT @@GLOBAL.datadir", [{"d": f"{self.place.data}/"}])
+        self.local.on("AS innodb_data_home_dir", [{"innodb_data_home_dir": None, "log_bin": f"{self.place.data}/bin"}])
+        self.local.on("SHOW ALL REPLICAS STATUS", [])
+        self.local.on("AS ssl_cert", [FILES])
+        self.local.on("SET GLOBAL gtid_slave_pos", [])
+        self.is_at("")
+        self.schemas()
+        self.knows(self.local, OWN_ID)
+        self.knows(self.source, 1)
+        self.source.on("SHOW BINARY LOGS", [{"Log_name": "binlog.000007"}])
+        self.source.on("BINLOG_GTID_POS('binlog.000007', 4)", [{"p": "0-1-2"}])
+
+    @staticmethod
+    def knows(server: Server, number: int, version: str = "11.8.6-MariaDB") -> None:
+        """Who a server is, and where."""
+        row = {"id": number, "version": version, "state": "0-1-9", "position": "0-1-9"}
+        server.on("SELECT @@GLOBAL.server_id AS id", [row])
+
+    def is_at(self, position: str) -> None:
+        """What the local server has executed."""
+        self.local.on("gtid_slave_pos AS applied", [{"applied": position, "logged": None}])
+
+    def schemas(self, *names: str) -> None:
+        """Databases of the local server."""
+        self.local.on("information_schema.schemata", [{"name": n} for n in ("mysql", "sys", "#mysql50#lost", *names)])
+
+    def run_command(self, argv: list[str], **_how: Any) -> tuple[int, str, str]:
+        """In place of the module's own: what the program was scripted to do, else nothing with success."""
+        line = " ".join(map(str, argv))
+        self.commands.append(line)
+        for part, outcomes in self.programs.items():
+            if part in line:
+                now = outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]
+                return now() or (0, "", "") if callable(now) else now
+        return 0, "", ""
+
+    def ran(self, program: str) -> list[str]:
+        """The commands that began like this."""
+        return [line for line in self.commands if line.startswith(program)]
+
+    def step(self, name: str, check: bool = False, **options: Any) -> dict[str, Any]:
+        """What the module answers, in which no password is shown."""
+        given = {"login_user": "root", "login_unix_socket": "/s.sock"}
+        if name == "receive":
+            given |= {"address": "192.0.2.32", "source_host": "192.0.2.31", "source_user": "repl"}
+            given |= {"source_password": "s3cret"}
+        answer = self._run(seed, check=check, step=name, **{**given, **options})
+        assert "s3cret" not in str(answer) + str(self.commands)
+        return answer
+
+    def arrived(self, position: str = "binlog.000001\t4\t0-1-5\n", checkpoints: bool = True) -> None:
+        """Let a copy be complete in its directory."""
+        self.place.stage.mkdir(mode=0o700)
+        (self.place.stage / "ibdata1").write_text("new")
+        (self.place.stage / "app").mkdir()
+        if checkpoints:
+            (self.place.stage / "mariadb_backup_checkpoints").write_text("to_lsn = 1")
+        if position:
+            (self.place.stage / "mariadb_backup_binlog_info").write_text(position)
+        self.programs["systemctl show"] = [(0, "active\n", ""), (0, "inactive\n", "")]
+
+
+@pytest.fixture
+def machine(tmp_path, network, clock, run_module, monkeypatch) -> Machine:
+    """A replica's host, which this test has for itself."""
+    found = Machine(tmp_path, network, clock, run_module)
+    monkeypatch.setattr(seed, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(seed.AnsibleModule, "run_command", lambda _module, argv, **how: found.run_command(argv, **how))
+    return found
+
+
+# --- receive
+
+
+def test_an_empty_server_listens_for_a_copy(machine):
+    answer = machine.step("receive", timeout=77)
+    assert (answer["changed"], answer["action"], answer["reason"]) == (True, "seed", "the server is empty")
+    owner, stage = machine.place.data.stat(), machine.place.stage.stat()
+    assert (stage.st_mode & 0o777, stage.st_uid, stage.st_gid) == (0o700, owner.st_uid, owner.st_gid)
+    assert machine.commands[:2] == [
+        "systemctl stop mariadb-seed.service",
+        "systemctl reset-failed mariadb-seed.service",
+    ]
+    (listening,) = machine.ran("systemd-run")
+    for part in (f"--uid={owner.st_uid}", f"--working-directory={machine.place.stage}", "RuntimeMaxSec=77",
+                 "OPENSSL-LISTEN:4444", "commonname=192.0.2.31", "EXEC:mbstream -x"):  # fmt: skip
+        assert part in listening
+
+
+def test_check_mode_tells_the_same_and_prepares_nothing(machine):
+    answer = machine.step("receive", check=True)
+    assert (answer["changed"], answer["action"]) == (True, "seed")
+    assert (machine.commands, machine.place.stage.exists(), seed.LOCK.exists()) == ([], False, False)
+
+
+def test_what_an_earlier_run_left_is_removed_first(machine):
+    machine.place.stage.mkdir()
+    (machine.place.stage / "half").write_text("")
+    machine.place.replaced.mkdir()
+    machine.step("receive")
+    assert (list(machine.place.stage.iterdir()), machine.place.replaced.exists()) == ([], False)
+
+
+def test_a_copy_that_was_not_put_to_use_and_is_too_old_is_given_up(machine):
+    seed.mark(machine.place.data, "0-1-1", machine.place.data.stat())
+    answer = machine.step("receive")
+    assert (answer["action"], "no longer has the logs" in answer["reason"]) == ("seed", True)
+    assert (machine.place.marker.exists(), machine.place.position) == (True, None)
+
+
+def test_a_copy_that_was_not_put_to_use_is_finished(machine):
+    seed.mark(machine.place.data, "0-1-5", machine.place.data.stat())
+    assert machine.step("receive")["action"] == "finish"
+    assert machine.commands == []
+
+
+def test_a_server_that_replicates_needs_no_source(machine):
+    machine.local.on("SHOW ALL REPLICAS STATUS", [{"Connection_name": ""}])
+    assert machine.step("receive")["action"] == "none"
+    assert machine.source.opened == []
+    assert machine.step("receive", overwrite=True)["action"] == "seed"
+
+
+@pytest.mark.parametrize(
+    ("logs", "position", "action"),
+    [
+        ([{"Log_name": "binlog.000007"}], "0-1-5", "none"),
+        ([], "0-1-1", "none"),
+        ([{"Log_name": "binlog.000007"}], "0-1-1", "seed"),
+    ],
+)
+def test_a_server_that_can_catch_up_is_left_to(machine, logs, position, action):
+    machine.is_at(position)
+    machine.source.on("SHOW BINARY LOGS", logs)
+    assert machine.step("receive")["action"] == action
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: m.schemas("shop"), "holds data (shop)"),
+        (lambda m: m.knows(m.source, OWN_ID), "192.0.2.31:3306 has the server_id 2 of this very server"),
+        (lambda m: m.knows(m.source, 1, "10.11.19-MariaDB"), "runs MariaDB 10.11 and this server 11.8"),
+        (lambda m: setattr(m.source, "refusal", REFUSED), "192.0.2.31:3306 cannot be reached"),
+        (lambda m: m.local.on("AS ssl_cert", [{**FILES, "ssl_key": None}]), "the server has no ssl_key"),
+        (
+            lambda m: m.local.on("AS innodb_data_home_dir", [{"log_bin": "/var/log/binlog"}]),
+            "keeps a part of its data outside",
+        ),
+        (
+            lambda m: m.programs.update({"systemd-run": [(1, "", "no such unit\n\n")]}),
+            "Listening for the copy failed (systemd-run, exit status 1): no such unit",
+        ),
+        (
+            lambda m: m.programs.update({"systemd-run": [(1, "", "")]}),
+            "Listening for the copy failed (systemd-run, exit status 1): it said nothing.",
+        ),
+    ],
+    ids=["data", "same id", "other series", "no source", "no key", "data elsewhere", "no unit", "silent"],
+)
+def test_what_stands_in_the_way_of_a_copy_is_said(machine, change, said):
+    change(machine)
+    answer = machine.step("receive")
+    assert (answer["failed"], said in answer["msg"]) == (True, True), answer["msg"]
+
+
+def test_a_server_of_another_series_may_still_catch_up(machine):
+    machine.knows(machine.source, 1, "10.11.19-MariaDB")
+    machine.is_at("0-1-5")
+    assert machine.step("receive")["action"] == "none"
+
+
+@pytest.mark.parametrize("given_back", [True, False])
+def test_two_runs_never_touch_the_data_at_once(machine, given_back):
+    holder = seed.LOCK.open("w")
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    if given_back:
+        machine.clock.meanwhile += [lambda: None, holder.close]
+    answer = machine.step("receive")
+    if given_back:
+        assert (answer["action"], machine.clock.naps) == ("seed", [0.2, 0.2])
+    else:
+        assert (answer["failed"], sum(machine.clock.naps)) == (True, pytest.approx(120, abs=0.5))
+        assert "Another run has been working on the data" in answer["msg"]
+        assert machine.local.opened == []
+    holder.close()
+
+
+# --- send
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch) -> Path:
+    """Programs in place of C(mariadb-backup) and C(socat), which write down how they were called."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, rest in (("mariadb-backup", "echo content"), ("socat", f"cat > {folder}/sent")):
+        program(folder / name, rest)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+def program(path: Path, rest: str) -> None:
+    """A program that writes down its arguments and does the rest."""
+    path.write_text(f'#!/bin/sh\necho "$@" > "$0.called"\n{rest}\n')
+    path.chmod(0o755)
+
+
+def test_the_copy_goes_from_the_server_straight_to_the_replica(machine, tools):
+    assert machine.step("send", address="192.0.2.32")["changed"] is True
+    assert (tools / "sent").read_text() == "content\n"
+    called = (tools / "mariadb-backup.called").read_text()
+    assert "--backup --stream=mbstream" in called
+    assert called.endswith("--user=root --socket=/s.sock\n")
+    assert "OPENSSL:192.0.2.32:4444" in (tools / "socat.called").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mariadb-backup", "The copy failed (mariadb-backup, exit status 3): it broke"),
+        ("socat", "The transfer to 192.0.2.32:4444 failed (socat, exit status 3): it broke"),
+    ],
+)
+def test_the_program_that_broke_is_told(machine, tools, name, said):
+    program(tools / name, "cat > /dev/null; echo it broke >&2; exit 3")
+    answer = machine.step("send", address="192.0.2.32")
+    assert (answer["failed"], said in answer["msg"]) == (True, True), answer["msg"]
+
+
+def test_a_program_that_is_not_installed_is_told(machine, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    answer = machine.step("send", address="192.0.2.32")
+    assert (answer["failed"], "mariadb-backup" in answer["msg"]) == (True, True)
+
+
+@pytest.mark.parametrize("step", ["send", "finish"])
+def test_in_check_mode_the_other_steps_do_nothing(machine, step):
+    assert machine.step(step, check=True, address="192.0.2.32")["changed"] is True
+    assert (machine.local.opened, machine.commands) == ([], [])
+
+
+# --- finish
+
+
+def test_a_complete_copy_is_put_to_use(machine):
+    machine.arrived()
+    (machine.place.data / "debian-11.8.flag").write_text("")
+    mode = machine.place.data.stat().st_mode
+    answer = machine.step("finish", service="maria.service")
+    assert (answer["changed"], answer["position"]) == (True, "0-1-5")
+    assert {path.name for path in machine.place.data.iterdir()} == {
+        "ibdata1", "app", "mariadb_backup_checkpoints", "mariadb_backup_binlog_info", "debian-11.8.flag",
+    }  # fmt: skip
+    assert (machine.place.data / "ibdata1").read_text() == "new"
+    assert machine.place.data.stat().st_mode == mode
+    assert not machine.place.stage.exists()
+    assert not machine.place.replaced.exists()
+    assert machine.local.told_to("SET GLOBAL") == ["SET GLOBAL gtid_slave_pos = '0-1-5'"]
+    assert machine.clock.naps == [0.2], "until the receiver has ended"
+    assert machine.ran("systemctl st") == ["systemctl stop maria.service", "systemctl start maria.service"]
+    (prepared,) = machine.ran("runuser")
+    assert prepared.endswith(f"-- mariadb-backup --prepare --target-dir={machine.place.stage}")
+
+
+def test_a_copy_in_place_only_needs_its_position(machine):
+    seed.mark(machine.place.data, "0-1-5", machine.place.data.stat())
+    assert machine.step("finish")["position"] == "0-1-5"
+    assert (machine.commands, machine.place.marker.exists()) == ([], False)
+    assert machine.local.told_to("SET GLOBAL") == ["SET GLOBAL gtid_slave_pos = '0-1-5'"]
+
+
+def test_moving_that_was_interrupted_goes_on(machine, monkeypatch):
+    monkeypatch.setattr(seed, "is_mount_point", lambda _path: True)
+    place = seed.Place(machine.place.data, True)
+    place.stage.mkdir()
+    place.replaced.mkdir()
+    (place.data / "ibdata1").rename(place.replaced / "ibdata1")
+    (place.stage / "ibdata1").write_text("new")
+    seed.mark(place.stage, "0-1-5", place.data.stat())
+    assert machine.step("finish")["position"] == "0-1-5"
+    assert {path.name: path.read_text() for path in place.data.iterdir()} == {"ibdata1": "new"}
+    assert not machine.ran("runuser"), "it was prepared already"
+
+
+def test_a_server_that_does_not_start_on_the_copy_runs_on_its_old_data_again(machine):
+    machine.arrived()
+    machine.programs["systemctl start"] = [(1, "", "Job failed"), (0, "", "")]
+    machine.programs["journalctl"] = [(0, "InnoDB: unsupported redo log\n", "")]
+    answer = machine.step("finish")
+    assert answer["failed"] is True
+    assert answer["msg"] == (
+        "Starting the server on the copy failed (systemctl, exit status 1): Job failed "
+        "InnoDB: unsupported redo log The server runs on its old data again."
+    )
+    assert (machine.place.data / "ibdata1").read_text() == "old"
+    assert machine.place.position is None
+    assert not machine.local.told_to("SET GLOBAL")
+
+
+@pytest.mark.parametrize(
+    ("states", "checkpoints"), [([(0, "failed\n", "")], True), ([(0, "inactive\n", "")], False)]
+)  # fmt: skip
+def test_a_copy_that_did_not_arrive_completely_is_not_used(machine, states, checkpoints):
+    machine.arrived(checkpoints=checkpoints)
+    machine.programs["systemctl show"] = states
+    machine.programs["journalctl"] = [(0, "certificate verify failed\n", "")]
+    answer = machine.step("finish")
+    assert answer["msg"] == "The copy did not arrive completely: certificate verify failed"
+    assert (machine.place.data / "ibdata1").read_text() == "old"
+
+
+def test_a_copy_that_takes_too_long_is_not_waited_for(machine):
+    machine.arrived()
+    machine.programs["systemctl show"] = [(0, "active\n", "")]
+    answer = machine.step("finish", timeout=5)
+    assert (answer["failed"], sum(machine.clock.naps)) == (True, pytest.approx(5, abs=0.3))
+    assert "raise mysql_replica_seed_timeout" in answer["msg"]
+
+
+def test_a_source_without_binary_log_cannot_be_followed(machine):
+    machine.arrived(position="")
+    answer = machine.step("finish")
+    assert "The source writes no binary log" in answer["msg"]
+    assert not machine.ran("systemctl stop")
+
+
+def test_a_copy_that_cannot_be_prepared_is_not_used(machine):
+    machine.arrived()
+    machine.programs["runuser"] = [(1, "one\ntwo\n", "")]
+    answer = machine.step("finish")
+    assert answer["msg"] == "Preparing the copy failed (runuser, exit status 1): one | two"
+    assert (machine.place.data / "ibdata1").read_text() == "old"
+
+
+@pytest.mark.parametrize("step", ["receive", "send"])
+def test_the_steps_say_what_they_need(run_module, step):
+    assert "address" in run_module(seed, step=step)["msg"]
