@@ -14,7 +14,7 @@ from ansible.module_utils import basic
 from scripted_mysql import Clock, Network
 
 PLUGINS = "ansible_collections.pentad.webstack.plugins"
-# Those that wait for a server.
+# Those that wait for a server or a site.
 WAITING = (
     "module_utils.replication_channel",
     "module_utils.replication_compare",
@@ -22,6 +22,7 @@ WAITING = (
     "module_utils.replication_verdict",
     "modules.mariadb_seed",
     "modules.mysql_clone",
+    "modules.site_probe",
 )
 
 TOP = Path(__file__).resolve().parents[2]
@@ -60,7 +61,7 @@ def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of everything that waits for a server."""
+    """The clock of everything that waits for a server or a site."""
     found = Clock()
     for name in WAITING:
         monkeypatch.setattr(f"{PLUGINS}.{name}.time", found)

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A site is right when every node answers, the balancer gives each its share, and what is written can be read."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
+from typing import Any
+
+import pytest
+from ansible_collections.pentad.webstack.plugins.modules import site_probe
+
+NODES = ["web1", "web2"]
+# Status, body and the node that answers.
+Said = tuple[int, Any, str]
+
+
+class Site:
+    """A balancer and its web nodes on the loopback interface; what they answer may be changed."""
+
+    def __init__(self, run_module: Any) -> None:
+        self._run = run_module
+        self.requests: list[tuple[str, str, str]] = []
+        self.turns: Iterator[str] = cycle(NODES)
+        self.ready: dict[str, Said] = {name: (200, "ok", name) for name in NODES}
+        self.pages: Callable[[], Said] = lambda: (200, "home", next(self.turns))
+        self.tokens: dict[str, str] = {}
+        self.reads: Callable[[], Said] = lambda: (200, self.shown(), "web1")
+        self.writes: Callable[[], Said] = lambda: (200, {"node": "web1", "database": "db1"}, "web1")
+        self.servers = {name: self._serve(name) for name in ("balancer", *NODES)}
+        self.ports = {name: server.server_port for name, server in self.servers.items()}
+
+    def shown(self, role: str = "replica") -> dict[str, Any]:
+        """What the read-only path shows."""
+        return {"tokens": self.tokens, "role": role, "database": "db2"}
+
+    def answer(self, name: str, method: str, path: str, host: str, body: bytes) -> Said:
+        """What one of the servers says."""
+        self.requests.append((name, f"{method} {path}", host))
+        if name != "balancer":
+            return self.ready[name]
+        if path == "/":
+            return self.pages()
+        if method == "GET":
+            return self.reads()
+        said = self.writes()
+        if said[0] == 200:
+            self.tokens["web1"] = json.loads(body)["token"]
+        return said
+
+    def _serve(self, name: str) -> ThreadingHTTPServer:
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            """One of the servers."""
+
+            def do_GET(self) -> None:
+                """Answer as the site says."""
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, said, node = site.answer(name, self.command, self.path, self.headers["Host"], body)
+                text = (said if isinstance(said, str) else json.dumps(said)).encode()
+                self.send_response(status)
+                self.send_header("X-Served-By", node)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_POST = do_GET
+
+            def log_message(self, *_said: Any) -> None:
+                """Say nothing."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return server
+
+    def stop(self, *names: str) -> None:
+        """Let servers refuse connections."""
+        for name in names:
+            self.servers[name].shutdown()
+            self.servers[name].server_close()
+            del self.servers[name]
+
+    def probe(self, check: bool = False, **options: Any) -> dict[tuple[str, str], dict[str, Any]]:
+        """What the module finds, by host and check."""
+        nodes = [{"name": name, "address": "127.0.0.1", "port": self.ports[name]} for name in NODES]
+        given = {"address": "127.0.0.1", "port": self.ports["balancer"], "domain": "www.example.com", "nodes": nodes,
+                 "ready_path": "/readyz", "canary_path": "/canary", "timeout": 1}  # fmt: skip
+        answer = self._run(site_probe, check=check, **{**given, **options})
+        assert answer["changed"] is False
+        assert all(bool(one["remedy"]) is not one["ok"] for one in answer["findings"])
+        return {(one["host"], one["check"]): one for one in answer["findings"]}
+
+
+@pytest.fixture
+def site(run_module, clock) -> Iterator[Site]:
+    """A site that is right."""
+    found = Site(run_module)
+    yield found
+    found.stop(*list(found.servers))
+
+
+def wrong(findings: dict[tuple[str, str], dict[str, Any]]) -> dict[tuple[str, str], str]:
+    """What is not right."""
+    return {place: one["fact"] for place, one in findings.items() if not one["ok"]}
+
+
+def test_a_right_site_is_right_in_every_point(site, clock):
+    found = site.probe()
+    assert list(found) == [
+        ("web1", "ready"), ("web2", "ready"), ("site", "balancer"), ("web1", "balanced"), ("web2", "balanced"),
+        ("site", "write"), ("site", "read"),
+    ]  # fmt: skip
+    assert wrong(found) == {}
+    assert found["site", "balancer"]["fact"] == "8 of 8 requests answered"
+    assert found["site", "write"]["fact"] == "web1 wrote a canary on db1"
+    assert found["site", "read"]["fact"] == "db2 showed it after 0 ms"
+    assert clock.naps == []
+
+
+def test_the_site_is_asked_by_its_name_on_new_connections(site):
+    site.probe()
+    assert {host for _name, _what, host in site.requests} == {"www.example.com"}
+    assert [what for name, what, _host in site.requests if name == "web1"] == ["GET /readyz"]
+    assert [what for name, what, _host in site.requests if name == "balancer"] == [
+        *["GET /"] * 8, "POST /canary", "GET /canary",
+    ]  # fmt: skip
+
+
+def test_nothing_is_written_in_check_mode_or_where_the_application_has_no_canary(site):
+    for found in (site.probe(check=True), site.probe(canary_path="")):
+        assert ("site", "write") not in found
+    assert not [what for _name, what, _host in site.requests if what.startswith("POST")]
+
+
+def test_a_node_that_is_not_ready_says_why(site):
+    site.ready["web2"] = (503, "no  writable\nprimary " + "x" * 300, "web2")
+    fact = wrong(site.probe())["web2", "ready"]
+    assert fact.startswith("/readyz answers 503: no writable primary xxx")
+    assert len(fact) < 250
+
+
+def test_a_node_that_is_down_is_named_with_its_reason(site):
+    site.stop("web1")
+    assert "no answer: [Errno 111] Connection refused" in wrong(site.probe())["web1", "ready"]
+
+
+def test_a_balancer_that_is_down_is_no_crash(site):
+    site.stop("balancer")
+    found = wrong(site.probe())
+    assert found["site", "balancer"].startswith("0 of 8 requests answered; no answer: ")
+    assert found["web1", "balanced"] == "answered 0 of 0 requests through the balancer"
+    assert found["site", "write"].startswith("writing a canary answers no answer: ")
+    assert ("site", "read") not in found, "what was not written is not read"
+
+
+def test_requests_that_fail_now_and_then_are_counted(site):
+    answers = cycle([(200, "home", "web1"), (200, "home", "web2"), (502, "bad gateway", "")])
+    site.pages = lambda: next(answers)
+    assert wrong(site.probe()) == {("site", "balancer"): "6 of 8 requests answered; 502: bad gateway"}
+
+
+@pytest.mark.parametrize(
+    ("turns", "even", "expected"),
+    [
+        (["web1"], True, {("web2", "balanced"): "answered 0 of 8 requests through the balancer"}),
+        (["web1"] * 7 + ["web2"], True, {("web2", "balanced"): "answered 1 of 8 requests through the balancer"}),
+        (["web1"] * 6 + ["web2"] * 2, True, {}),
+        (["web1"], False, {}),
+    ],
+)
+def test_every_node_has_to_get_its_share_where_requests_are_spread_evenly(site, turns, even, expected):
+    site.turns = cycle(turns)
+    assert wrong(site.probe(even=even)) == expected
+
+
+def test_the_only_node_has_to_answer_however_requests_are_spread(site):
+    node = {"name": "web1", "address": "127.0.0.1", "port": site.ports["web1"]}
+    site.turns = cycle(["stranger"])
+    assert wrong(site.probe(even=False, nodes=[node])) == {
+        ("web1", "balanced"): "answered 0 of 4 requests through the balancer"
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "fact"),
+    [
+        ((500, "read-only", "web1"), "writing a canary answers 500: read-only"),
+        ((404, {"error": "no"}, "web1"), 'writing a canary answers 404: {"error": "no"}'),
+    ],
+)
+def test_a_canary_that_cannot_be_written_is_not_read(site, said, fact):
+    site.writes = lambda: said
+    found = site.probe()
+    assert (wrong(found), ("site", "read") in found) == ({("site", "write"): fact}, False)
+
+
+def test_a_canary_that_arrives_later_is_waited_for(site, clock):
+    answers = iter([(200, {"tokens": {}, "role": "replica"}, "web1"), (200, site.shown("primary"), "web1")])
+    site.reads = lambda: next(answers, (200, site.shown(), "web1"))
+    assert site.probe()["site", "read"]["fact"] == "db2 showed it after 200 ms"
+    assert clock.naps == [0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("said", "last"),
+    [
+        (lambda site: (200, site.shown("primary"), ""), "primary db2, canary arrived"),
+        (lambda _site: (200, {"tokens": {"web1": "old"}, "role": "replica", "database": "db2"}, ""),
+         "replica db2, canary missing"),
+        (lambda _site: (503, "no replica", ""), "503: no replica"),
+        (lambda _site: (200, "<html>", ""), "None None, canary missing"),
+        (lambda _site: (200, ["no object"], ""), "None None, canary missing"),
+    ],
+)  # fmt: skip
+def test_a_canary_that_is_not_read_from_a_replica_is_told_with_what_was_seen_last(site, clock, said, last):
+    site.reads = lambda: said(site)
+    found = wrong(site.probe())
+    assert found == {("site", "read"): f"the canary was not read back from a replica within 1 s (last: {last})"}
+    assert sum(clock.naps) == pytest.approx(1)
+
+
+def test_what_is_no_web_server_is_no_answer():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def greet() -> None:
+            connection, _address = server.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        answer = site_probe.ask("127.0.0.1", port, "www.example.com", "/", 5)
+        thread.join()
+    assert (answer.status, answer.json, answer.served_by) == (0, {}, "")
+    assert answer.seen.startswith("no answer: ")
