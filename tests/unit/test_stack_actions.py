@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The actions judge the stack as the running play sees it: with the variables, facts and templates of every host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
+from ansible_collections.pentad.webstack.plugins.action import preflight, proof
+from ansible_collections.pentad.webstack.plugins.plugin_utils import inventory_contract as contract
+from ansible_collections.pentad.webstack.plugins.plugin_utils import stack
+
+TOP = Path(__file__).resolve().parents[2]
+GROUPS = {
+    "haproxy": ["lb1"],
+    "monitoring": ["lb1"],
+    "web": ["web1", "web2"],
+    "mysql": ["db1", "db2"],
+    "mysql_primary": ["db1"],
+    "mysql_replica": ["db2"],
+}
+HOSTS = ["lb1", "web1", "web2", "db1", "db2"]
+REPOSITORY = {"name": "mysql", "deb822": {"URIs": "https://packages.example.com", "Suites": "stable"}}
+
+
+class Play:
+    """A play over five nodes, of which an action runs on the first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.variables: dict[str, dict[str, Any]] = {
+            host: {"webstack_address": f"192.0.2.{10 + number}"} for number, host in enumerate(HOSTS)
+        }
+        self.facts: dict[str, dict[str, Any]] = {
+            host: {"webstack_survey": {"listeners": [], "database": {}}} for host in HOSTS
+        }
+        self.common: dict[str, Any] = {
+            "app_server_source": str(TOP),
+            "mysql_server_repositories": [REPOSITORY],
+            "webstack_state_dir": str(folder / "state"),
+        }
+        self.failed: list[str] = []
+
+    def task_vars(self) -> tuple[dict[str, Any], Templar, DataLoader]:
+        """Variables of the play as Ansible makes them, with its templating."""
+        source = self.folder / "hosts.yml"
+        children = {group: {"hosts": dict.fromkeys(hosts)} for group, hosts in GROUPS.items()}
+        whole = {"hosts": self.variables, "children": children, "vars": self.common}
+        source.write_text(yaml.safe_dump({"all": whole}))
+        loader = DataLoader()
+        inventory = InventoryManager(loader=loader, sources=[str(source)])
+        manager = VariableManager(loader=loader, inventory=inventory)
+        HostVars(inventory, manager, loader)
+        for host in HOSTS:
+            manager.set_host_facts(host, {"distribution": "Debian", "distribution_version": "13.1"})
+            manager.set_nonpersistent_facts(host, self.facts[host])
+        found = manager.get_vars(host=inventory.get_host(HOSTS[0]))
+        found["ansible_play_hosts_all"] = HOSTS
+        found["ansible_play_hosts"] = [host for host in HOSTS if host not in self.failed]
+        return found, Templar(loader=loader, variables=found), loader
+
+    def run(self, action: Any) -> dict[str, Any]:
+        """What an action answers."""
+        found, templar, loader = self.task_vars()
+        task = SimpleNamespace(args={}, check_mode=False, async_val=0, diff=False)
+        connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=""))
+        return action.ActionModule(task, connection, None, loader, templar, None).run(None, found)
+
+
+@pytest.fixture
+def play(tmp_path) -> Play:
+    """A play over nodes that are right."""
+    return Play(tmp_path)
+
+
+def built(play: Play, broken: list[str]) -> contract.Stack:
+    """The stack of a play."""
+    found, templar, loader = play.task_vars()
+    return stack.stack_of(templar, loader, found, broken)
+
+
+# --- the stack ------------------------------------------------------------------------------------------------------
+
+
+def test_the_stack_has_the_groups_the_facts_and_what_is_set(play):
+    play.variables["web1"]["webstack_web_port"] = 8081
+    broken: list[str] = []
+    found = built(play, broken)
+    assert {name: found.members(name) for name in GROUPS} == GROUPS
+    assert sorted(found.hosts) == sorted(HOSTS)
+    assert (found.value("web1", "webstack_web_port"), found.address("db2")) == (8081, "192.0.2.14")
+    assert found.facts("lb1")["distribution"] == "Debian"
+    assert found.answered("web2")
+    assert ("webstack_web_port" in found.given["web1"], "webstack_web_port" in found.given["web2"]) == (True, False)
+    assert broken == []
+
+
+def test_defaults_of_the_roles_stand_below_what_is_set(play):
+    found = built(play, [])
+    defaults = yaml.safe_load((TOP / "roles" / "topology" / "defaults" / "main.yml").read_text())
+    assert found.value("web1", "webstack_web_port") == defaults["webstack_web_port"]
+    assert "haproxy_balance" in found.specs["haproxy"]
+    assert "haproxy_balance" in list(found.variables["lb1"])
+    assert len(found.variables["lb1"]) == len(list(found.variables["lb1"]))
+
+
+def test_templates_are_evaluated_for_each_host_by_itself(play):
+    play.common["webstack_domain"] = "{{ inventory_hostname_of_mine }}.{{ hostvars['db1'].webstack_address }}"
+    for host in HOSTS:
+        play.variables[host]["inventory_hostname_of_mine"] = host
+    found = built(play, [])
+    assert [found.value(host, "webstack_domain") for host in ("web1", "db2")] == ["web1.192.0.2.13", "db2.192.0.2.13"]
+
+
+def test_a_template_that_cannot_be_evaluated_is_noted_and_counts_as_not_there(play):
+    play.variables["web1"]["webstack_domain"] = "{{ nobody_said }}"
+    broken: list[str] = []
+    assert built(play, broken).value("web1", "webstack_domain") is None
+    (note,) = broken
+    assert note.startswith("web1: webstack_domain = ")
+    assert "cannot be evaluated: " in note
+    assert "nobody_said" in note.rpartition("cannot be evaluated")[2]
+
+
+def test_files_are_read_by_every_version_of_the_loader():
+    class Old:
+        """The loader before strings had to be trusted."""
+
+        def load_from_file(self, path: str) -> Any:
+            return {"path": path} if path else None
+
+    assert stack.load_templates(Old(), "a.yml") == {"path": "a.yml"}
+    assert stack.load_templates(Old(), "") == {}
+
+
+# --- preflight ------------------------------------------------------------------------------------------------------
+
+
+def test_the_input_of_right_nodes_has_no_problem(play):
+    answer = play.run(preflight)
+    assert answer.get("problems") is None
+    assert (answer["changed"], answer["new_uuid"], answer.get("failed")) == (False, [], None)
+
+
+def test_every_problem_is_told_once_and_at_once(play):
+    play.variables["web1"]["webstack_address"] = "nonsense"
+    play.common["haproxy_balance"] = "random"
+    play.variables["db1"]["webstack_domain"] = "{{ nobody_said }}"
+    answer = play.run(preflight)
+    assert answer["failed"] is True
+    assert len(set(answer["problems"])) == len(answer["problems"])
+    for host, word in (("web1", "nonsense"), ("lb1", "haproxy_balance"), ("db1", "nobody_said")):
+        assert [problem for problem in answer["problems"] if host in problem and word in problem], word
+    first, *listed = answer["msg"].splitlines()
+    assert first == f"{len(answer['problems'])} problem(s); nothing was changed."
+    assert listed == [f"  {number}. {problem}" for number, problem in enumerate(answer["problems"], 1)]
+
+
+def test_empty_servers_with_the_identity_of_another_one_are_to_make_a_new_one(play):
+    for host in GROUPS["mysql"]:
+        database = {"server_uuid": "3e11fa47-71ca-11e1-9e33-c80aa9429562", "schemas": []}
+        play.facts[host]["webstack_survey"]["database"] = database
+    answer = play.run(preflight)
+    assert (answer["new_uuid"], answer.get("failed")) == (["db2"], None)
+
+
+# --- proof ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proven(play) -> Play:
+    """A play in which everything was looked at and is right."""
+    found = built(play, [])
+    for host in HOSTS:
+        listeners = [{"address": "0.0.0.0", "port": port, "process": "any"} for _c, port, _a in
+                     contract.claims(found, host)]  # fmt: skip
+        play.facts[host] = {"webstack_survey": {"listeners": listeners, "database": {}}}
+    target = {"health": "up", "labels": {"job": "node", "instance": "db1"}, "scrapeUrl": "http://x/"}
+    canary = {"host": "site", "check": "write", "ok": True, "fact": "written", "remedy": ""}
+    play.facts["lb1"].update(
+        __proof_targets={"json": {"data": {"activeTargets": [target]}}}, __proof_site={"findings": [canary]}
+    )
+    for host, role in (("db1", "primary"), ("db2", "replica")):
+        play.facts[host]["__proof_replication"] = {"verdict": "ok", "role": {"observed": role}, "summary": "ok: right"}
+    return play
+
+
+def test_a_right_stack_is_proven_and_shown(proven, capsys):
+    answer = proven.run(proof)
+    assert (answer["changed"], answer.get("failed")) == (False, None)
+    assert answer["msg"] == f"All {len(answer['findings'])} points are right."
+    assert {"host": "db2", "check": "replication (replica)", "ok": True, "fact": "ok: right", "remedy": ""} in (
+        answer["findings"]
+    )
+    shown = capsys.readouterr().out
+    assert all(host in shown for host in HOSTS)
+    assert "WRONG" not in shown
+
+
+def test_what_is_wrong_fails_with_fact_and_remedy_and_the_rest_is_still_shown(proven, capsys):
+    proven.facts["lb1"]["__proof_site"]["findings"][0].update(ok=False, fact="no canary", remedy="Look there.")
+    answer = proven.run(proof)
+    assert answer["failed"] is True
+    assert answer["msg"].startswith(f"1 of {len(answer['findings'])} points are wrong.\n")
+    assert ("no canary" in answer["msg"], "-> Look there." in answer["msg"], "web1" in answer["msg"]) == (
+        True, True, False,
+    )  # fmt: skip
+    assert "web1" in capsys.readouterr().out
+
+
+def test_a_host_that_failed_in_the_run_is_wrong_whatever_was_seen_of_it(proven):
+    proven.failed = ["web2"]
+    answer = proven.run(proof)
+    assert [(one["check"], one["ok"]) for one in answer["findings"] if one["host"] == "web2"] == [("run", False)]
+    assert answer["failed"] is True
