@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.inventory.molecule import InventoryModule, expand
+import yaml
+from ansible import constants
+from ansible.errors import AnsibleParserError
+from ansible.inventory.data import InventoryData
+from ansible.parsing.dataloader import DataLoader
+from ansible_collections.pentad.webstack.plugins.inventory.molecule import DOCUMENTATION, InventoryModule, expand
 from molecule.config import Config
 
 SCENARIO = Path("molecule/default/molecule.yml")
@@ -85,3 +90,51 @@ def test_a_scenario_that_is_not_there_is_named(top, tmp_path):
 def test_only_sources_of_this_plugin_are_read(tmp_path, name, accepted):
     (tmp_path / name).write_text("plugin: pentad.webstack.molecule\n")
     assert InventoryModule().verify_file(str(tmp_path / name)) is accepted
+
+
+def parsed(source: Path) -> InventoryData:
+    """What the plugin makes of a source, with the options that it documents."""
+    options = yaml.safe_load(DOCUMENTATION)["options"]
+    constants.config.initialize_plugin_configuration_definitions("inventory", InventoryModule.NAME, options)
+    plugin = InventoryModule()
+    plugin._load_name = plugin._original_path = InventoryModule.NAME
+    inventory = InventoryData()
+    plugin.parse(inventory, DataLoader(), str(source))
+    return inventory
+
+
+@pytest.fixture
+def scenario(tmp_path) -> Path:
+    """A source, whose scenario is written by the test."""
+    source = tmp_path / "lab.molecule.yml"
+    source.write_text("plugin: pentad.webstack.molecule\nscenario: scenario\nconnection: ssh\n")
+    (tmp_path / "scenario").mkdir()
+    return source
+
+
+def write(source: Path, content: str) -> None:
+    """Describe the machines."""
+    (source.parent / "scenario" / "molecule.yml").write_text(content)
+
+
+def test_each_platform_is_a_host_in_the_groups_that_it_names(scenario, monkeypatch):
+    monkeypatch.setenv("LAB_SUFFIX", "-x")
+    write(
+        scenario,
+        "platforms:\n- {name: 'a${LAB_SUFFIX}', groups: [web, all_of_them]}\n- {name: b, groups: [web]}\n- {name: c}",
+    )
+    inventory = parsed(scenario)
+    assert {name: [host.name for host in inventory.groups[name].hosts] for name in ("web", "all_of_them")} == {
+        "web": ["a-x", "b"], "all_of_them": ["a-x"],
+    }  # fmt: skip
+    assert {name: host.vars["ansible_connection"] for name, host in inventory.hosts.items()} == dict.fromkeys(
+        ("a-x", "b", "c"), "ssh"
+    )
+
+
+@pytest.mark.parametrize("content", [None, "driver: {name: docker}", "platforms: [", "platforms: {"])
+def test_a_scenario_without_a_readable_list_of_platforms_is_named(scenario, content):
+    if content is not None:
+        write(scenario, content)
+    with pytest.raises(AnsibleParserError, match=r"option scenario: .*/scenario/molecule.yml has no readable list"):
+        parsed(scenario)
