@@ -719,3 +719,128 @@ def test_every_rule_is_documented():
     text = (root / "docs" / "replication-verdict.md").read_text(encoding="utf-8")
     sections = set(re.findall(r"^### (\w+)$", text, re.MULTILINE))
     assert sections == set(rules.SEVERITIES) | set(SET_RULES) | {"connect"}
+
+
+# --- what cannot be read --------------------------------------------------------------------------------------------
+
+REFUSAL = {"errno": 1227, "error": "Access denied", "grant": "GRANT X ON *.* TO y;"}
+
+
+def deny(server, *sections):
+    """Let a server have refused these sections."""
+    for section in sections:
+        server.pop(section, None)
+        server["denied"][section] = REFUSAL
+
+
+def without_variables(server):
+    """Let a server have said nothing but who it is."""
+    kept = {name: server["variables"][name] for name in ("server_id", "server_uuid") if name in server["variables"]}
+    deny(server, "variables")
+    server["variables"] = kept
+
+
+NEEDING_VARIABLES = {"read_only", "gtid_mode", "binlog", "retention", "durability", "parallel", "heartbeat_interval"}
+
+
+def test_rules_without_the_variables_are_unknown_and_name_the_grant(case):
+    without_variables(case.replica)
+    expected = NEEDING_VARIABLES | (set() if case.mariadb else {"super_read_only"})
+    assert case.troubles() == dict.fromkeys(expected, "unknown")
+    assert case.judge().verdict == "unknown"
+    assert {case.check(rule)["hint"] for rule in expected} == {"Run on db2: GRANT X ON *.* TO y;"}
+
+
+def test_variables_that_the_server_does_not_show_are_unknown_too(mysql):
+    without_variables(mysql.replica)
+    mysql.replica["denied"].clear()
+    assert mysql.troubles() == dict.fromkeys(("read_only", "super_read_only", "gtid_mode", "retention"), "unknown")
+    assert mysql.check("gtid_mode")["message"] == "The server does not say whether GTIDs are on."
+
+
+def test_a_primary_whose_variables_may_not_be_read_is_not_called_writable(case):
+    without_variables(case.primary)
+    assert case.as_primary()["writable"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("side", "section", "rule"),
+    [
+        ("primary", "dump_threads", "tls_in_use"),
+        ("primary", "replication_account", "repl_account"),
+        ("replica", "replication_account", "repl_account_here"),
+        ("replica", "blockers", "applier_blocked"),
+    ],
+)
+def test_a_refused_section_makes_its_own_rule_unknown(case, side, section, rule):
+    deny(getattr(case, side), section)
+    assert case.troubles() == {rule: "unknown"}
+
+
+def test_a_receiver_whose_status_may_not_be_read_is_unknown(mysql):
+    deny(mysql.replica, "connection_status")
+    assert mysql.troubles() == {"source_silent": "unknown", "apply_backlog": "unknown"}
+
+
+def test_logs_that_may_not_be_listed_make_the_purge_horizon_unknown(mariadb):
+    deny(mariadb.primary, "oldest_binlog")
+    assert mariadb.troubles() == {"purge_horizon": "unknown"}
+
+
+def test_what_only_a_mightier_account_could_read_is_no_alarm(case):
+    deny(case.primary, "replication_account")
+    deny(case.replica, "replication_account")
+    verdict = case.judge()
+    assert (verdict.verdict, rules.coverage(case.context(), verdict)) == ("ok", "partial")
+
+
+def test_replicas_that_may_not_be_listed_are_not_called_absent(case):
+    deny(case.primary, "replicas")
+    assert case.as_primary(expected_replicas=["4711"])["replicas_attached"] == "unknown"
+
+
+def test_a_channel_without_a_retry_interval_is_not_judged_by_it(case):
+    del case.status["Connect_Retry"]
+    assert case.troubles() == {}
+    assert not [c for c in case.judge().checks if c["id"] == "retry_window"]
+
+
+# --- figures at their borders ---------------------------------------------------------------------------------------
+
+
+def test_a_server_id_of_zero_cannot_replicate(case):
+    case.with_primary = False
+    case.replica["variables"]["server_id"] = "0"
+    assert case.troubles() == {"server_id_unique": "fail"}
+    assert case.check("server_id_unique")["observed"] == 0
+
+
+@pytest.mark.parametrize(("status", "expected"), [("ON", "pass"), ("OFF", "warn")])
+def test_a_semi_synchronous_receiver_has_to_acknowledge(case, status, expected):
+    name = "rpl_semi_sync_slave" if case.mariadb else "rpl_semi_sync_replica"
+    case.replica["variables"][f"{name}_enabled"] = "ON"
+    case.replica["status"][f"{name}_status"] = status
+    assert case.check("semi_sync")["status"] == expected
+
+
+def test_a_receiver_that_is_not_connected_need_not_acknowledge(case):
+    name = "rpl_semi_sync_slave" if case.mariadb else "rpl_semi_sync_replica"
+    case.replica["variables"][f"{name}_enabled"] = "ON"
+    case.replica["status"][f"{name}_status"] = "OFF"
+    case.set_status(Replica_IO_Running="No", Last_IO_Errno=2003)
+    assert case.troubles() == {"io_thread": "fail"}
+
+
+def test_a_replica_that_could_take_over_is_said_to(case):
+    assert case.check("promotable", require_promotable=True)["status"] == "pass"
+
+
+def test_clocks_that_are_not_known_are_not_compared(case):
+    del case.primary["clock"]
+    assert not [c for c in case.judge().checks if c["id"] == "clock"]
+
+
+def test_a_purge_horizon_that_nobody_knows_is_not_judged(mariadb):
+    del mariadb.primary["oldest_binlog"]
+    assert not [c for c in mariadb.judge().checks if c["id"] == "purge_horizon"]
+    assert rules.report(mariadb.context(), mariadb.judge())["gtid"]["unrecoverable"] is None
