@@ -137,3 +137,10 @@ def test_a_link_that_leads_nowhere_is_replaced(switch, releases):
     (releases.parent / "current").symlink_to(releases / "gone")
     assert switch("r1")["previous"] == str(releases / "gone")
     assert (releases.parent / "current").readlink() == releases / "r1"
+
+
+def test_a_link_that_cannot_be_made_is_told_and_no_release_is_removed(run_module, releases):
+    nowhere = releases.parent / "nowhere" / "current"
+    answer = run_module(atomic_symlink, path=nowhere, target=releases / "r1", keep=1)
+    assert (answer["failed"], str(nowhere.parent) in answer["msg"]) == (True, True)
+    assert len(left(releases)) == 5

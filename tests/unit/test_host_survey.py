@@ -264,3 +264,11 @@ def test_days_are_counted_from_now_and_below_zero():
     text = "notAfter=Nov 21 00:00:00 2026 GMT\n"
     assert host_survey.days_left(text, 1795219200.0) == 0.0
     assert host_survey.days_left(text, 1795219200.0 + 2 * 86400) == -2.0
+
+
+def test_a_node_that_cannot_be_looked_at_says_what_is_needed(run_module, monkeypatch, tmp_path):
+    monkeypatch.setattr(host_survey, "DPKG", tmp_path)
+    answer = run_module(host_survey)
+    assert answer["failed"] is True
+    assert str(tmp_path) in answer["msg"]
+    assert answer["msg"].endswith("Ansible has to become root on it (become: true).")

@@ -348,3 +348,9 @@ def test_every_role_is_judged_by_its_specs_somewhere():
     judged = {role for roles in contract.ROLES_OF_GROUP.values() for role in roles}
     # The proof runs after everything else, and its variables are its own.
     assert judged | {"proof"} >= set(SPECS)
+
+
+def test_a_port_that_is_no_number_is_named_once_for_each_role_and_confuses_nothing_else():
+    found = contract.problems(stack({"lb1": {"webstack_site_port": "many"}}), [])
+    assert found
+    assert all(problem.startswith("lb1: argument 'webstack_site_port' is of type str") for problem in found)

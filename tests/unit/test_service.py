@@ -283,3 +283,8 @@ def test_a_unit_is_known_by_each_of_its_names():
     found = service.parse("Id=mysql.service\nNames=mysql.service mysqld.service\nActiveState=active\n\nId=b\nNames=b\n")
     assert found["mysqld.service"]["ActiveState"] == "active"
     assert set(found) == {"mysql.service", "mysqld.service", "b"}
+
+
+@pytest.mark.parametrize(("account", "expected"), [("root", True), ("no-such-account-here", False)])
+def test_accounts_of_the_node_are_known(account, expected):
+    assert service.exists(account) is expected

@@ -403,3 +403,13 @@ def test_on_mysql_a_stopped_receiver_is_not_watched(mysql):
     found = collector()
     found.collect()
     assert facts.watch_receiver(found, 3) == {}
+
+
+# --- a look in passing ----------------------------------------------------------------------------------------------
+
+
+def test_the_essentials_are_role_fence_and_channels_and_no_more(pair):
+    found = collector().essentials()
+    for section in ("variables", "replica_status", "executed"):
+        assert found[section] == pair.replica.rows[section]
+    assert not {"status", "replicas", "dump_threads", "no_primary_key"} & found.keys()
