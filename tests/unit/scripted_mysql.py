@@ -90,8 +90,8 @@ class Server:
 class Cursor:
     """The driver's cursor."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, raw: Raw) -> None:
+        self._raw = raw
         self._rows: Sequence[Row] = ()
 
     def __enter__(self) -> Cursor:
@@ -101,20 +101,27 @@ class Cursor:
         pass
 
     def execute(self, statement: str, arguments: tuple[Any, ...]) -> None:
-        self._rows = self._server.answer(statement, arguments)
+        if self._raw.lost:
+            raise pymysql.err.InterfaceError(0, "")
+        try:
+            self._rows = self._raw.server.answer(statement, arguments)
+        except pymysql.err.OperationalError as error:
+            self._raw.lost = error.args[0] in {2006, 2013}
+            raise
 
     def fetchall(self) -> Sequence[Row]:
         return self._rows
 
 
 class Raw:
-    """The driver's connection."""
+    """The driver's connection; once it is lost, it says nothing more."""
 
     def __init__(self, server: Server, read_timeout: float) -> None:
         self.server, self._read_timeout = server, read_timeout
+        self.lost = False
 
     def cursor(self) -> Cursor:
-        return Cursor(self.server)
+        return Cursor(self)
 
     def close(self) -> None:
         self.server.closed += 1

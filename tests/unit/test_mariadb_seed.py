@@ -514,6 +514,19 @@ def test_a_complete_copy_is_put_to_use(machine):
     assert prepared.endswith(f"-- mariadb-backup --prepare --target-dir={machine.place.stage}")
 
 
+def test_the_disk_has_all_of_the_copy_before_the_server_stops_for_it(machine, monkeypatch):
+    machine.arrived()
+
+    def fsync(number: int) -> None:
+        machine.commands.append(f"fsync {Path(f'/proc/self/fd/{number}').readlink()}")
+
+    monkeypatch.setattr(seed.os, "fsync", fsync)
+    machine.step("finish")
+    stage = machine.place.stage
+    before = machine.commands[: machine.commands.index("systemctl stop mariadb.service")]
+    assert {f"fsync {path}" for path in (stage, stage / "ibdata1", stage / "app", stage / seed.MARKER)} <= {*before}
+
+
 def test_a_copy_in_place_only_needs_its_position(machine):
     seed.mark(machine.place.data, "0-1-5", machine.place.data.stat())
     assert machine.step("finish")["position"] == "0-1-5"

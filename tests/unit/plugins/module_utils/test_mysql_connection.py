@@ -318,6 +318,7 @@ def test_a_server_without_tls_is_refused_where_a_certificate_is_asked_for(server
     server.refusal = NO_TLS
     with pytest.raises(DatabaseError, match="TLS to db1:3306 failed"):
         session(ca_cert=certificate["certificate"])
+    assert not [arguments for arguments in server.opened if "ssl" not in arguments], "plain text is not even tried"
 
 
 @pytest.mark.parametrize(

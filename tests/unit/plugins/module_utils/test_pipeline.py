@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils.pipeline import Ended, pipeline
 
@@ -29,8 +31,16 @@ def test_the_first_ends_when_nobody_reads_any_more():
     assert first.code != 0
 
 
-def test_the_first_has_nothing_to_read():
-    assert pipeline(["cat"], sh("wc -c >&2"))[1].said.strip() == "0"
+def test_the_first_has_nothing_to_read(tmp_path):
+    (tmp_path / "typed").write_text("typed by somebody")
+    usual = os.dup(0)
+    with (tmp_path / "typed").open() as typed:
+        os.dup2(typed.fileno(), 0)
+    try:
+        assert pipeline(["cat"], sh("wc -c >&2"))[1].said.strip() == "0"
+    finally:
+        os.dup2(usual, 0)
+        os.close(usual)
 
 
 def test_a_program_that_is_not_there_is_an_error():

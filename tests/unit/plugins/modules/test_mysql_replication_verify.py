@@ -368,6 +368,13 @@ def test_a_server_that_is_starting_is_waited_for(mysql):
     assert (answer["verdict"], answer["wait"]["attempts"]) == ("ok", 2)
 
 
+def test_after_a_lost_session_a_new_one_is_opened(mysql):
+    position = [{"executed": mysql.replica.rows["executed"], "purged": ""}]
+    mysql.replica.on("gtid_executed AS executed", LOST, position)
+    answer = mysql.verify(wait_for="healthy")
+    assert (answer["verdict"], answer["wait"]["attempts"], len(mysql.replica.opened)) == ("ok", 2, 2)
+
+
 @pytest.mark.parametrize("errno", [1045, 1698])
 def test_a_login_that_is_refused_is_not_tried_again(mysql, errno):
     mysql.replica.refusal = error(errno, "Access denied")
