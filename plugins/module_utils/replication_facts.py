@@ -116,13 +116,15 @@ _MYSQL_BLOCKERS = """
       AND g.LOCK_STATUS = 'GRANTED' AND g.OWNER_THREAD_ID <> p.OWNER_THREAD_ID
     JOIN performance_schema.threads b ON b.THREAD_ID = g.OWNER_THREAD_ID
     WHERE p.LOCK_STATUS = 'PENDING'"""
+# The tables of InnoDB are cached for a moment, and then name sessions that have ended; 0 is a prepared XA transaction.
 _MARIADB_BLOCKERS = """
     SELECT b.trx_mysql_thread_id AS blocker, p.USER AS user, p.HOST AS host, 'row lock' AS kind
     FROM information_schema.INNODB_LOCK_WAITS w
     JOIN information_schema.INNODB_TRX r ON r.trx_id = w.requesting_trx_id
     JOIN information_schema.INNODB_TRX b ON b.trx_id = w.blocking_trx_id
     JOIN information_schema.PROCESSLIST q ON q.ID = r.trx_mysql_thread_id AND q.USER = 'system user'
-    LEFT JOIN information_schema.PROCESSLIST p ON p.ID = b.trx_mysql_thread_id"""
+    LEFT JOIN information_schema.PROCESSLIST p ON p.ID = b.trx_mysql_thread_id
+    WHERE p.ID IS NOT NULL OR b.trx_mysql_thread_id = 0"""
 
 
 def _grant(mariadb: bool, section: str, account: str) -> str:

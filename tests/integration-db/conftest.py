@@ -112,14 +112,16 @@ class Pair:
         self.third.accounts()
         return self.third
 
-    def settle(self) -> None:
+    def settle(self, seconds: int = 20) -> None:
         """Wait until the replica has applied everything the primary has."""
-        if self.mariadb:
-            position = self.primary.value("SELECT @@gtid_binlog_pos")
-            reached = self.replica.value(f"SELECT MASTER_GTID_WAIT('{position}', 20)")
-        else:
-            position = self.primary.value("SELECT @@gtid_executed").replace("\n", "")
-            reached = self.replica.value(f"SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', 20)")
+        variable, function = (
+            ("gtid_binlog_pos", "MASTER_GTID_WAIT") if self.mariadb else ("gtid_executed", "WAIT_FOR_EXECUTED_GTID_SET")
+        )
+        position = self.primary.value(f"SELECT @@{variable}").replace("\n", "")
+        for _slice in range(0, seconds, 20):
+            reached = self.replica.value(f"SELECT {function}('{position}', 20)")
+            if str(reached) == "0":
+                break
         assert str(reached) == "0", self.replica.sql("SHOW SLAVE STATUS" if self.mariadb else "SHOW REPLICA STATUS")
 
     def stop_replica(self, thread: str = "") -> None:
