@@ -323,11 +323,13 @@ def machine(tmp_path, network, clock, run_module, monkeypatch) -> Machine:
 # --- receive
 
 
-def test_an_empty_server_listens_for_a_copy(machine):
+def test_an_empty_server_listens_for_a_copy(machine, monkeypatch):
+    given: list[Any] = []
+    monkeypatch.setattr(seed.os, "chown", lambda *what: given.append(what))
     answer = machine.step("receive", timeout=77)
     assert (answer["changed"], answer["action"], answer["reason"]) == (True, "seed", "the server is empty")
-    owner, stage = machine.place.data.stat(), machine.place.stage.stat()
-    assert (stage.st_mode & 0o777, stage.st_uid, stage.st_gid) == (0o700, owner.st_uid, owner.st_gid)
+    owner, stage = machine.place.data.stat(), machine.place.stage
+    assert (given, stage.stat().st_mode & 0o777) == ([(stage, owner.st_uid, owner.st_gid)], 0o700)
     assert machine.commands[:2] == [
         "systemctl stop mariadb-seed.service",
         "systemctl reset-failed mariadb-seed.service",

@@ -196,6 +196,11 @@ def test_a_channel_that_is_not_there_is_made_and_started(replica, demote):
     assert (answer["changed"], answer["diff"]["before"]) == (True, {})
 
 
+def test_a_server_that_has_a_channel_is_no_primary_to_be_demoted(mariadb):
+    answer = mariadb.brought(demote=True, **{**mariadb.settings, "connect_retry": 60})
+    assert not [statement for statement in answer["statements"] if "DEMOTE" in statement]
+
+
 class _Nowhere:
     """A network that nobody asks."""
 

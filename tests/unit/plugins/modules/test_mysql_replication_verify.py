@@ -375,6 +375,13 @@ def test_after_a_lost_session_a_new_one_is_opened(mysql):
     assert (answer["verdict"], answer["wait"]["attempts"], len(mysql.replica.opened)) == ("ok", 2, 2)
 
 
+def test_after_a_lost_session_with_the_primary_a_new_one_is_opened(mysql):
+    position = [{"executed": mysql.primary.rows["executed"], "purged": ""}]
+    mysql.primary.on("gtid_executed AS executed", LOST, position)
+    answer = mysql.verify(wait_for="healthy")
+    assert (answer["verdict"], answer["wait"]["attempts"], len(mysql.primary.opened)) == ("ok", 2, 2)
+
+
 @pytest.mark.parametrize("errno", [1045, 1698])
 def test_a_login_that_is_refused_is_not_tried_again(mysql, errno):
     mysql.replica.refusal = error(errno, "Access denied")
@@ -647,6 +654,13 @@ def test_a_second_writer_is_found(both):
     answer = both.verify()
     assert {(None, "single_writer", "fail"), ("db2", "read_only", "fail")} <= problems(answer)
     assert answer["topology"]["writable"] == ["db1", "db2"]
+
+
+def test_an_identity_that_two_members_share_is_said_once_of_the_set(both):
+    name = "server_id" if both.mariadb else "server_uuid"
+    both.replica.rows["variables"][name] = both.primary.rows["variables"][name]
+    found = problems(both.verify())
+    assert {problem for problem in found if problem[1] == "server_id_unique"} == {(None, "server_id_unique", "fail")}
 
 
 def test_another_primary_than_expected_is_said_so(both):
