@@ -218,10 +218,11 @@ def probe_canary(params: dict[str, Any]) -> list[dict[str, Any]]:
     while time.monotonic() - start < params["timeout"]:
         answer = ask(*where)
         found = answer.json
-        arrived = found.get("tokens", {}).get(node) == token
+        tokens = found.get("tokens")
+        arrived = isinstance(tokens, dict) and tokens.get(node) == token
         if answer.status == 200 and arrived and found.get("role") == "replica":
             took = (time.monotonic() - start) * 1000
-            return [*result, finding("site", "read", True, f"{found['database']} showed it after {took:.0f} ms", "")]
+            return [*result, finding("site", "read", True, f"{found.get('database')} showed it after {took:.0f} ms", "")]
         seen = f"{found.get('role')} {found.get('database')}, canary {'arrived' if arrived else 'missing'}"
         if answer.status != 200:
             seen = answer.seen

@@ -215,6 +215,8 @@ def test_a_canary_that_arrives_later_is_waited_for(site, clock):
         (lambda _site: (503, "no replica", ""), "503: no replica"),
         (lambda _site: (200, "<html>", ""), "None None, canary missing"),
         (lambda _site: (200, ["no object"], ""), "None None, canary missing"),
+        (lambda _site: (200, {"tokens": None, "role": "replica"}, ""), "replica None, canary missing"),
+        (lambda _site: (200, {"tokens": ["web1"], "role": "replica"}, ""), "replica None, canary missing"),
     ],
 )  # fmt: skip
 def test_a_canary_that_is_not_read_from_a_replica_is_told_with_what_was_seen_last(site, clock, said, last):
@@ -222,6 +224,11 @@ def test_a_canary_that_is_not_read_from_a_replica_is_told_with_what_was_seen_las
     found = wrong(site.probe())
     assert found == {("site", "read"): f"the canary was not read back from a replica within 1 s (last: {last})"}
     assert sum(clock.naps) == pytest.approx(1)
+
+
+def test_a_replica_that_does_not_say_its_name_has_shown_the_canary_all_the_same(site):
+    site.reads = lambda: (200, {"tokens": site.tokens, "role": "replica"}, "web1")
+    assert site.probe()["site", "read"]["fact"] == "None showed it after 0 ms"
 
 
 def test_what_is_no_web_server_is_no_answer():
