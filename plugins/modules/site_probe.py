@@ -222,7 +222,8 @@ def probe_canary(params: dict[str, Any]) -> list[dict[str, Any]]:
         arrived = isinstance(tokens, dict) and tokens.get(node) == token
         if answer.status == 200 and arrived and found.get("role") == "replica":
             took = (time.monotonic() - start) * 1000
-            return [*result, finding("site", "read", True, f"{found.get('database')} showed it after {took:.0f} ms", "")]
+            fact = f"{found.get('database')} showed it after {took:.0f} ms"
+            return [*result, finding("site", "read", True, fact, "")]
         seen = f"{found.get('role')} {found.get('database')}, canary {'arrived' if arrived else 'missing'}"
         if answer.status != 200:
             seen = answer.seen
