@@ -41,6 +41,25 @@ def host_port(address: str, port: int | str) -> str:
     return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
 
+def zones(domains: list[str]) -> list[str]:
+    """Zones of host names: each without its C(www.), unless it is below another one."""
+    found = list(dict.fromkeys(domain.lower().removeprefix("www.") for domain in domains))
+    return [name for name in found if not any(name.endswith("." + other) for other in found)]
+
+
+def by_zone(domains: list[str], zones_wanted: list[str]) -> dict[str, list[str]]:
+    """Host names by the zone that holds them, the longest that does."""
+    found: dict[str, list[str]] = {zone: [] for zone in zones_wanted}
+    for domain in domains:
+        holders = [zone for zone in zones_wanted if f".{domain}".endswith(f".{zone}")]
+        if not holders:
+            raise AnsibleFilterError(
+                f"{domain} is in none of the zones {', '.join(zones_wanted)}: add its zone to dns_zones."
+            )
+        found[max(holders, key=len)].append(domain)
+    return {zone: names for zone, names in found.items() if names}
+
+
 def server_id(address: str) -> int:
     """A server_id that no two nodes share: the IPv4 address as a number, or the low 32 bits of an IPv6 address."""
     try:
@@ -97,9 +116,11 @@ class FilterModule:
     def filters(self) -> dict[str, Any]:
         """Names of the filters."""
         return {
+            "by_zone": by_zone,
             "host_addresses": host_addresses,
             "endpoints": endpoints,
             "host_port": host_port,
             "live_primary": live_primary,
             "server_id": server_id,
+            "zones": zones,
         }
