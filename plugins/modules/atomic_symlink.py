@@ -13,7 +13,8 @@ author: The pentad.webstack contributors (@pentad)
 description:
   - Makes O(path) a symbolic link to O(target) by renaming a new link over the old one, so that there is no moment
     without a link. M(ansible.builtin.file) unlinks first.
-  - Removes the oldest neighbours of the target beyond O(keep), never the target and never the one switched from.
+  - Removes the oldest neighbours of the target beyond O(keep), never the target, never the one switched from, and never
+    one that another link beside O(path) leads to.
 options:
   path:
     description: The link.
@@ -76,14 +77,22 @@ def switch(path: Path, target: Path) -> None:
         raise
 
 
-def superfluous(target: Path, previous: str, keep: int) -> list[Path]:
-    """Neighbours of the target beyond keep, the oldest first."""
+def linked(path: Path) -> set[Path]:
+    """Where path and the links beside it lead to."""
+    if not path.parent.is_dir():
+        return set()
+    return {link.parent / link.readlink() for link in path.parent.iterdir() if link.is_symlink()}
+
+
+def superfluous(path: Path, target: Path, keep: int) -> list[Path]:
+    """Neighbours of the target beyond keep to which no link leads or led, the oldest first."""
     if not keep or not target.parent.is_dir():
         return []
-    others = [path for path in target.parent.iterdir() if path.is_dir() and path != target and str(path) != previous]
-    others.sort(key=lambda path: path.stat().st_mtime)
-    kept = keep - 1 - bool(previous and previous != str(target))
-    return others[: max(len(others) - max(kept, 0), 0)]
+    needed = linked(path) | {target}
+    others = [each for each in target.parent.iterdir() if each.is_dir() and each not in needed]
+    others.sort(key=lambda each: each.stat().st_mtime)
+    here = sum(each.parent == target.parent for each in needed)
+    return others[: max(len(others) - max(keep - here, 0), 0)]
 
 
 def main() -> None:
@@ -101,7 +110,7 @@ def main() -> None:
         module.fail_json(msg=f"path: {path} exists and is not a symbolic link: move it away first.")
     previous = str(path.readlink()) if path.is_symlink() else ""
     changed = previous != str(target)
-    removed = superfluous(target, previous, module.params["keep"]) if changed else []
+    removed = superfluous(path, target, module.params["keep"]) if changed else []
     if changed and not module.check_mode:
         if not target.is_dir():
             module.fail_json(msg=f"target: {target} is not a directory.")

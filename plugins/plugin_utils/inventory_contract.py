@@ -70,7 +70,7 @@ ROLES_OF_GROUP = {
     "web": ("nginx", "haproxy", "app_server", "pki"),
     "mysql": ("mysql_server", "mysql_health", "pki", "mysql_primary", "mysql_replica"),
     "monitoring": ("monitoring",),
-    "all": ("topology", "packages", "exporters"),
+    "all": ("topology", "packages", "exporters", "rollout"),
 }
 
 

@@ -96,6 +96,13 @@ def test_the_oldest_go_but_never_the_new_one_nor_the_one_before_it(switch, relea
     assert {Path(path).name for path in removed} == {"r1", "r2", "r3", "r4", "r5"} - set(kept)
 
 
+def test_what_another_link_leads_to_stays(switch, releases):
+    (releases.parent / "previous").symlink_to(releases / "r1")
+    switch("r4")
+    switch("r5", keep=2)
+    assert left(releases) == ["r1", "r4", "r5"]
+
+
 def test_a_first_release_keeps_as_many_as_asked_for(switch, releases):
     switch("r5", keep=2)
     assert left(releases) == ["r4", "r5"]

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import cycle
+from itertools import chain, cycle
 from typing import Any
 
 import pytest
@@ -165,23 +165,32 @@ def test_requests_that_fail_now_and_then_are_counted(site):
 
 
 @pytest.mark.parametrize(
-    ("turns", "even", "expected"),
+    ("turns", "share", "expected"),
     [
-        (["web1"], True, {("web2", "balanced"): "answered 0 of 8 requests through the balancer"}),
-        (["web1"] * 7 + ["web2"], True, {("web2", "balanced"): "answered 1 of 8 requests through the balancer"}),
-        (["web1"] * 6 + ["web2"] * 2, True, {}),
-        (["web1"], False, {}),
+        (["web1"], "even", {("web2", "balanced"): "answered 0 of 8 requests through the balancer"}),
+        (["web1"] * 7 + ["web2"], "even", {("web2", "balanced"): "answered 1 of 8 requests through the balancer"}),
+        (["web1"] * 6 + ["web2"] * 2, "even", {}),
+        (["web1"] * 7 + ["web2"], "some", {}),
+        (["web1"], "some", {("web2", "balanced"): "answered 0 of 8 requests through the balancer"}),
+        (["web1"], "any", {}),
     ],
 )
-def test_every_node_has_to_get_its_share_where_requests_are_spread_evenly(site, turns, even, expected):
+def test_every_node_has_to_get_its_share_of_the_requests(site, turns, share, expected):
     site.turns = cycle(turns)
-    assert wrong(site.probe(even=even)) == expected
+    assert wrong(site.probe(share=share)) == expected
+
+
+@pytest.mark.parametrize("share", ["even", "some"])
+def test_a_node_that_begins_slowly_is_waited_for(site, clock, share):
+    site.turns = chain(["web1"] * 20, cycle(["web1", "web2"]))
+    assert wrong(site.probe(share=share)) == {}
+    assert len(clock.naps) == 2
 
 
 def test_the_only_node_has_to_answer_however_requests_are_spread(site):
     node = {"name": "web1", "address": "127.0.0.1", "port": site.ports["web1"]}
     site.turns = cycle(["stranger"])
-    assert wrong(site.probe(even=False, nodes=[node])) == {
+    assert wrong(site.probe(share="any", nodes=[node])) == {
         ("web1", "balanced"): "answered 0 of 4 requests through the balancer"
     }
 

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server is drained and put back by a runtime interface that answers as HAProxy does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from ansible_collections.pentad.webstack.plugins.modules import haproxy_server
+
+STAT = "# pxname,svname,qcur,scur,status,\n"
+
+
+class Balancer:
+    """The servers of a balancer behind a socket of the runtime interface."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.status = {("site", "web1"): "UP", ("site", "web2"): "UP"}
+        self.sessions: dict[tuple[str, str], list[int]] = {}
+        self.commands: list[str] = []
+        self.recovers = True
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _peer = self._listener.accept()
+                with connection:
+                    connection.sendall(self._answer(connection.recv(4096).decode().strip()).encode() + b"\n")
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _answer(self, command: str) -> str:
+        if command == "show stat":
+            return STAT + "".join(self._row(*key) for key in self.status) + "site,BACKEND,0,9,UP,\n"
+        self.commands.append(command)
+        backend, _, name = command.split()[2].partition("/")
+        if (backend, name) not in self.status:
+            return "No such server."
+        state = command.split()[-1]
+        self.status[backend, name] = "DRAIN" if state == "drain" else ("UP 1/2" if self.recovers else "DOWN")
+        return ""
+
+    def _row(self, backend: str, name: str) -> str:
+        left = self.sessions.get((backend, name), [0])
+        now = left.pop(0) if len(left) > 1 else left[0]
+        return f"{backend},{name},0,{now},{self.status[backend, name]},\n"
+
+
+@pytest.fixture
+def balancer(tmp_path):
+    made = Balancer(tmp_path / "admin.sock")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def systemd(tmp_path, monkeypatch):
+    """What systemctl and systemd-run were told; systemctl knows of no timer until systemd-run made one."""
+    log = tmp_path / "systemd.log"
+    log.touch()
+    for program in ("systemctl", "systemd-run"):
+        script = tmp_path / program
+        script.write_text(
+            f'#!/bin/sh\necho "{program} $1 $2 $3" >> {log}\n[ "$1" = show ] && '
+            f"{{ grep -q systemd-run {log} && echo loaded || echo not-found; }}\nexit 0\n"
+        )
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return lambda: [line for line in log.read_text().splitlines() if " show " not in line]
+
+
+@pytest.fixture
+def server(run_module, balancer, systemd):
+    def run(state: str, name: str = "web1", check: bool = False, **arguments):
+        arguments = {"timeout": 2, **arguments}
+        return run_module(haproxy_server, check=check, name=name, state=state, socket=str(balancer.path), **arguments)
+
+    return run
+
+
+def test_a_server_is_drained_once_and_its_sessions_are_waited_for(server, balancer):
+    balancer.sessions["site", "web1"] = [3, 2, 1, 0]
+    done = server("drain")
+    assert (done["changed"], done["backends"], done["sessions"]) == (True, {"site": "DRAIN"}, 0)
+    assert done["diff"] == {"before": "site/web1 UP\n", "after": "site/web1 DRAIN\n"}
+    assert server("drain")["changed"] is False
+    assert balancer.commands == ["set server site/web1 state drain"]
+
+
+def test_sessions_that_do_not_end_are_told(server, balancer):
+    balancer.sessions["site", "web1"] = [3]
+    assert server("drain", timeout=1)["sessions"] == 3
+
+
+def test_a_server_is_put_back_and_has_to_be_up(server, balancer):
+    server("drain")
+    assert server("ready")["backends"] == {"site": "UP 1/2"}
+    assert server("ready")["changed"] is False
+    server("drain")
+    balancer.recovers = False
+    said = server("ready", timeout=1)["msg"]
+    assert said.startswith("name: web1 was put back, but its health checks do not pass (DOWN in site) after 1 s: ")
+
+
+def test_the_last_server_that_is_up_stays(server, balancer):
+    balancer.status["site", "web2"] = "DOWN"
+    assert server("drain")["msg"] == (
+        "name: web1 is the only server that is up in backend site: "
+        "bring another one up first, or the site goes away with it."
+    )
+    assert balancer.commands == []
+
+
+def test_one_that_is_down_itself_may_be_drained(server, balancer):
+    balancer.status["site", "web1"] = "DOWN"
+    balancer.status["site", "web2"] = "DOWN"
+    assert server("drain")["changed"] is True
+
+
+def test_every_backend_with_health_checks_is_meant_or_those_that_are_named(server, balancer):
+    balancer.status |= {("api", "web1"): "UP", ("api", "web2"): "UP", ("raw", "web1"): "no check"}
+    assert set(server("drain")["backends"]) == {"site", "api"}
+    server("ready")
+    assert set(server("drain", backends=["api"])["backends"]) == {"api"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [({"name": "web9"}, "any backend with health checks"), ({"backends": ["shop"]}, "backend shop")],
+)
+def test_a_server_that_is_not_there_is_named(server, arguments, where):
+    name = arguments.get("name", "web1")
+    assert server("drain", **arguments)["msg"].startswith(f"name: HAProxy has no server {name} in {where}: ")
+
+
+def test_check_mode_changes_and_waits_for_nothing(server, balancer, systemd):
+    balancer.sessions["site", "web1"] = [3]
+    done = server("drain", check=True, lease=60)
+    assert (done["changed"], done["diff"]["after"]) == (True, "site/web1 DRAIN\n")
+    assert (balancer.commands, systemd()) == ([], [])
+
+
+def test_a_lease_is_begun_renewed_and_ended(server, systemd):
+    server("drain", lease=60)
+    server("drain", lease=60)
+    server("ready")
+    begun = "systemd-run --unit=haproxy-return-web1 --on-active=60s --timer-property=AccuracySec=1s"
+    ended = "systemctl stop haproxy-return-web1.timer "
+    assert systemd() == [begun, ended, begun, ended]
+
+
+def test_the_program_of_a_lease_puts_the_server_back(balancer):
+    balancer.status["site", "web1"] = "DRAIN"
+    command = "set server site/web1 state ready"
+    subprocess.run(
+        [sys.executable, "-c", haproxy_server.RETURN_PROGRAM, str(balancer.path), command], check=True, timeout=20
+    )
+    assert (balancer.commands, balancer.status["site", "web1"]) == ([command], "UP 1/2")
+
+
+def test_a_balancer_that_does_not_run_is_named(run_module, tmp_path):
+    said = run_module(haproxy_server, name="web1", state="drain", socket=str(tmp_path / "none.sock"))["msg"]
+    assert said.startswith(f"socket: HAProxy's runtime interface {tmp_path / 'none.sock'} says: ")
+
+
+def test_a_refusal_of_haproxy_is_told(server, balancer):
+    balancer._answer_before = balancer._answer
+    balancer._answer = lambda command: "Permission denied" if "set" in command else balancer._answer_before(command)
+    assert server("drain")["msg"].endswith("says: Permission denied")
