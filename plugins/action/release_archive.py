@@ -1,83 +1,19 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pack a directory into an archive that is named after its content."""
+"""Pack an application, wherever it comes from, into an archive that is named after its content."""
 
 from __future__ import annotations
 
-import fnmatch
-import gzip
-import hashlib
-import io
 import os
-import stat
-import tarfile
-from collections.abc import Iterator
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-MARKER = ".release"
-
-
-def members(source: Path, exclude: list[str]) -> Iterator[Path]:
-    """Files, links and directories below source in a fixed order, without what is excluded."""
-    for entry in sorted(source.iterdir(), key=lambda path: path.name):
-        if entry.name == MARKER or any(fnmatch.fnmatch(entry.name, pattern) for pattern in exclude):
-            continue
-        yield entry
-        if entry.is_dir() and not entry.is_symlink():
-            yield from members(entry, exclude)
-
-
-def normalised(source: Path, path: Path) -> tarfile.TarInfo:
-    """Archive member without owner, time and umask, which are not content."""
-    info = tarfile.TarInfo(str(path.relative_to(source)))
-    if path.is_symlink():
-        target = Path(os.path.normpath(path.parent / path.readlink()))
-        if not target.is_relative_to(source):
-            raise ValueError(f"{path} is a link that leads outside of {source}: remove it or list its name in exclude.")
-        info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
-    elif path.is_dir():
-        info.type, info.mode = tarfile.DIRTYPE, 0o755
-    elif path.is_file():
-        info.size = path.stat().st_size
-        info.mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
-    else:
-        raise ValueError(f"{path} is neither a file, a directory nor a link: remove it or list its name in exclude.")
-    return info
-
-
-def digest(source: Path, entries: list[Path]) -> str:
-    """Digest of names, kinds, modes and contents."""
-    result = hashlib.sha256()
-    for path in entries:
-        info = normalised(source, path)
-        result.update(repr((info.name, info.type, info.mode, info.linkname, info.size)).encode())
-        if info.isfile():
-            result.update(path.read_bytes())
-    return result.hexdigest()[:16]
-
-
-def write(source: Path, entries: list[Path], archive: Path, release: str) -> None:
-    """Write the archive beside its place and move it there, so that nobody sees half of it."""
-    partial = archive.with_suffix(f".{os.getpid()}")
-    with (
-        partial.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for path in entries:
-            info = normalised(source, path)
-            if info.isfile():
-                with path.open("rb") as content:
-                    tar.addfile(info, content)
-            else:
-                tar.addfile(info)
-        marker = tarfile.TarInfo(MARKER)
-        marker.size, marker.mode = len(release), 0o644
-        tar.addfile(marker, io.BytesIO(release.encode()))
-    partial.replace(archive)
+from ..plugin_utils import release_git, release_unpack
+from ..plugin_utils.release_pack import SourceError, pack
 
 
 class ActionModule(ActionBase):
@@ -91,28 +27,92 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _spec, wanted = self.validate_argument_spec(
             argument_spec={
-                "source": {"type": "path", "required": True},
+                "type": {"type": "str", "choices": ["directory", "archive", "git"], "default": "directory"},
+                "source": {"type": "str", "required": True},
                 "dest": {"type": "path", "required": True},
+                "cache": {"type": "path"},
                 "exclude": {"type": "list", "elements": "str", "default": []},
+                "checksum": {"type": "str"},
+                "strip": {"type": "bool", "default": True},
+                "version": {"type": "str"},
+                "submodules": {"type": "bool", "default": False},
+                "ssh_key": {"type": "path"},
+                "known_hosts": {"type": "path"},
+                "timeout": {"type": "int", "default": 300},
             }
         )
-        source = Path(wanted["source"]).resolve()
-        if not source.is_dir():
-            said = f"source: {source} is not a directory on the control node: name the application's directory."
-            return {**result, "failed": True, "msg": said}
+        if wanted["cache"] is None:
+            wanted["cache"] = str(Path(wanted["dest"]).resolve().parent / "sources")
         try:
-            return {**result, **pack(source, Path(wanted["dest"]), wanted["exclude"], self._task.check_mode)}
+            return {**result, **SOURCES[wanted["type"]](wanted, self._task.check_mode)}
         except (OSError, ValueError) as error:
             return {**result, "failed": True, "msg": f"source: {error}"}
 
 
-def pack(source: Path, dest: Path, exclude: list[str], check_mode: bool) -> dict[str, Any]:
-    """Pack the directory; returns the id and the path of the archive, and whether it is new."""
-    entries = list(members(source, exclude))
-    release = digest(source, entries)
-    archive = dest.resolve() / f"{release}.tar.gz"
-    changed = not archive.exists()
-    if changed and not check_mode:
-        archive.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write(source, entries, archive, release)
-    return {"changed": changed, "id": release, "archive": str(archive)}
+def local(source: str) -> Path:
+    """A path of the control node."""
+    return Path(os.path.expandvars(source)).expanduser().resolve()
+
+
+def packed(tree: Path, shown: str, wanted: dict[str, Any], check_mode: bool, prefix: str = "") -> dict[str, Any]:
+    """The tree as an archive."""
+    try:
+        return pack(tree, Path(wanted["dest"]), wanted["exclude"], check_mode, prefix)
+    except SourceError as error:
+        raise SourceError(f"{shown}: {error}") from error
+
+
+def from_directory(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """A directory of the control node."""
+    source = local(wanted["source"])
+    if not source.is_dir():
+        raise SourceError(f"{source} is not a directory on the control node: name the application's directory.")
+    return packed(source, str(source), wanted, check_mode)
+
+
+def from_archive(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """An archive of the control node, or of an https server."""
+    source, cache = wanted["source"], Path(wanted["cache"])
+    shown = release_unpack.without_credentials(source)
+    if release_unpack.is_url(source):
+        path = release_unpack.fetched(source, wanted["checksum"], cache, wanted["timeout"])
+    else:
+        path = local(source)
+        if not path.is_file():
+            raise SourceError(f"{path} is not a file on the control node: name the application's archive.")
+        release_unpack.verify(path, release_unpack.wanted_digest(wanted["checksum"]), str(path))
+        shown = str(path)
+    with aside(cache) as tree:
+        release_unpack.unpack(path, Path(tree), wanted["strip"], shown)
+        return packed(Path(tree), shown, wanted, check_mode)
+
+
+def from_git(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """A version of a git repository."""
+    version = wanted["version"]
+    origin = release_git.repository(wanted["source"])
+    if not version:
+        raise SourceError(f"{origin.address} has many versions: name a tag, a branch or a commit in version.")
+    release_git.judge_version(version)
+    access = release_git.Access(
+        cache=Path(wanted["cache"]),
+        ssh_key=local(wanted["ssh_key"]) if wanted["ssh_key"] else None,
+        known_hosts=local(wanted["known_hosts"]) if wanted["known_hosts"] else None,
+        timeout=wanted["timeout"],
+        end=time.monotonic() + wanted["timeout"],
+    )
+    release_git.judge_ssh(access)
+    with aside(access.cache) as tree:
+        commit = release_git.checked_out(origin, version, wanted["submodules"], Path(tree), access)
+        # With its commit a release can be told from another one by who knows the history.
+        release = packed(Path(tree), origin.address, wanted, check_mode, f"{commit[:12]}-")
+        return {**release, "version": version, "commit": commit}
+
+
+def aside(cache: Path) -> tempfile.TemporaryDirectory[str]:
+    """A directory, for as long as it is needed, that others cannot read."""
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=cache.resolve(), prefix="tree.")
+
+
+SOURCES = {"directory": from_directory, "archive": from_archive, "git": from_git}

@@ -1,38 +1,91 @@
 #!/usr/bin/python
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pack a directory into an archive that is named after its content."""
+"""Pack an application, wherever it comes from, into an archive that is named after its content."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release_archive
-short_description: Pack a directory into an archive named after its content
+short_description: Pack an application into an archive named after its content
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Packs O(source) into C(<id>.tar.gz) below O(dest), where the id is a digest of names, modes and contents.
+  - Takes a directory, an archive or a version of a git repository and packs what is in it into C(<id>.tar.gz) below
+    O(dest), where the id is a digest of names, modes and contents.
   - The same content gives the same id on any machine and at any time, so that a release is new exactly when
-    something in it is.
+    something in it is. With O(type=git) the commit is part of the id, too.
   - The archive holds a file C(.release) with the id.
   - Runs on the control node, whatever the host of the task.
+  - Links that lead out of the application, and what is neither a file, a directory nor a link, are refused.
 options:
+  type:
+    description: What O(source) is.
+    type: str
+    choices: [directory, archive, git]
+    default: directory
   source:
-    description: Directory to pack.
-    type: path
+    description:
+      - With O(type=directory), a directory of the control node.
+      - With O(type=archive), a C(.tar.gz), C(.tar.xz), C(.tar.bz2) or C(.zip) of the control node, or its https URL.
+        It is judged as a whole before anything is unpacked; a path or link that leads outside refuses it.
+      - With O(type=git), a repository; its https or ssh URL, C(user@host:path), or a directory of the control node.
+      - A user and password in an https URL reach neither output nor a process list.
+    type: str
     required: true
   dest:
     description: Directory that keeps the archives; created with mode C(0700) if absent.
     type: path
     required: true
+  cache:
+    description:
+      - Directory that keeps what was downloaded and mirrors of repositories, so that the second run is cheap; created
+        with mode C(0700) if absent.
+      - By default C(sources) beside O(dest).
+    type: path
   exclude:
     description: Patterns, as in a shell, of file and directory names to leave out.
     type: list
     elements: str
     default: []
+  checksum:
+    description:
+      - Checksum that the archive has to have, as C(sha256:) and 64 hexadecimal digits.
+      - Required where O(source) is a URL. An archive that has it is not downloaded again.
+    type: str
+  strip:
+    description: Whether to leave out the one directory that everything in an archive is in, if there is one.
+    type: bool
+    default: true
+  version:
+    description:
+      - Tag, branch or commit of the repository; a tag before a branch of the same name.
+      - A whole commit is asked of the repository once; a commit of which only the beginning is given takes the whole
+        history.
+      - Required with O(type=git).
+    type: str
+  submodules:
+    description: Whether to take the submodules of the repository along, and theirs.
+    type: bool
+    default: false
+  ssh_key:
+    description: Private key by which the repository is reached, a file for its owner alone; by default those of ssh.
+    type: path
+  known_hosts:
+    description:
+      - File of the host keys that are believed, and no others.
+      - By default a host that is not in the user's C(known_hosts) is noted in O(cache) at the first contact, and
+        refused when it shows another key later.
+    type: path
+  timeout:
+    description: Seconds that the network has, as a whole.
+    type: int
+    default: 300
 attributes:
   check_mode:
-    description: Reports the id and whether the archive would be written.
+    description: >-
+      Reports the id and whether the archive would be written. Nothing is packed, but what the id needs to be known is
+      downloaded to O(cache).
     support: full
   diff_mode:
     description: There is nothing to show but the id.
@@ -40,16 +93,32 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Pack the release
+- name: Pack a directory
   pentad.webstack.release_archive:
     source: ./application
     dest: ./.webstack/releases
     exclude: [.git, "*.pyc"]
+
+- name: Pack a version of a repository, with its submodules
+  pentad.webstack.release_archive:
+    type: git
+    source: git@git.example.com:shop/frontend.git
+    version: v2.4.1
+    submodules: true
+    ssh_key: ./deploy_key
+    dest: ./.webstack/releases
+
+- name: Pack what an archive holds
+  pentad.webstack.release_archive:
+    type: archive
+    source: https://downloads.example.com/frontend-2.4.1.tar.gz
+    checksum: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    dest: ./.webstack/releases
 """
 
 RETURN = r"""
 id:
-  description: Digest of the content, 16 hexadecimal digits.
+  description: Digest of the content, 16 hexadecimal digits; of a repository after 12 of the commit and a hyphen.
   returned: success
   type: str
   sample: 6b1f0c9a2d3e4f50
@@ -58,4 +127,14 @@ archive:
   returned: success
   type: str
   sample: /srv/stack/.webstack/releases/6b1f0c9a2d3e4f50.tar.gz
+version:
+  description: The version that was asked for.
+  returned: with O(type=git)
+  type: str
+  sample: v2.4.1
+commit:
+  description: The commit that it stands for.
+  returned: with O(type=git)
+  type: str
+  sample: 1f0c9a2d3e4f506b1f0c9a2d3e4f506b1f0c9a2d
 """

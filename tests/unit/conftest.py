@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Protocol
 
 import pymysql
 import pytest
 from ansible.module_utils import basic
+from ansible_collections.pentad.webstack.plugins.action import release_archive
 from scripted_mysql import Clock, Network
 
 PLUGINS = "ansible_collections.pentad.webstack.plugins"
@@ -74,3 +76,17 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     found = Network()
     monkeypatch.setattr(pymysql, "connect", found.connect)
     return found
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Run release_archive as a task does, its archives going to state/releases."""
+
+    def run(check: bool = False, **arguments: Any) -> dict[str, Any]:
+        given = {"dest": tmp_path / "state" / "releases", **arguments}
+        written = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+        task = SimpleNamespace(args=written, check_mode=check, async_val=0, diff=False)
+        connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=""))
+        return release_archive.ActionModule(task, connection, None, None, None, None).run(None, {})
+
+    return run

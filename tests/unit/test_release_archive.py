@@ -8,10 +8,8 @@ import stat
 import tarfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.action import release_archive
 
 
 @pytest.fixture
@@ -28,15 +26,11 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pack(source, tmp_path):
+def pack(release, source):
     """Pack the application, as a task does."""
 
     def run(check: bool = False, **arguments):
-        given = {"source": source, "dest": tmp_path / "state" / "releases", **arguments}
-        written = {name: value if isinstance(value, list) else str(value) for name, value in given.items()}
-        task = SimpleNamespace(args=written, check_mode=check, async_val=0, diff=False)
-        connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=""))
-        return release_archive.ActionModule(task, connection, None, None, None, None).run(None, {})
+        return release(check, **{"source": source, **arguments})
 
     return run
 
@@ -126,13 +120,14 @@ def test_a_marker_of_the_application_itself_is_no_content(pack, source):
     assert pack()["id"] == before
 
 
-@pytest.mark.parametrize("target", ["/etc/passwd", "../secret", "pages/../../secret"])
+@pytest.mark.parametrize("target", ["/etc/passwd", "../secret", "pages/../../secret", "here/../secret"])
 def test_a_link_that_leads_outside_is_refused(pack, source, tmp_path, target):
     (tmp_path / "secret").write_text("secret")
+    (source / "here").symlink_to(".")
     (source / "leak").symlink_to(target)
     answer = pack()
     assert answer["failed"] is True
-    assert f"{source / 'leak'} is a link that leads outside of {source}: remove it or list its name" in answer["msg"]
+    assert f"{source}: leak is a link that leads outside ({target}): remove it or list its name" in answer["msg"]
     assert not (tmp_path / "state").exists()
     assert pack(exclude=["leak"])["changed"] is True
 
@@ -141,7 +136,16 @@ def test_what_is_no_file_is_refused(pack, source):
     os.mkfifo(source / "pipe")
     answer = pack()
     assert answer["failed"] is True
-    assert f"{source / 'pipe'} is neither a file, a directory nor a link" in answer["msg"]
+    assert f"{source}: pipe is neither a file, a directory nor a link" in answer["msg"]
+
+
+def test_a_link_by_an_absolute_path_leads_nowhere_on_a_node(pack, source):
+    (source / "home").symlink_to(source / "pages")
+    assert f"{source}: home is a link that leads outside ({source / 'pages'})" in pack()["msg"]
+
+
+def test_nothing_is_no_release(pack, source):
+    assert "there is nothing in it to release" in pack(exclude=["*"])["msg"]
 
 
 def test_a_source_that_is_not_there_is_named(pack, tmp_path):

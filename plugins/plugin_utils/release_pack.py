@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one form that every release takes: an archive of names, modes and contents, named after them."""
+
+from __future__ import annotations
+
+import fnmatch
+import gzip
+import hashlib
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MARKER = ".release"
+
+
+class SourceError(ValueError):
+    """What is wrong with a source, as a sentence with its remedy."""
+
+
+def members(source: Path, exclude: list[str]) -> Iterator[Path]:
+    """Files, links and directories below source in a fixed order, without what is excluded."""
+    for entry in sorted(source.iterdir(), key=lambda path: path.name):
+        if entry.name == MARKER or any(fnmatch.fnmatch(entry.name, pattern) for pattern in exclude):
+            continue
+        yield entry
+        if entry.is_dir() and not entry.is_symlink():
+            yield from members(entry, exclude)
+
+
+def normalised(source: Path, path: Path) -> tarfile.TarInfo:
+    """Archive member without owner, time and umask, which are not content."""
+    name = path.relative_to(source)
+    info = tarfile.TarInfo(str(name))
+    if path.is_symlink():
+        target = path.readlink()
+        # A link back to where the source is now leads nowhere on a node, so only a relative one can stay inside.
+        if target.is_absolute() or not Path(os.path.realpath(path)).is_relative_to(source):
+            raise SourceError(f"{name} is a link that leads outside ({target}): remove it or list its name in exclude.")
+        info.type, info.linkname = tarfile.SYMTYPE, str(target)
+    elif path.is_dir():
+        info.type, info.mode = tarfile.DIRTYPE, 0o755
+    elif path.is_file():
+        info.size = path.stat().st_size
+        info.mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
+    else:
+        raise SourceError(f"{name} is neither a file, a directory nor a link: remove it or list its name in exclude.")
+    return info
+
+
+def digest(source: Path, entries: list[Path]) -> str:
+    """Digest of names, kinds, modes and contents."""
+    result = hashlib.sha256()
+    for path in entries:
+        info = normalised(source, path)
+        result.update(repr((info.name, info.type, info.mode, info.linkname, info.size)).encode())
+        if info.isfile():
+            result.update(path.read_bytes())
+    return result.hexdigest()[:16]
+
+
+def write(source: Path, entries: list[Path], archive: Path, release: str) -> None:
+    """Write the archive beside its place and move it there, so that nobody sees half of it."""
+    partial = archive.with_suffix(f".{os.getpid()}")
+    with (
+        partial.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path in entries:
+            info = normalised(source, path)
+            if info.isfile():
+                with path.open("rb") as content:
+                    tar.addfile(info, content)
+            else:
+                tar.addfile(info)
+        marker = tarfile.TarInfo(MARKER)
+        marker.size, marker.mode = len(release), 0o644
+        tar.addfile(marker, io.BytesIO(release.encode()))
+    partial.replace(archive)
+
+
+def pack(source: Path, dest: Path, exclude: list[str], check_mode: bool, prefix: str = "") -> dict[str, Any]:
+    """Pack the directory; returns the id and the path of the archive, and whether it is new."""
+    entries = list(members(source, exclude))
+    if not entries:
+        raise SourceError("there is nothing in it to release: name another source, or exclude less.")
+    release = prefix + digest(source, entries)
+    archive = dest.resolve() / f"{release}.tar.gz"
+    changed = not archive.exists()
+    if changed and not check_mode:
+        archive.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write(source, entries, archive, release)
+    return {"changed": changed, "id": release, "archive": str(archive)}

@@ -1,0 +1,420 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A version of a repository is a release, brought here once and named with its commit."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.pentad.webstack.plugins.plugin_utils import release_git
+from https_server import certificate, https_server
+
+NOBODY = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_AUTHOR_NAME": "A",
+    "GIT_AUTHOR_EMAIL": "a@example.com",
+    "GIT_COMMITTER_NAME": "A",
+    "GIT_COMMITTER_EMAIL": "a@example.com",
+}
+
+
+class Repo:
+    """A repository of somebody."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True)
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    def git(self, *words: str) -> str:
+        """Run git in it."""
+        command = ["git", "-c", "protocol.file.allow=always", *words]
+        return subprocess.run(command, cwd=self.path, env=NOBODY, check=True, capture_output=True, text=True).stdout
+
+    def commit(self, content: str, name: str = "app.py") -> str:
+        """Commit a file; returns the commit."""
+        (self.path / name).write_text(content)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", content)
+        return self.git("rev-parse", "HEAD").strip()
+
+
+@pytest.fixture
+def repo(tmp_path):
+    """A repository with a branch, two kinds of tags and two commits."""
+    made = Repo(tmp_path / "repos" / "shop")
+    made.first = made.commit("one")
+    made.git("tag", "light")
+    made.git("tag", "--annotate", "--message", "first", "v1.0")
+    made.second = made.commit("two")
+    return made
+
+
+@pytest.fixture
+def pack(release, repo, monkeypatch):
+    """Pack a version of the repository."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    return lambda check=False, **arguments: release(check, **{"type": "git", "source": repo.path, **arguments})
+
+
+def contents(archive: str) -> dict[str, str]:
+    """Files of a release."""
+    with tarfile.open(archive) as tar:
+        return {info.name: tar.extractfile(info).read().decode() for info in tar if info.isfile()}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What git was told to do."""
+    told: list[str] = []
+    ask = release_git.Mirror.ask
+    monkeypatch.setattr(
+        release_git.Mirror, "ask", lambda self, *words, **how: (told.append(words[0]), ask(self, *words, **how))[1]
+    )
+    return told
+
+
+@pytest.mark.parametrize(
+    ("version", "which"),
+    [
+        ("main", "second"), ("light", "first"), ("v1.0", "first"), ("HEAD", "second"), ("refs/heads/main", "second"),
+        ("refs/tags/v1.0", "first"),
+    ],
+)  # fmt: skip
+def test_a_branch_or_a_tag_is_its_commit(pack, repo, version, which):
+    packed, commit = pack(version=version), getattr(repo, which)
+    assert (packed["changed"], packed["commit"], packed["version"]) == (True, commit, version)
+    assert packed["id"].startswith(commit[:12] + "-")
+    assert contents(packed["archive"]) == {
+        "app.py": "one" if which == "first" else "two",
+        ".release": packed["id"],
+    }
+
+
+@pytest.mark.parametrize("length", [40, 12, 7])
+def test_a_commit_is_found_whole_and_by_its_beginning(pack, repo, length):
+    repo.commit("three")
+    assert pack(version=repo.first[:length])["commit"] == repo.first
+    assert pack(version=repo.second[:length])["commit"] == repo.second
+
+
+def test_a_commit_that_no_branch_has_is_found(pack, repo):
+    repo.git("reset", "--quiet", "--hard", repo.first)
+    assert pack(version=repo.second)["commit"] == repo.second
+
+
+def test_a_tag_comes_before_a_branch_of_its_name(pack, repo):
+    repo.git("branch", "light")
+    assert pack(version="light")["commit"] == repo.first
+
+
+def test_the_second_run_brings_nothing(pack, repo, asked):
+    first = pack(version="main")
+    assert "fetch" in asked
+    asked.clear()
+    assert pack(version="main") == {**first, "changed": False}
+    assert "fetch" not in asked
+    asked.clear()
+    pack(version=repo.second)
+    assert not {"fetch", "ls-remote"} & set(asked)
+
+
+def test_only_what_was_asked_for_is_kept(pack, repo, tmp_path):
+    pack(version="main")
+    (mirror,) = (tmp_path / "state" / "sources").glob("*.git")
+    known = ["git", "--git-dir", str(mirror), "cat-file", "-e"]
+    assert subprocess.run([*known, repo.second], check=False).returncode == 0
+    assert subprocess.run([*known, repo.first], check=False, capture_output=True).returncode != 0
+
+
+def test_a_branch_that_moved_is_another_release(pack, repo):
+    before = pack(version="main")
+    third = repo.commit("three")
+    after = pack(version="main")
+    assert (after["changed"], after["commit"]) == (True, third)
+    assert after["id"] != before["id"]
+    repo.git("reset", "--quiet", "--hard", repo.first)
+    assert pack(version="main")["commit"] == repo.first
+
+
+def test_a_branch_may_take_the_place_of_another_ones_directory(pack, repo):
+    repo.git("branch", "next")
+    pack(version="next")
+    pack(version=repo.first[:10])
+    repo.git("branch", "--delete", "--force", "next")
+    repo.git("branch", "next/one", repo.first)
+    repo.commit("three")
+    assert pack(version="next/one")["commit"] == repo.first
+    assert pack(version=repo.git("rev-parse", "main").strip()[:10])["commit"] == repo.git("rev-parse", "main").strip()
+
+
+@pytest.mark.parametrize("version", ["v9", "abcdef1234", "0" * 40, "refs/heads/none"])
+def test_a_version_that_is_not_there_names_the_repository(pack, repo, version):
+    answer = pack(version=version)
+    assert answer["failed"] is True
+    assert str(repo.path) in answer["msg"]
+    assert version in answer["msg"]
+    assert "correct version, or push it there" in answer["msg"]
+
+
+@pytest.mark.parametrize("version", ["--upload-pack=touch", "a b", "a..b", "v1^", "a:b", "x@{1}", "*", "", None])
+def test_what_cannot_be_a_version_is_refused(pack, version):
+    answer = pack(version=version)
+    assert answer["failed"] is True
+    assert "version" in answer["msg"]
+
+
+def test_neither_settings_of_the_user_nor_of_a_caller_change_a_release(pack, repo, monkeypatch, tmp_path):
+    repo.commit("a\nb\n", "lines")
+    before = pack(version="main")
+    Path(before["archive"]).unlink()
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks" / "reference-transaction").write_text(f"#!/bin/sh\ntouch {tmp_path}/hooked\n")
+    (tmp_path / "hooks" / "reference-transaction").chmod(0o755)
+    (tmp_path / "config").write_text(f"[core]\nautocrlf = true\nhooksPath = {tmp_path}/hooks\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere")
+    assert pack(version="main")["id"] == before["id"]
+    pack(version="light")
+    assert not (tmp_path / "hooked").exists()
+
+
+def test_a_link_that_leads_outside_is_refused(pack, repo):
+    (repo.path / "leak").symlink_to("../../secret")
+    repo.commit("three")
+    assert f"source: {repo.path}: leak is a link that leads outside (../../secret)" in pack(version="main")["msg"]
+
+
+def test_a_file_that_is_kept_elsewhere_is_no_content(pack, repo):
+    repo.commit("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "movie")
+    assert f"{repo.path} keeps movie in Git LFS" in pack(version="main")["msg"]
+
+
+def test_check_mode_tells_the_id_and_packs_nothing(pack, tmp_path):
+    told = pack(check=True, version="main")
+    assert told["changed"] is True
+    assert not (tmp_path / "state" / "releases").exists()
+    assert pack(version="main")["id"] == told["id"]
+
+
+def test_nothing_but_mirrors_is_left_and_nobody_else_reads_them(pack, tmp_path):
+    pack(version="main")
+    sources = tmp_path / "state" / "sources"
+    assert stat.S_IMODE(sources.stat().st_mode) == 0o700
+    (mirror,) = sources.glob("*.git")
+    assert {path.name for path in sources.iterdir()} == {mirror.name, f"{mirror.stem}.lock", "askpass"}
+
+
+class TestSubmodules:
+    """Submodules come along where that is wanted."""
+
+    @pytest.fixture
+    def inner(self, repo):
+        """A submodule, of which the repository has not the newest commit, in another one."""
+        deepest = Repo(repo.path.parent / "deepest")
+        deepest.commit("deep")
+        made = Repo(repo.path.parent / "inner")
+        made.git("submodule", "--quiet", "add", "../deepest", "far")
+        made.pinned = made.commit("inside")
+        repo.git("submodule", "--quiet", "add", "../inner", "lib/inner")
+        repo.commit("with a submodule")
+        made.commit("newer")
+        return made
+
+    def test_they_come_along_at_their_commit(self, pack, inner):
+        packed = pack(version="main", submodules=True, exclude=[".git*"])
+        assert contents(packed["archive"]) == {
+            "app.py": "with a submodule", "lib/inner/app.py": "inside", "lib/inner/far/app.py": "deep",
+            ".release": packed["id"],
+        }  # fmt: skip
+
+    def test_they_do_not_where_they_are_not_wanted(self, pack, inner):
+        assert "lib/inner/app.py" not in contents(pack(version="main")["archive"])
+
+    def test_a_commit_that_is_gone_names_the_submodule(self, pack, repo, inner):
+        repo.git("update-index", "--cacheinfo", f"160000,{'1' * 40},lib/inner")
+        repo.git("commit", "--quiet", "--message", "gone")
+        answer = pack(version="main", submodules=True)
+        assert f"{inner.path} has no commit {'1' * 40}" in answer["msg"]
+
+    def test_one_without_a_url_is_named(self, pack, repo, inner):
+        (repo.path / ".gitmodules").write_text("")
+        repo.commit("lost")
+        answer = pack(version="main", submodules=True)
+        assert "has a submodule at lib/inner and .gitmodules names no URL" in answer["msg"]
+
+    @pytest.mark.parametrize(
+        ("url", "said"),
+        [
+            ("ext::sh -c touch", "is not a directory on the control node"),
+            ("http://example.com/a.git", "is reached by http"),
+            ("--upload-pack=touch", "is no repository"),
+        ],
+    )
+    def test_what_runs_something_or_cannot_be_trusted_is_refused(self, pack, repo, inner, url, said):
+        repo.git("config", "--file", ".gitmodules", "submodule.lib/inner.url", url)
+        repo.commit("evil")
+        answer = pack(version="main", submodules=True)
+        assert answer["failed"] is True
+        assert said in answer["msg"]
+
+    def test_a_repository_that_has_itself_ends(self, pack, repo):
+        repo.git("submodule", "--quiet", "add", str(repo.path), "again")
+        repo.commit("again")
+        repo.git("-C", "again", "checkout", "--quiet", "--detach", "HEAD")
+        repo.git("update-index", "--cacheinfo", f"160000,{repo.git('rev-parse', 'HEAD').strip()},again")
+        repo.git("commit", "--quiet", "--message", "again, itself")
+        assert pack(version="main", submodules=True)["changed"] is True
+
+    @pytest.mark.parametrize(
+        ("parent", "url", "found"),
+        [
+            ("https://u:p@h.example/a/b.git", "../c.git", ("https://h.example/a/c.git", "u", "p")),
+            ("https://u:p@h.example/a/b.git", "../../../../c.git", ("https://h.example/c.git", "u", "p")),
+            ("https://u:p@h.example/a/b.git", "https://h.example/d.git", ("https://h.example/d.git", "u", "p")),
+            ("https://u:p@h.example/a/b.git", "https://other.example/d.git", ("https://other.example/d.git", "", "")),
+            ("https://u:p@h.example/a/b.git", "https://h.example:444/d", ("https://h.example:444/d", "", "")),
+            ("git@h.example:a/b.git", "../c.git", ("git@h.example:a/c.git", "", "")),
+            ("ssh://git@h.example:2222/a/b.git", "../c.git", ("ssh://git@h.example:2222/a/c.git", "", "")),
+        ],
+    )
+    def test_their_address_and_who_is_told_the_password(self, parent, url, found):
+        module = release_git.relative_to(release_git.repository(parent), url)
+        assert (module.address, module.username, module.password) == found
+
+    def test_one_of_a_remote_repository_is_no_directory_of_the_control_node(self, tmp_path):
+        parent = release_git.repository("https://h.example/a.git")
+        with pytest.raises(ValueError, match="a path of the control node"):
+            release_git.relative_to(parent, str(tmp_path))
+
+
+class TestHttps:
+    """Repositories of an https server."""
+
+    @pytest.fixture
+    def server(self, tmp_path, repo, monkeypatch):
+        """A server that asks for a password."""
+        repo.git("clone", "--quiet", "--bare", str(repo.path), str(tmp_path / "repos" / "shop.git"))
+        pem = certificate(tmp_path)
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(pem))
+        with https_server(tmp_path / "repos", pem, "deploy:s3cr@t word") as found:
+            yield found
+
+    def test_the_password_reaches_the_server_and_nothing_else(self, pack, repo, server, tmp_path, monkeypatch):
+        helper = tmp_path / "helper"
+        helper.write_text(f"#!/bin/sh\ncat >>{tmp_path}/stored\n")
+        helper.chmod(0o755)
+        (tmp_path / "config").write_text(f"[credential]\nhelper = {helper}\n")
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+        answer = pack(source=f"https://deploy:s3cr%40t%20word@{server.place}/shop.git", version="v1.0")
+        assert answer["commit"] == repo.first
+        for secret in ("s3cr@t", "s3cr%40t"):
+            assert secret not in str(answer)
+            assert not any(secret in command for command in server.commands)
+            for path in (tmp_path / "state").rglob("*"):
+                assert not path.is_file() or secret.encode() not in path.read_bytes()
+        assert any("remote-https" in command for command in server.commands)
+        assert not (tmp_path / "stored").exists()
+
+    @pytest.mark.parametrize("login", ["deploy:wrong@", "other:wrong@", ""])
+    def test_who_does_not_know_it_is_told_and_asked_nothing(self, pack, server, login):
+        answer = pack(source=f"https://{login}{server.place}/shop.git", version="v1.0")
+        assert answer["failed"] is True
+        assert answer["msg"].startswith(f"source: https://{server.place}/shop.git: git ls-remote failed: fatal:")
+        assert "wrong" not in str(answer)
+
+    def test_a_token_may_stand_alone(self, server, pack, repo):
+        server.login = "t0ken:"
+        assert pack(source=f"https://t0ken@{server.place}/shop.git", version="v1.0")["commit"] == repo.first
+
+    def test_a_server_that_does_not_answer_is_waited_for_as_long_as_was_said(self, pack, server):
+        answer = pack(source=f"https://{server.place}/silence/shop.git", version="main", timeout=1)
+        assert answer["msg"] == (
+            f"source: https://{server.place}/silence/shop.git did not answer within 1 s: see that it can be reached, "
+            "or raise timeout."
+        )
+
+
+class TestSsh:
+    """Repositories that are reached by ssh."""
+
+    @pytest.fixture
+    def ssh(self, tmp_path, monkeypatch):
+        """In place of ssh: notes its arguments and runs the command here."""
+        program = tmp_path / "bin" / "ssh"
+        program.parent.mkdir()
+        program.write_text(
+            f"#!/bin/sh\nprintf '%s\\n' \"$@\" >{tmp_path}/arguments\n"
+            '[ "$1" = -G ] && exit 1\nfor command; do :; done\nexec sh -c "$command"\n'
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        key = tmp_path / "deploy key"
+        key.write_text("key")
+        key.chmod(0o600)
+        return lambda: (tmp_path / "arguments").read_text().splitlines()
+
+    def test_a_key_is_the_only_one_and_a_new_host_is_noted(self, pack, repo, ssh, tmp_path):
+        packed = pack(source=f"git@h.example:{repo.path}", version="main", ssh_key=tmp_path / "deploy key")
+        assert packed["commit"] == repo.second
+        told = ssh()
+        assert told[told.index("-i") + 1] == str(tmp_path / "deploy key")
+        assert {"-oIdentitiesOnly=yes", "-oBatchMode=yes", "-oStrictHostKeyChecking=accept-new"} <= set(told)
+        known = next(word for word in told if word.startswith("-oUserKnownHostsFile="))
+        assert f'"{tmp_path}/state/sources/known_hosts" "' in known
+
+    def test_of_known_hosts_nothing_else_is_believed(self, pack, repo, ssh, tmp_path):
+        (tmp_path / "hosts").write_text("h.example ssh-ed25519 A")
+        pack(source=f"ssh://git@h.example{repo.path}", version="main", known_hosts=tmp_path / "hosts")
+        told = set(ssh())
+        assert {"-oStrictHostKeyChecking=yes", "-oGlobalKnownHostsFile=/dev/null"} <= told
+        assert f'-oUserKnownHostsFile="{tmp_path}/hosts"' in told
+
+    def test_the_real_ssh_takes_these_options(self, tmp_path):
+        access = release_git.Access(tmp_path / "a b", ssh_key=tmp_path / "k%y", known_hosts=tmp_path / "h o%sts")
+        words = subprocess.run(
+            f"{release_git.ssh_command(access)} -G h.example", shell=True, capture_output=True, text=True, check=True
+        ).stdout
+        assert f"userknownhostsfile {tmp_path}/h o%%sts" in words or f"userknownhostsfile {tmp_path}/h o%sts" in words
+        assert "stricthostkeychecking true" in words
+
+    def test_a_key_that_others_can_read_or_that_is_not_there_is_refused(self, pack, tmp_path, ssh):
+        (tmp_path / "deploy key").chmod(0o644)
+        answer = pack(source="git@h.example:a", version="main", ssh_key=tmp_path / "deploy key")
+        assert f"ssh_key {tmp_path}/deploy key has mode 0644" in answer["msg"]
+        for option in ("ssh_key", "known_hosts"):
+            answer = pack(source="git@h.example:a", version="main", **{option: tmp_path / "none"})
+            assert f"{option} {tmp_path}/none is not a file on the control node" in answer["msg"]
+
+    def test_what_ssh_refuses_is_said(self, pack, tmp_path, ssh):
+        (tmp_path / "bin" / "ssh").write_text("#!/bin/sh\necho 'Host key verification failed.' >&2\nexit 255\n")
+        answer = pack(source="git@h.example:a", version="main")
+        assert "git@h.example:a: git ls-remote failed: Host key verification failed." in answer["msg"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("http://example.com/a.git", "is reached by http, which nobody can trust: use https or ssh"),
+        ("git://example.com/a.git", "is reached by git, which nobody can trust"),
+        ("https://u:pw@", "git ls-remote failed"),
+        ("--upload-pack=touch", "is no repository"),
+        ("/nowhere/at/all", "is not a directory on the control node"),
+    ],
+)
+def test_a_source_that_is_none_is_refused(pack, source, said):
+    answer = pack(source=source, version="main")
+    assert answer["failed"] is True
+    assert said in answer["msg"]
+    assert "pw" not in answer["msg"]
+
+
+def test_a_control_node_without_git_is_told(pack, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert pack(version="main")["msg"] == "source: git is not installed on the control node: install it."
