@@ -66,7 +66,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
     "all": (Claim("webstack_node_exporter_port", NODE, ("prometheus-node", "node_exporter")),),
 }
 ROLES_OF_GROUP = {
-    "haproxy": ("haproxy",),
+    "haproxy": ("haproxy", "dns"),
     "web": ("nginx", "haproxy", "app_server", "pki"),
     "mysql": ("mysql_server", "mysql_health", "pki", "mysql_primary", "mysql_replica"),
     "monitoring": ("monitoring",),
