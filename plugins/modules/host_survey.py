@@ -20,10 +20,14 @@ options:
     type: path
     default: /var/lib/mysql
   certificates:
-    description: Directories with certificates C(<name>.pem) and their keys C(<name>.key).
+    description: Directories with certificates C(<name>.pem) and their keys, in the same file or in C(<name>.key).
     type: list
     elements: path
     default: []
+  authority:
+    description: PEM content of the authority by which certificates are judged; without one none is trusted.
+    type: str
+    default: ""
   links:
     description: Symbolic links to read.
     type: list
@@ -70,13 +74,13 @@ packages:
   sample: [haproxy, socat]
 certificates:
   description: >-
-    Certificates with a key beside them, by path: C(days_left), a negative number for one that has ended; C(names) as in
-    a request; whether the key C(key_matches); whether it is C(trusted) by an authority in C(ca.pem) beside it or in
-    another of the directories.
+    Certificates with a key, by path: C(days_left), a negative number for one that has ended; C(names) as in a request;
+    whether the key C(key_matches); whether it is C(trusted) by O(authority); C(sha256) of the file.
   returned: success
   type: dict
   sample:
-    /etc/mysql/tls/server.pem: {days_left: 824.9, names: ["DNS:db1", "IP:192.0.2.31"], key_matches: true, trusted: true}
+    /etc/mysql/tls/server.pem: {days_left: 824.9, names: ["DNS:db1", "IP:192.0.2.31"], key_matches: true, trusted: true,
+      sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}
 links:
   description: Targets of the links that are there, by path.
   returned: success
@@ -85,6 +89,7 @@ links:
 """
 
 import contextlib
+import hashlib
 import ipaddress
 import os
 import re
@@ -197,31 +202,38 @@ def installed(status: str) -> list[str]:
     return sorted(re.findall(r"^Package: (\S+)\nStatus: \S+ ok installed$", status, re.MULTILINE))
 
 
-def certificates(module: AnsibleModule, directories: list[Path]) -> dict[str, dict[str, Any]]:
+def key_of(path: Path) -> Path | None:
+    """The file with the key of a certificate: one beside it, or its own."""
+    if path.with_suffix(".key").exists():
+        return path.with_suffix(".key")
+    return path if b"PRIVATE KEY-----" in path.read_bytes() else None
+
+
+def certificates(module: AnsibleModule, directories: list[Path], authority: str) -> dict[str, dict[str, Any]]:
     """What openssl says of the certificates; none where it is not installed."""
     if not shutil.which("openssl"):
         return {}
-    authorities = [path for path in (directory / "ca.pem" for directory in directories) if path.exists()]
-    found = [path for directory in directories for path in directory.glob("*.pem") if path.with_suffix(".key").exists()]
-    return {str(path): certificate(module, path, authorities) for path in sorted(found)}
+    trusted = Path(module.tmpdir, "authority.pem")
+    trusted.write_text(authority)
+    found = [path for directory in directories for path in directory.glob("*.pem") if key_of(path)]
+    return {str(path): certificate(module, path, trusted if authority else None) for path in sorted(found)}
 
 
-def certificate(module: AnsibleModule, path: Path, authorities: list[Path]) -> dict[str, Any]:
+def certificate(module: AnsibleModule, path: Path, authority: Path | None) -> dict[str, Any]:
     """One certificate."""
 
     def openssl(*words: str) -> tuple[int, str]:
         return module.run_command(["openssl", *words])[:2]
 
     text = openssl("x509", "-in", str(path), "-noout", "-enddate", "-ext", "subjectAltName", "-pubkey")[1]
-    key = openssl("pkey", "-in", str(path.with_suffix(".key")), "-pubout")[1].strip()
+    key = openssl("pkey", "-in", str(key_of(path)), "-pubout")[1].strip()
+    trust = ("verify", "-no_check_time", "-CAfile", str(authority), "-untrusted", str(path), str(path))
     return {
         "days_left": days_left(text, time.time()),
         "names": names(text),
         "key_matches": bool(key) and key in text,
-        "trusted": any(
-            openssl("verify", "-no_check_time", "-CAfile", str(authority), str(path))[0] == 0
-            for authority in authorities
-        ),
+        "trusted": authority is not None and openssl(*trust)[0] == 0,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
 
 
@@ -243,6 +255,7 @@ def main() -> None:
         argument_spec={
             "datadir": {"type": "path", "default": "/var/lib/mysql"},
             "certificates": {"type": "list", "elements": "path", "default": []},
+            "authority": {"type": "str", "default": ""},
             "links": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
@@ -253,7 +266,9 @@ def main() -> None:
             listeners=listeners(),
             database=database(module, Path(module.params["datadir"])),
             packages=installed(DPKG.read_text(errors="replace")) if DPKG.exists() else [],
-            certificates=certificates(module, [Path(directory) for directory in module.params["certificates"]]),
+            certificates=certificates(
+                module, [Path(directory) for directory in module.params["certificates"]], module.params["authority"]
+            ),
             links={path: os.readlink(path) for path in module.params["links"] if Path(path).is_symlink()},
         )
     except OSError as error:

@@ -13,7 +13,9 @@ version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Asks every web node itself, then the balancer, each request on a connection of its own, and counts
-    which node answered.
+    which node answered. All of it over TLS, the certificate and its name being verified against the authorities of
+    the system and the internal one.
+  - Looks at the certificate that the balancer shows for each site, and at where plain HTTP leads to.
   - Writes a canary through the balancer and waits until the read-only path shows it.
   - Reports what it found and judges each point; it fails only where it cannot ask at all.
 options:
@@ -25,12 +27,16 @@ options:
     description: Port of the site on the balancer.
     type: int
     required: true
+  http_port:
+    description: Port of the balancer on which plain HTTP is redirected.
+    type: int
+    required: true
   domain:
-    description: Host name of the site, sent as C(Host).
+    description: Host name of the site, sent as C(Host) and by TLS.
     type: str
     required: true
   nodes:
-    description: Web nodes, each with C(name), C(address) and C(port).
+    description: Web nodes, each with C(name), for which its certificate has to be valid, C(address) and C(port).
     type: list
     elements: dict
     required: true
@@ -47,6 +53,34 @@ options:
         description: Port.
         type: int
         required: true
+  sites:
+    description: Sites whose certificates are looked at.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      names:
+        description: Host names of the site.
+        type: list
+        elements: str
+        required: true
+      source:
+        description: Where its certificate comes from.
+        type: str
+        choices: [authority, files, acme]
+        required: true
+  min_days:
+    description: Days that a certificate has to be valid for.
+    type: int
+    default: 14
+  ca_path:
+    description: PEM file on this node with the internal authority.
+    type: path
+    required: true
+  authorities:
+    description: PEM content with further authorities.
+    type: str
+    default: ""
   ready_path:
     description: Path that answers 200 only when the application reaches its databases.
     type: str
@@ -80,8 +114,12 @@ EXAMPLES = r"""
 - name: Probe the site
   pentad.webstack.site_probe:
     address: 192.0.2.11
-    port: 80
+    port: 443
+    http_port: 80
     domain: www.example.com
+    ca_path: /etc/ssl/webstack/ca.pem
+    sites:
+      - {names: [www.example.com, example.com], source: authority}
     nodes:
       - {name: web1, address: 192.0.2.21, port: 8080}
     ready_path: /readyz
@@ -99,9 +137,13 @@ findings:
 
 import http.client
 import json
+import socket
+import ssl
 import time
 import uuid
 from collections import Counter
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -109,13 +151,20 @@ from ansible.module_utils.basic import AnsibleModule
 ROUNDS = 4
 PAUSE = 0.5
 SHORT = 200
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python has no name for.
+NO_CHECK_TIME = 0x200000
+RENEWAL = {
+    "authority": "Run site.yml, which renews certificates of the internal authority.",
+    "files": "Put a renewed one into the files that haproxy_sites or webstack_certificate names, and run site.yml.",
+    "acme": "See why the ACME client on that balancer has not renewed it.",
+}
 
 
 class Answer:
     """An HTTP answer, or why there was none."""
 
-    def __init__(self, status: int, body: str, served_by: str) -> None:
-        self.status, self.body, self.served_by = status, body, served_by
+    def __init__(self, status: int, body: str, served_by: str, location: str = "") -> None:
+        self.status, self.body, self.served_by, self.location = status, body, served_by, location
 
     @property
     def json(self) -> dict[str, Any]:
@@ -132,23 +181,61 @@ class Answer:
         return f"{self.status or 'no answer'}: {' '.join(self.body.split())[:SHORT]}"
 
 
-def ask(address: str, port: int, domain: str, path: str, timeout: float, send: dict[str, Any] | None = None) -> Answer:
+class Place:
+    """Where to ask, as whom, and whom the answer has to come from; plain HTTP without a context."""
+
+    def __init__(
+        self, address: str, port: int, host: str, name: str = "", context: ssl.SSLContext | None = None
+    ) -> None:
+        self.address, self.port, self.host = address, port, host
+        self.name, self.context = name or host, context
+
+    def connect(self, timeout: float) -> socket.socket:
+        """A connection, its other end verified."""
+        plain = socket.create_connection((self.address, self.port), timeout)
+        if not self.context:
+            return plain
+        try:
+            return self.context.wrap_socket(plain, server_hostname=self.name)
+        except OSError:
+            plain.close()
+            raise
+
+
+def ask(place: Place, path: str, timeout: float, send: dict[str, Any] | None = None) -> Answer:
     """One request on a connection of its own."""
-    connection = http.client.HTTPConnection(address, port, timeout=timeout)
+    connection = http.client.HTTPConnection(place.address, place.port, timeout=timeout)
     try:
+        connection.sock = place.connect(timeout)
         connection.request(
             "GET" if send is None else "POST",
             path,
             body=None if send is None else json.dumps(send),
-            headers={"Host": domain, "Content-Type": "application/json", "Connection": "close"},
+            headers={"Host": place.host, "Content-Type": "application/json", "Connection": "close"},
         )
         answer = connection.getresponse()
         body = answer.read().decode("utf-8", "replace")
-        return Answer(answer.status, body, answer.headers.get("X-Served-By", ""))
+        return Answer(answer.status, body, answer.headers.get("X-Served-By", ""), answer.headers.get("Location", ""))
     except (OSError, http.client.HTTPException) as error:
-        return Answer(0, str(error) or type(error).__name__, "")
+        return Answer(0, reason(error), "")
     finally:
         connection.close()
+
+
+def reason(error: Exception) -> str:
+    """Why there was no answer; of a certificate that is refused, what is wrong with it."""
+    return getattr(error, "verify_message", "") or str(error) or type(error).__name__
+
+
+def context_of(params: dict[str, Any], timely: bool = True) -> ssl.SSLContext:
+    """What is trusted; dates are looked at unless they are to be told."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=params["ca_path"])
+    if params["authorities"]:
+        context.load_verify_locations(cadata=params["authorities"])
+    if not timely:
+        context.verify_flags |= NO_CHECK_TIME
+    return context
 
 
 def finding(host: str, check: str, ok: bool, fact: str, remedy: str) -> dict[str, Any]:
@@ -160,7 +247,8 @@ def probe_nodes(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether every web node is ready by itself."""
     result = []
     for node in params["nodes"]:
-        answer = ask(node["address"], node["port"], params["domain"], params["ready_path"], params["timeout"])
+        place = Place(node["address"], node["port"], params["domain"], node["name"], context_of(params))
+        answer = ask(place, params["ready_path"], params["timeout"])
         result.append(
             finding(
                 node["name"],
@@ -173,12 +261,18 @@ def probe_nodes(params: dict[str, Any]) -> list[dict[str, Any]]:
     return result
 
 
+def balancer(params: dict[str, Any]) -> Place:
+    """The site on the balancer."""
+    return Place(params["address"], params["port"], params["domain"], context=context_of(params))
+
+
 def ask_in_turn(params: dict[str, Any], times: int) -> tuple[Counter[str], list[str]]:
     """Answers of the site by the node that gave them, and what was wrong with the others."""
     counts: Counter[str] = Counter()
     failed = []
+    place = balancer(params)
     for _attempt in range(times):
-        answer = ask(params["address"], params["port"], params["domain"], "/", params["timeout"])
+        answer = ask(place, "/", params["timeout"])
         if answer.status == 200:
             counts[answer.served_by] += 1
         else:
@@ -228,7 +322,7 @@ def probe_balancer(params: dict[str, Any]) -> list[dict[str, Any]]:
 def probe_canary(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether a row written through the balancer is read back from a replica."""
     token = str(uuid.uuid4())
-    where = (params["address"], params["port"], params["domain"], params["canary_path"], params["timeout"])
+    where = (balancer(params), params["canary_path"], params["timeout"])
     written = ask(*where, send={"token": token})
     if written.status != 200:
         remedy = "Writes fail: see which database node is the writable primary (port of the health endpoint, /status)."
@@ -255,6 +349,46 @@ def probe_canary(params: dict[str, Any]) -> list[dict[str, Any]]:
     return [*result, finding("site", "read", False, fact, remedy)]
 
 
+def probe_redirect(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Whether plain HTTP leads to HTTPS."""
+    answer = ask(Place(params["address"], params["http_port"], params["domain"]), "/", params["timeout"])
+    ok = answer.status in (301, 308) and answer.location.startswith(f"https://{params['domain']}")
+    fact = f"plain HTTP is redirected to {answer.location}" if ok else f"plain HTTP answers {answer.seen}"
+    return [finding("site", "redirect", ok, fact, "Plain HTTP has to lead to HTTPS: see haproxy.cfg on the balancer.")]
+
+
+def probe_certificates(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the balancer shows for every host name of every site: by whom, and until when."""
+    result = []
+    context = context_of(params, timely=False)
+    for site in params["sites"]:
+        for name in site["names"]:
+            place = Place(params["address"], params["port"], name, context=context)
+            try:
+                with place.connect(params["timeout"]) as shown:
+                    ok, fact = validity(shown.getpeercert(), params["min_days"])
+            except OSError as error:
+                ok, fact = False, f"no certificate that can be trusted: {reason(error)}"
+            result.append(finding(name, "certificate", ok, fact, RENEWAL[site["source"]]))
+    return result
+
+
+def validity(certificate: dict[str, Any], least: int) -> tuple[bool, str]:
+    """Whether a certificate is valid and stays so, and who has issued it until when."""
+    begin, end = (
+        datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate[key]), timezone.utc)
+        for key in ("notBefore", "notAfter")
+    )
+    issuer = dict(pair for part in certificate["issuer"] for pair in part)
+    by = issuer.get("commonName") or issuer.get("organizationName") or "an authority without a name"
+    now = datetime.now(timezone.utc)
+    if begin > now:
+        return False, f"is not valid before {begin:%Y-%m-%d}, issued by {by}"
+    if end <= now:
+        return False, f"has expired on {end:%Y-%m-%d}, issued by {by}"
+    return end - now >= timedelta(days=least), f"is valid until {end:%Y-%m-%d}, {(end - now).days} days, issued by {by}"
+
+
 def main() -> None:
     """Run the module."""
     endpoint = {
@@ -266,7 +400,20 @@ def main() -> None:
         argument_spec={
             "address": {"type": "str", "required": True},
             "port": {"type": "int", "required": True},
+            "http_port": {"type": "int", "required": True},
             "domain": {"type": "str", "required": True},
+            "sites": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "names": {"type": "list", "elements": "str", "required": True},
+                    "source": {"type": "str", "choices": ["authority", "files", "acme"], "required": True},
+                },
+            },
+            "min_days": {"type": "int", "default": 14},
+            "ca_path": {"type": "path", "required": True},
+            "authorities": {"type": "str", "default": ""},
             "nodes": {"type": "list", "elements": "dict", "required": True, "options": endpoint},
             "ready_path": {"type": "str", "required": True},
             "canary_path": {"type": "str", "default": ""},
@@ -275,7 +422,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if not Path(module.params["ca_path"]).is_file():
+        module.fail_json(msg=f"{module.params['ca_path']} is not there: run site.yml, which places the authority.")
     findings = probe_nodes(module.params) + probe_balancer(module.params)
+    findings += probe_redirect(module.params) + probe_certificates(module.params)
     if module.params["canary_path"] and not module.check_mode:
         findings += probe_canary(module.params)
     module.exit_json(changed=False, findings=findings)

@@ -20,6 +20,8 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from . import certificates
+
 SUPPORTED_SYSTEMS = {"Debian": ("12", "13"), "Ubuntu": ("22.04", "24.04", "26.04")}
 # The first version that is supported and the first that is not.
 SUPPORTED_ENGINES = {"mysql": ((8, 0), (10, 0)), "mariadb": ((10, 11), (12, 0))}
@@ -27,6 +29,13 @@ SUPPORTED_ENGINES = {"mysql": ((8, 0), (10, 0)), "mariadb": ((10, 11), (12, 0))}
 PACKAGED_ENGINES = {"mysql": ("Ubuntu",), "mariadb": ("Debian", "Ubuntu")}
 IDENTIFIER = {"webstack_app_database": 64, "webstack_app_user": 32, "webstack_app_reader_user": 32}
 DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.I)
+SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+# Where the default site has the paths of its certificate from.
+SITE_FIELDS = {
+    "certificate": "webstack_certificate",
+    "key": "webstack_certificate_key",
+    "chain": "webstack_certificate_chain",
+}
 SYSTEM_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 
 
@@ -43,6 +52,7 @@ LOOPBACK, NODE, ANY = "127.0.0.1", "node", "0.0.0.0"  # noqa: S104 - names an ad
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     "haproxy": (
         Claim("webstack_site_port", ANY, ("haproxy",)),
+        Claim("webstack_https_port", ANY, ("haproxy",)),
         Claim("webstack_haproxy_admin_port", NODE, ("haproxy",)),
     ),
     "web": (
@@ -66,7 +76,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
     "all": (Claim("webstack_node_exporter_port", NODE, ("prometheus-node", "node_exporter")),),
 }
 ROLES_OF_GROUP = {
-    "haproxy": ("haproxy", "dns"),
+    "haproxy": ("haproxy", "dns", "pki"),
     "web": ("nginx", "haproxy", "app_server", "pki"),
     "mysql": ("mysql_server", "mysql_health", "pki", "mysql_primary", "mysql_replica"),
     "monitoring": ("monitoring",),
@@ -212,6 +222,55 @@ def judge_names(stack: Stack) -> Iterable[str]:
             value = str(stack.value(host, variable))
             if not re.fullmatch(r"[A-Za-z0-9_]+", value) or len(value) > longest:
                 yield f"{host}: {variable} = {value!r} is not usable: letters, digits and '_', at most {longest}."
+
+
+def sites(stack: Stack, host: str) -> list[Mapping[str, Any]]:
+    """Sites of a balancer that have what it takes to be one; the argument specs have named the others.
+
+    Without an answer of every node the addresses of their servers are not known.
+    """
+    if not all(stack.answered(each) for each in stack.hosts):
+        return []
+    found = stack.value(host, "haproxy_sites")
+    found = found if isinstance(found, list) else []
+    return [site for site in found if isinstance(site, Mapping) and site.get("name") and site.get("domains")]
+
+
+def judge_sites(stack: Stack) -> Iterable[str]:
+    """Sites have names and domains that can be told apart."""
+    for host in stack.members("haproxy"):
+        owners: dict[str, str] = {}
+        for site in sites(stack, host):
+            name = str(site["name"])
+            if not SITE_NAME.fullmatch(name):
+                yield f"{host}: haproxy_sites: name = {name!r} is not usable: letters, digits, '_', '-', '.'."
+            for domain in certificates.site_names(site):
+                if not DOMAIN.fullmatch(domain) and domain != str(stack.value(host, "webstack_domain")).lower():
+                    yield (
+                        f"{host}: haproxy_sites: {domain!r} of {name} is not a host name: "
+                        "use letters, digits, '-' and '.', as in www.example.com."
+                    )
+                if owners.setdefault(domain, name) != name:
+                    yield f"{host}: haproxy_sites: {domain} belongs to {owners[domain]} and to {name}: leave it to one."
+
+
+def judge_certificates(stack: Stack) -> Iterable[str]:
+    """Certificates that are given as files can be shown to clients."""
+    for host in stack.members("haproxy"):
+        extra = str(stack.value(host, "webstack_certificate_authorities") or "")
+        if extra and not Path(extra).expanduser().is_file():
+            yield f"{host}: webstack_certificate_authorities = {extra!r} is not a file on the control node: name one."
+            continue
+        least = stack.value(host, "webstack_certificate_min_days")
+        for site in sites(stack, host):
+            if site.get("certificate_source", stack.value(host, "webstack_certificate_source")) != "files":
+                continue
+            for part, problem in certificates.problems(site, int(least), [extra] if extra else []):
+                named = part if site.get(part) or part != "chain" else "certificate"
+                variable = f"haproxy_sites[{site['name']}].{named}"
+                if site.get(named, "") == stack.value(host, SITE_FIELDS[named]):
+                    variable = SITE_FIELDS[named]
+                yield f"{host}: {variable} = {str(site.get(named) or '')!r} {problem}"
 
 
 def judge_source(stack: Stack) -> Iterable[str]:
@@ -366,8 +425,8 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     """Everything that is wrong with the input, each sentence once."""
     found: list[str] = []
     for judge in (
-        judge_groups, judge_answers, judge_arguments, judge_addresses, judge_names, judge_source, judge_ports,
-        judge_systems, judge_databases,
+        judge_groups, judge_answers, judge_arguments, judge_addresses, judge_names, judge_sites, judge_certificates,
+        judge_source, judge_ports, judge_systems, judge_databases,
     ):  # fmt: skip
         found += judge(stack)
     found += duplicated_uuids(stack)[1]

@@ -54,7 +54,9 @@ def stack_of(templar: Any, loader: Any, task_vars: Mapping[str, Any], broken: li
     defaults: dict[str, Any] = {}
     specs = {}
     for role in sorted(path for path in ROLES.iterdir() if path.is_dir()):
-        defaults.update(load_templates(loader, str(role / "defaults" / "main.yml")))
+        for kind in ("defaults", "vars"):
+            if (role / kind / "main.yml").exists():
+                defaults.update(load_templates(loader, str(role / kind / "main.yml")))
         spec = loader.load_from_file(str(role / "meta" / "argument_specs.yml"))
         specs[role.name] = spec["argument_specs"]["main"].get("options", {})
     given = {host: hostvars.raw_get(host) for host in groups["all"]}

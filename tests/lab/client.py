@@ -1,32 +1,94 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client that asks at a steady rate, each request on a connection of its own, and keeps every answer."""
+"""A client that asks at a steady rate, half of the time on new connections and half on kept ones."""
 
 from __future__ import annotations
 
 import http.client
 import itertools
+import os
+import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 CLIENT_TIMEOUT = 20
+TOP = Path(__file__).resolve().parents[2]
+DOMAIN = "www.foobar.com"
+SITE = f"https://127.0.0.1:{os.environ.get('WEBSTACK_LAB_HTTPS_PORT', '8443')}"
+# Under Molecule, which has an inventory directory of its own; otherwise the lab's.
+INVENTORY = os.environ.get("MOLECULE_INVENTORY_FILE", "")
+INVENTORY_DIR = Path(INVENTORY).parent if INVENTORY else TOP / "inventories" / "lab"
+AUTHORITY = INVENTORY_DIR / ".webstack" / "pki" / "ca.pem"
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """What the client believes: the lab's authority, and nobody else."""
+    return ssl.create_default_context(cafile=str(AUTHORITY))
+
+
+class Response(http.client.HTTPResponse):
+    """A response that tells its connection when it has begun."""
+
+    def __init__(self, connection: Connection, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **options)
+        self._connection = connection
+
+    def _read_status(self) -> Any:
+        status = super()._read_status()
+        self._connection.begun = True
+        return status
+
+
+class Connection(http.client.HTTPConnection):
+    """A connection to a URL; over HTTPS the server is verified, by the site's name behind the published port."""
+
+    def __init__(self, url: str, name: str = "", context: ssl.SSLContext | None = None) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname
+        super().__init__(parts.hostname, parts.port, timeout=CLIENT_TIMEOUT)
+        self.name = name or (DOMAIN if parts.hostname == "127.0.0.1" else parts.hostname)
+        self.context = (context or trust()) if parts.scheme == "https" else None
+        self.begun = False
+
+    def connect(self) -> None:
+        """Open it."""
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = self.context.wrap_socket(plain, server_hostname=self.name) if self.context else plain
+
+    def response_class(self, *words: Any, **options: Any) -> Response:  # type: ignore[override]
+        """The answer to the last request."""
+        return Response(self, *words, **options)
+
+    def ask(self, path: str, method: str = "GET", body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        """The answer to one request, read to its end."""
+        self.begun = False
+        self.request(method, path, body, {"Host": self.name, **(headers or {})})
+        answer = self.getresponse()
+        answer.content = answer.read()
+        return answer
 
 
 @dataclass
 class Client:
     """Sends rate requests a second to the paths in turn until it is left; used as a context."""
 
-    url: str
+    url: str = SITE
     rate: int = 200
     paths: tuple[str, ...] = ("/", "/static/guestbook.css", "/api/entries")
     failures: list[str] = field(default_factory=list)
     served_by: Counter = field(default_factory=Counter)
     longest: float = 0.0
     total: int = 0
+    reopened: int = 0
     workers: int = 40
 
     def __enter__(self) -> Client:
@@ -45,35 +107,56 @@ class Client:
             thread.join(CLIENT_TIMEOUT + 5)
 
     def _work(self) -> None:
+        kept = Connection(self.url)
         while not self._stop.is_set():
             ticket = next(self._tickets)
             self._stop.wait(max(0.0, self._start + ticket / self.rate - time.monotonic()))
             if not self._stop.is_set():
-                self._ask(self.paths[ticket % len(self.paths)])
+                # Pairs of tickets, so that each path is asked on both kinds of connections.
+                self._ask(self.paths[ticket % len(self.paths)], kept if ticket // len(self.paths) % 2 else None)
+        kept.close()
 
-    def _ask(self, path: str) -> None:
+    def _ask(self, path: str, kept: Connection | None) -> None:
         begun = time.monotonic()
-        parts = urlsplit(self.url)
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=CLIENT_TIMEOUT)
         problem, node = "", ""
         try:
-            connection.request("GET", path, headers={"Connection": "close"})
-            answer = connection.getresponse()
-            answer.read()
+            answer = self._on_kept(kept, path) if kept else self._on_new(path)
             node = answer.headers.get("X-Served-By", "")
             if answer.status != 200:
                 problem = f"{path}: {answer.status}"
         except (OSError, http.client.HTTPException) as error:
             problem = f"{path}: {type(error).__name__} {error}"
-        finally:
-            connection.close()
+            if kept:
+                kept.close()
         took = time.monotonic() - begun
         with self._lock:
             self.total += 1
             self.longest = max(self.longest, took)
             self.served_by[node] += 1
             if problem:
-                self.failures.append(f"{begun - self._start:.2f} s {problem}")
+                self.failures.append(f"{begun - self._start:.2f} s {'kept' if kept else 'new'} {problem}")
+
+    def _on_new(self, path: str) -> Any:
+        connection = Connection(self.url)
+        try:
+            return connection.ask(path, headers={"Connection": "close"})
+        finally:
+            connection.close()
+
+    def _on_kept(self, connection: Connection, path: str) -> Any:
+        """As a browser: a connection that the server has closed meanwhile is opened again, once."""
+        reused = connection.sock is not None
+        try:
+            return connection.ask(path)
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException):
+            if not reused or connection.begun:
+                raise
+        connection.close()
+        with self._lock:
+            self.reopened += 1
+        return connection.ask(path)
 
     def answered(self, count: int, seconds: float = 60) -> None:
         """Go on until so many more requests have been answered."""

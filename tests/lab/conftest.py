@@ -10,19 +10,15 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
+from client import INVENTORY_DIR, TOP
 
-TOP = Path(__file__).resolve().parents[2]
 SUFFIX = os.environ.get("WEBSTACK_LAB_SUFFIX", "")
-SITE = f"http://127.0.0.1:{os.environ.get('WEBSTACK_LAB_SITE_PORT', '8080')}"
+PLAIN = f"http://127.0.0.1:{os.environ.get('WEBSTACK_LAB_SITE_PORT', '8080')}"
 STATISTICS = f"http://127.0.0.1:{os.environ.get('WEBSTACK_LAB_STATS_PORT', '8404')}"
-# Under Molecule, which has an inventory directory of its own; otherwise the lab's.
-INVENTORY = os.environ.get("MOLECULE_INVENTORY_FILE", "")
-INVENTORY_DIR = Path(INVENTORY).parent if INVENTORY else TOP / "inventories" / "lab"
 
 
 @dataclass

@@ -4,16 +4,16 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
 import stat
 import subprocess
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
-from conftest import SITE, STATISTICS, TOP, Lab, wait
+from client import SITE, TOP, Connection
+from conftest import STATISTICS, Lab, wait
 
 UNITS = {
     "lb1": ["haproxy", "prometheus", "prometheus-alertmanager", "prometheus-node-exporter"],
@@ -26,12 +26,10 @@ UNITS = {
 
 def ask(path: str, url: str = SITE, method: str = "GET", body: str | None = None, **headers: str):
     """Status, headers and body of one request."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+    connection = Connection(url)
     try:
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read().decode("utf-8", "replace")
+        answer = connection.ask(path, method, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        return answer.status, answer.headers, answer.content.decode("utf-8", "replace")
     finally:
         connection.close()
 
@@ -73,13 +71,13 @@ def test_nginx_serves_static_files_itself(lab: Lab) -> None:
     lab.sh("web1", "systemctl stop guestbook.socket guestbook.service")
     try:
         address = lab.address("web1")
-        status, headers, body = ask("/static/guestbook.css", f"http://{address}:8080")
+        status, headers, body = ask("/static/guestbook.css", f"https://{address}:8080")
         assert (status, headers["Cache-Control"]) == (200, "public, max-age=3600")
         assert "{" in body
-        assert ask("/", f"http://{address}:8080")[0] == 502
+        assert ask("/", f"https://{address}:8080")[0] == 502
     finally:
         lab.sh("web1", "systemctl start guestbook.socket guestbook.service")
-    wait("web1 to answer", lambda: ask("/livez", f"http://{lab.address('web1')}:8080")[0] == 200)
+    wait("web1 to answer", lambda: ask("/livez", f"https://{lab.address('web1')}:8080")[0] == 200)
 
 
 def test_compresses_text() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from client import Client
-from conftest import SITE, Lab, wait
+from conftest import Lab, wait
 from test_1_deployed import ask
 
 
@@ -17,7 +17,7 @@ def healthy(lab: Lab) -> bool:
     """Whether both web nodes are ready, reads come from the replica, and the balancer has both in use."""
     try:
         for node in ("web1", "web2"):
-            status, _headers, body = ask("/readyz", f"http://{lab.address(node)}:8080")
+            status, _headers, body = ask("/readyz", f"https://{lab.address(node)}:8080")
             if status != 200 or json.loads(body)["read_only"]["role"] != "replica":
                 return False
         served = {ask("/")[1]["X-Served-By"] for _attempt in range(4)}
@@ -35,7 +35,7 @@ def lab_is_right(lab: Lab) -> Iterator[None]:
 
 
 def test_web_node_killed_under_load_costs_no_request(lab: Lab) -> None:
-    with Client(SITE) as client:
+    with Client() as client:
         client.answered(400)
         lab.docker("kill", lab.container("web2"))
         client.answered(2000)
@@ -46,7 +46,7 @@ def test_web_node_killed_under_load_costs_no_request(lab: Lab) -> None:
 
 
 def test_readers_notice_nothing_of_a_primary_that_dies(lab: Lab) -> None:
-    with Client(SITE, rate=50) as client:
+    with Client(rate=50) as client:
         client.answered(100)
         lab.docker("kill", lab.container("db1"))
         client.answered(600)
@@ -66,7 +66,7 @@ def test_readers_notice_nothing_of_a_primary_that_dies(lab: Lab) -> None:
     ],
 )
 def test_reload_or_crash_under_load_costs_no_request(lab: Lab, node: str, command: str) -> None:
-    with Client(SITE) as client:
+    with Client() as client:
         client.answered(200)
         lab.sh(node, command)
         client.answered(600)
@@ -204,7 +204,7 @@ def test_change_is_shown_by_check_mode_and_applied_by_reload(lab: Lab) -> None:
     assert "+    balance leastconn" in check.output
     assert "balance roundrobin" in lab.sh("lb1", "cat /etc/haproxy/haproxy.cfg")
     started = lab.sh("lb1", "systemctl show -P ExecMainStartTimestamp haproxy")
-    with Client(SITE, rate=50) as client:
+    with Client(rate=50) as client:
         client.answered(20)
         assert lab.playbook("site.yml", *balance).code == 0
         assert "balance leastconn" in lab.sh("lb1", "cat /etc/haproxy/haproxy.cfg")

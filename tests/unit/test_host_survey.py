@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import subprocess
 from pathlib import Path
@@ -232,17 +233,37 @@ def authority(directory: Path) -> None:
 def test_a_certificate_is_described(run_module, issued, tmp_path):
     cert = issued("server")
     (tmp_path / "ca.key").unlink()
-    found = run_module(host_survey, certificates=[tmp_path])["certificates"]
-    assert found == {
-        str(cert): {"days_left": 90.0, "names": ["DNS:db1", "IP:192.0.2.31"], "key_matches": True, "trusted": True}
+    found = run_module(host_survey, certificates=[tmp_path], authority=(tmp_path / "ca.pem").read_text())
+    assert found["certificates"] == {
+        str(cert): {
+            "days_left": 90.0,
+            "names": ["DNS:db1", "IP:192.0.2.31"],
+            "key_matches": True,
+            "trusted": True,
+            "sha256": hashlib.sha256(cert.read_bytes()).hexdigest(),
+        }
     }
+
+
+def test_a_certificate_can_have_its_key_and_its_issuers_in_the_same_file(run_module, issued, tmp_path):
+    cert = issued("server")
+    key = cert.with_suffix(".key")
+    whole = cert.with_name("site.pem")
+    whole.write_text(key.read_text() + cert.read_text() + (tmp_path / "ca.pem").read_text())
+    key.unlink()
+    found = run_module(host_survey, certificates=[tmp_path], authority=(tmp_path / "ca.pem").read_text())
+    described = found["certificates"][str(whole)]
+    assert (described["key_matches"], described["trusted"], described["names"][0]) == (True, True, "DNS:db1")
+    assert str(cert) not in found["certificates"], "its key is gone"
 
 
 def test_a_certificate_is_not_trusted_by_another_authority(run_module, issued, tmp_path):
     cert = issued("server")
     authority(tmp_path)
     (tmp_path / "ca.key").unlink()
-    assert run_module(host_survey, certificates=[tmp_path])["certificates"][str(cert)]["trusted"] is False
+    for other in ((tmp_path / "ca.pem").read_text(), ""):
+        found = run_module(host_survey, certificates=[tmp_path], authority=other)["certificates"]
+        assert found[str(cert)]["trusted"] is False
 
 
 def test_a_key_of_another_certificate_does_not_match(run_module, issued, tmp_path):
@@ -257,6 +278,7 @@ def test_what_is_no_certificate_is_as_good_as_ended(run_module, issued, tmp_path
     cert = issued("server")
     cert.write_text(content)
     found = run_module(host_survey, certificates=[tmp_path])["certificates"][str(cert)]
+    del found["sha256"]
     assert found == {"days_left": -1.0, "names": [], "key_matches": False, "trusted": False}
 
 

@@ -52,6 +52,14 @@ def stack(changes: dict[str, dict[str, Any]] | None = None, **groups: list[str])
     return contract.Stack(groups=members, variables=variables, given=given, specs=SPECS)
 
 
+SITE = {"name": "shop", "domains": ["shop.example.com"], "servers": []}
+
+
+def sites(*those: dict[str, Any]) -> dict[str, Any]:
+    """Sites of a balancer."""
+    return {"haproxy_sites": list(those)}
+
+
 def listens(process: str, port: int, address: str = "0.0.0.0") -> dict[str, Any]:
     """A survey that found one listener."""
     return {"webstack_survey": {"listeners": [{"address": address, "port": port, "process": process}], "database": {}}}
@@ -86,6 +94,7 @@ ACCEPTED = {
     "IPv6": stack({"web1": {"webstack_address": "2001:db8::21"}}),
     "values of the right kind": stack({"lb1": {"haproxy_balance": "leastconn", "haproxy_maxconn": "5000"}}),
     "a number given as text": stack({"lb1": {"webstack_site_port": "8000"}}),
+    "two sites": stack({"lb1": sites(SITE, {**SITE, "name": "blog", "domains": ["blog.example.com"]})}),
     "own services run": stack({"lb1": listens("haproxy", 80), "db1": listens("mysqld", 3306, "127.0.0.1")}),
     "MariaDB runs": stack({"db1": {"webstack_mysql_engine": "mariadb", **listens("mariadbd", 3306)}}),
     "a stranger elsewhere": stack({"web1": listens("sshd", 22), "db1": listens("nginx", 8080)}),
@@ -145,6 +154,23 @@ REFUSED = {
     "neither role": (
         stack(mysql=["db1", "db2", "lb1"]),
         "lb1: group mysql has to be the parent of mysql_primary and mysql_replica, and of nothing else.",
+    ),
+    "site name": (
+        stack({"lb1": sites({**SITE, "name": "my shop"})}),
+        "lb1: haproxy_sites: name = 'my shop' is not usable: letters, digits, '_', '-', '.'.",
+    ),
+    "site domain": (
+        stack({"lb1": sites({**SITE, "redirect_from": ["shop_old.example.com"]})}),
+        "lb1: haproxy_sites: 'shop_old.example.com' of shop is not a host name: "
+        "use letters, digits, '-' and '.', as in www.example.com.",
+    ),
+    "one domain, two sites": (
+        stack({"lb1": sites(SITE, {**SITE, "name": "blog", "domains": ["blog.example.com", "SHOP.example.com"]})}),
+        "lb1: haproxy_sites: shop.example.com belongs to shop and to blog: leave it to one.",
+    ),
+    "authorities": (
+        stack({"lb1": {**sites(SITE), "webstack_certificate_authorities": "/nowhere/ca.pem"}}),
+        "lb1: webstack_certificate_authorities = '/nowhere/ca.pem' is not a file on the control node: name one.",
     ),
     "no answer": (
         stack({"web1": {"webstack_survey": {"unreachable": True, "msg": "Connection\n  refused."}}}),

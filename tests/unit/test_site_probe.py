@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain, cycle
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.modules import site_probe
+from issued import Authority
 
 NODES = ["web1", "web2"]
 # Status, body and the node that answers.
@@ -22,25 +26,31 @@ Said = tuple[int, Any, str]
 class Site:
     """A balancer and its web nodes on the loopback interface; what they answer may be changed."""
 
-    def __init__(self, run_module: Any) -> None:
+    def __init__(self, run_module: Any, folder: Path) -> None:
         self._run = run_module
+        self.folder = folder
+        self.authority = Authority(folder, "internal")
+        self.contexts: dict[str, ssl.SSLContext] = {}
+        self.redirect = (301, "https://www.example.com/")
         self.requests: list[tuple[str, str, str]] = []
         self.turns: Iterator[str] = cycle(NODES)
         self.ready: dict[str, Said] = {name: (200, "ok", name) for name in NODES}
         self.pages: Callable[[], Said] = lambda: (200, "home", next(self.turns))
         self.tokens: dict[str, str] = {}
-        self.reads: Callable[[], Said] = lambda: (200, self.shown(), "web1")
+        self.reads: Callable[[], Said] = lambda: (200, self.read(), "web1")
         self.writes: Callable[[], Said] = lambda: (200, {"node": "web1", "database": "db1"}, "web1")
-        self.servers = {name: self._serve(name) for name in ("balancer", *NODES)}
+        self.servers = {name: self._serve(name) for name in ("plain", "balancer", *NODES)}
         self.ports = {name: server.server_port for name, server in self.servers.items()}
 
-    def shown(self, role: str = "replica") -> dict[str, Any]:
+    def read(self, role: str = "replica") -> dict[str, Any]:
         """What the read-only path shows."""
         return {"tokens": self.tokens, "role": role, "database": "db2"}
 
     def answer(self, name: str, method: str, path: str, host: str, body: bytes) -> Said:
         """What one of the servers says."""
         self.requests.append((name, f"{method} {path}", host))
+        if name == "plain":
+            return self.redirect[0], "", self.redirect[1]
         if name != "balancer":
             return self.ready[name]
         if path == "/":
@@ -64,7 +74,7 @@ class Site:
                 status, said, node = site.answer(name, self.command, self.path, self.headers["Host"], body)
                 text = (said if isinstance(said, str) else json.dumps(said)).encode()
                 self.send_response(status)
-                self.send_header("X-Served-By", node)
+                self.send_header("Location" if name == "plain" else "X-Served-By", node)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
@@ -75,6 +85,12 @@ class Site:
                 """Say nothing."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if name != "plain":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            names = ["www.example.com", "example.com"] if name == "balancer" else [name]
+            context.load_cert_chain(*self.authority.issue(*names))
+            self.contexts[name] = context
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return server
 
@@ -88,7 +104,9 @@ class Site:
     def probe(self, check: bool = False, **options: Any) -> dict[tuple[str, str], dict[str, Any]]:
         """What the module finds, by host and check."""
         nodes = [{"name": name, "address": "127.0.0.1", "port": self.ports[name]} for name in NODES]
-        given = {"address": "127.0.0.1", "port": self.ports["balancer"], "domain": "www.example.com", "nodes": nodes,
+        given = {"address": "127.0.0.1", "port": self.ports["balancer"], "http_port": self.ports["plain"],
+                 "domain": "www.example.com", "nodes": nodes, "ca_path": str(self.authority.path),
+                 "sites": [{"names": ["www.example.com", "example.com"], "source": "files"}],
                  "ready_path": "/readyz", "canary_path": "/canary", "timeout": 1}  # fmt: skip
         answer = self._run(site_probe, check=check, **{**given, **options})
         assert answer["changed"] is False
@@ -97,9 +115,9 @@ class Site:
 
 
 @pytest.fixture
-def site(run_module, clock) -> Iterator[Site]:
+def site(run_module, clock, tmp_path) -> Iterator[Site]:
     """A site that is right."""
-    found = Site(run_module)
+    found = Site(run_module, tmp_path)
     yield found
     found.stop(*list(found.servers))
 
@@ -113,6 +131,7 @@ def test_a_right_site_is_right_in_every_point(site, clock):
     found = site.probe()
     assert list(found) == [
         ("web1", "ready"), ("web2", "ready"), ("site", "balancer"), ("web1", "balanced"), ("web2", "balanced"),
+        ("site", "redirect"), ("www.example.com", "certificate"), ("example.com", "certificate"),
         ("site", "write"), ("site", "read"),
     ]  # fmt: skip
     assert wrong(found) == {}
@@ -209,8 +228,8 @@ def test_a_canary_that_cannot_be_written_is_not_read(site, said, fact):
 
 
 def test_a_canary_that_arrives_later_is_waited_for(site, clock):
-    answers = iter([(200, {"tokens": {}, "role": "replica"}, "web1"), (200, site.shown("primary"), "web1")])
-    site.reads = lambda: next(answers, (200, site.shown(), "web1"))
+    answers = iter([(200, {"tokens": {}, "role": "replica"}, "web1"), (200, site.read("primary"), "web1")])
+    site.reads = lambda: next(answers, (200, site.read(), "web1"))
     assert site.probe()["site", "read"]["fact"] == "db2 showed it after 200 ms"
     assert clock.naps == [0.1, 0.1]
 
@@ -218,7 +237,7 @@ def test_a_canary_that_arrives_later_is_waited_for(site, clock):
 @pytest.mark.parametrize(
     ("said", "last"),
     [
-        (lambda site: (200, site.shown("primary"), ""), "primary db2, canary arrived"),
+        (lambda site: (200, site.read("primary"), ""), "primary db2, canary arrived"),
         (lambda _site: (200, {"tokens": {"web1": "old"}, "role": "replica", "database": "db2"}, ""),
          "replica db2, canary missing"),
         (lambda _site: (503, "no replica", ""), "503: no replica"),
@@ -249,9 +268,62 @@ def test_what_is_no_web_server_is_no_answer():
             with connection:
                 connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
 
-        thread = threading.Thread(target=greet)
+        thread = threading.Thread(target=greet, daemon=True)
         thread.start()
-        answer = site_probe.ask("127.0.0.1", port, "www.example.com", "/", 5)
-        thread.join()
+        answer = site_probe.ask(site_probe.Place("127.0.0.1", port, "www.example.com"), "/", 5)
+        thread.join(5)
     assert (answer.status, answer.json, answer.served_by) == (0, {}, "")
     assert answer.seen.startswith("no answer: ")
+
+
+def test_plain_http_has_to_lead_to_https(site):
+    for answer in ((200, ""), (302, "https://www.example.com/"), (301, "http://www.example.com/")):
+        site.redirect = answer
+        assert wrong(site.probe()) == {("site", "redirect"): f"plain HTTP answers {answer[0]}: "}
+
+
+def test_a_certificate_is_told_with_its_end_and_its_issuer(site):
+    site.contexts["balancer"].load_cert_chain(*site.authority.issue("www.example.com", days=100))
+    found = site.probe()["www.example.com", "certificate"]
+    assert re.fullmatch(r"is valid until \d{4}-\d\d-\d\d, 100 days, issued by internal", found["fact"])
+
+
+@pytest.mark.parametrize(
+    ("days", "fact"),
+    [(13, r"is valid until \S+, 13 days, issued by internal"), (-2, r"has expired on \S+, issued by internal")],
+)
+def test_a_certificate_that_ends_soon_or_has_ended_is_wrong_and_tells_what_to_do(site, days, fact):
+    site.contexts["balancer"].load_cert_chain(*site.authority.issue("www.example.com", "example.com", days=days))
+    for source, remedy in (("authority", "Run site.yml"), ("files", "Put a renewed one"), ("acme", "the ACME client")):
+        found = site.probe(sites=[{"names": ["example.com"], "source": source}])["example.com", "certificate"]
+        assert found["ok"] is False
+        assert re.fullmatch(fact, found["fact"])
+        assert remedy in found["remedy"]
+
+
+def test_a_certificate_is_wrong_for_a_name_that_it_is_not_valid_for(site):
+    found = wrong(site.probe(sites=[{"names": ["shop.example.com"], "source": "files"}]))
+    assert "shop.example.com" in found["shop.example.com", "certificate"]
+    assert found["shop.example.com", "certificate"].startswith("no certificate that can be trusted: ")
+
+
+def test_nobody_is_believed_whom_no_known_authority_vouches_for(site):
+    stranger = Authority(site.folder, "stranger")
+    for name, names in (("balancer", ["www.example.com", "example.com"]), ("web1", ["web1"])):
+        site.contexts[name].load_cert_chain(*stranger.issue(*names))
+    found = wrong(site.probe())
+    assert "no answer: " in found["web1", "ready"]
+    assert found["site", "balancer"].startswith("0 of 8 requests answered; no answer: ")
+    assert found["www.example.com", "certificate"].startswith("no certificate that can be trusted: ")
+    assert wrong(site.probe(authorities=stranger.path.read_text())) == {}
+
+
+def test_a_node_has_to_be_the_one_that_it_is_taken_for(site):
+    site.contexts["web1"].load_cert_chain(*site.authority.issue("web2"))
+    assert list(wrong(site.probe())) == [("web1", "ready")]
+
+
+def test_without_the_authority_on_the_node_nothing_is_probed(site):
+    answer = site._run(site_probe, address="x", port=1, http_port=1, domain="x", nodes=[], ready_path="/",
+                       ca_path="/nowhere/ca.pem")  # fmt: skip
+    assert answer["msg"] == "/nowhere/ca.pem is not there: run site.yml, which places the authority."

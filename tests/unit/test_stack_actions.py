@@ -46,6 +46,8 @@ class Play:
             "app_server_source": str(TOP),
             "mysql_server_repositories": [REPOSITORY],
             "webstack_state_dir": str(folder / "state"),
+            # Their default is made by filters of the collection, which only a whole Ansible finds.
+            "haproxy_sites": [{"name": "site", "domains": ["{{ webstack_domain }}"], "servers": []}],
         }
         self.failed: list[str] = []
 
@@ -148,6 +150,23 @@ def test_the_input_of_right_nodes_has_no_problem(play):
     answer = play.run(preflight)
     assert answer.get("problems") is None
     assert (answer["changed"], answer["new_uuid"], answer.get("failed")) == (False, [], None)
+
+
+def test_variables_that_roles_keep_for_themselves_are_known_too(play):
+    play.common["webstack_redirect_from"] = []
+    found = built(play, [])
+    assert found.value("lb1", "webstack_site")["domains"] == ["www.example.com"]
+
+
+def test_certificates_are_judged_by_what_the_variables_become(play):
+    play.common.update(webstack_certificate_source="files", webstack_certificate="/nowhere/site.pem")
+    play.common["haproxy_sites"][0].update(certificate="{{ webstack_certificate }}")
+    answer = play.run(preflight)
+    assert answer["problems"] == [
+        "lb1: webstack_certificate = '/nowhere/site.pem' cannot be read (no such file or directory): "
+        "name a PEM file on the control node.",
+        "lb1: webstack_certificate_key = '' is not set: name the PEM file on the control node.",
+    ]
 
 
 def test_every_problem_is_told_once_and_at_once(play):

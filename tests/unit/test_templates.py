@@ -30,6 +30,16 @@ SHOP = {
     "health_path": "/up",
 }
 BLOG = {"name": "blog", "domains": ["blog.example.com"], "servers": [*SERVERS[:1], {**SERVERS[1], "backup": True}]}
+OTHERS = [
+    {"name": "plain", "address": "192.0.2.51", "port": 80, "tls": False},
+    {
+        "name": "other",
+        "address": "192.0.2.52",
+        "port": 443,
+        "verify_host": "origin.example.net",
+        "ca_file": "@system-ca",
+    },
+]
 QUEUE = {
     "name": "queue",
     "port": 5672,
@@ -42,6 +52,11 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "active-passive": ("haproxy", "haproxy.cfg.j2", {"haproxy_strategy": "active-passive"}),
         "leastconn": ("haproxy", "haproxy.cfg.j2", {"haproxy_balance": "leastconn"}),
         "sites": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [BLOG, SHOP]}),
+        "certificates": ("haproxy", "certificates.j2", {"haproxy_sites": [BLOG, SHOP]}),
+        "servers": ("haproxy", "haproxy.cfg.j2", {"haproxy_servers": OTHERS}),
+        "public port": ("haproxy", "haproxy.cfg.j2", {"webstack_public_https_port": 8443}),
+        "hsts": ("haproxy", "haproxy.cfg.j2", {"haproxy_hsts_seconds": 300}),
+        "files": ("haproxy", "haproxy.cfg.j2", {"webstack_certificate_source": "files"}),
         "tcp": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [], "haproxy_tcp_services": [QUEUE]}),
         "timeouts": ("haproxy", "haproxy.cfg.j2", {"haproxy_timeouts": {"connect": "7s", "tunnel": "2h"}}),
     },
@@ -168,6 +183,11 @@ def section(text: str, header: str) -> list[str]:
     return lines(found[1])
 
 
+def verified(name: str) -> str:
+    """How a server is spoken to that has to prove this name."""
+    return f" ssl verify required ca-file /etc/ssl/webstack/ca.pem verifyhost {name}"
+
+
 def sections(text: str) -> list[str]:
     """Headers of the sections of haproxy.cfg."""
     return [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
@@ -186,11 +206,63 @@ def test_every_file_says_that_it_is_managed(rendered):
 
 def test_a_balancer_serves_the_site_and_no_database(rendered):
     text = rendered["lb1"]["default"]
-    assert sections(text) == ["global", "defaults", "frontend admin", "frontend sites", "backend site"]
+    assert sections(text) == [
+        "global", "defaults", "frontend admin", "frontend http", "frontend sites", "backend site",
+    ]  # fmt: skip
     frontend = section(text, "frontend sites")
-    assert "bind *:80" in frontend
-    assert "use_backend site if { req.hdr(host),field(1,:),lower -m str www.example.com }" in frontend
+    assert [line.split(" curves ")[0] for line in frontend if line.startswith("bind ")] == [
+        "bind *:443 ssl crt-list /etc/haproxy/certificates/list alpn h2,http/1.1"
+    ]
+    assert "http-request set-header X-Forwarded-Proto https" in frontend
+    assert "use_backend site if { req.hdr(host),field(1,:),lower -m str www.example.com example.com }" in frontend
     assert frontend[-1] == "default_backend site"
+
+
+def test_plain_http_leads_to_https_but_for_acme_challenges(rendered):
+    for case, port in (("default", ""), ("public port", ":8443")):
+        frontend = section(rendered["lb1"][case], "frontend http")
+        assert "bind *:80" in frontend
+        assert "acl challenge path_beg /.well-known/acme-challenge/" in frontend
+        where = f"location https://%[req.hdr(host),regsub(:[0-9]+$,)]{port}%[pathq]"
+        assert [line for line in frontend if "redirect" in line] == [
+            f"http-request redirect {where} code 301 if METH_GET !challenge",
+            f"http-request redirect {where} code 308 if !METH_GET !challenge",
+        ]
+
+
+def test_other_names_are_redirected_to_the_canonical_one(rendered):
+    for case, port in (("default", ""), ("public port", ":8443")):
+        frontend = section(rendered["lb1"][case], "frontend sites")
+        condition = "{ req.hdr(host),field(1,:),lower -m str example.com }"
+        assert [line for line in frontend if "redirect" in line] == [
+            f"http-request redirect prefix https://www.example.com{port} code 301 if METH_GET {condition}",
+            f"http-request redirect prefix https://www.example.com{port} code 308 if !METH_GET {condition}",
+        ]
+    assert not [line for line in section(rendered["lb1"]["sites"], "frontend sites") if "redirect" in line]
+
+
+def test_each_site_shows_a_certificate_of_its_own(rendered):
+    assert lines(rendered["lb1"]["certificates"]) == [
+        "/etc/haproxy/certificates/blog.pem blog.example.com",
+        "/etc/haproxy/certificates/shop.pem shop.example.com shop.example.org",
+    ]
+
+
+def test_tls_is_as_mozilla_recommends(rendered):
+    found = section(rendered["lb1"]["default"], "global")
+    assert "ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets prefer-client-ciphers" in found
+    (ciphers,) = [line.split()[1].split(":") for line in found if line.startswith("ssl-default-bind-ciphers ")]
+    assert ciphers
+    assert [cipher for cipher in ciphers if not re.fullmatch(r"ECDHE-.*(GCM-SHA\d+|CHACHA20-POLY1305)", cipher)] == []
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"), [("default", []), ("hsts", ['"max-age=300"']), ("files", ['"max-age=15768000"'])]
+)
+def test_browsers_are_told_to_stay_with_https_where_they_trust_the_certificate(rendered, case, expected):
+    frontend = section(rendered["lb1"][case], "frontend sites")
+    assert [line.split()[-1] for line in frontend if "Strict-Transport-Security" in line] == expected
+    assert "Strict-Transport-Security" not in "".join(section(rendered["lb1"][case], "frontend http"))
 
 
 def test_all_web_nodes_take_requests_in_turn_and_are_asked_for_their_health(rendered):
@@ -200,8 +272,8 @@ def test_all_web_nodes_take_requests_in_turn_and_are_asked_for_their_health(rend
     assert "http-check send meth GET uri /livez ver HTTP/1.1 hdr Host www.example.com" in backend
     assert "http-check expect status 200" in backend
     assert [line for line in backend if line.startswith("server ")] == [
-        "server web1 192.0.2.21:8080 check",
-        "server web2 192.0.2.22:8080 check",
+        f"server web1 192.0.2.21:8080 check{verified('web1')}",
+        f"server web2 192.0.2.22:8080 check{verified('web2')}",
     ]
 
 
@@ -216,11 +288,22 @@ def test_the_client_cannot_name_its_own_address(rendered):
 
 def test_active_passive_makes_all_but_the_first_a_backup(rendered):
     servers = [line for line in section(rendered["lb1"]["active-passive"], "backend site") if "server web" in line]
-    assert servers == ["server web1 192.0.2.21:8080 check", "server web2 192.0.2.22:8080 check backup"]
+    assert servers == [
+        f"server web1 192.0.2.21:8080 check{verified('web1')}",
+        f"server web2 192.0.2.22:8080 check{verified('web2')} backup",
+    ]
 
 
 def test_the_balance_can_be_chosen(rendered):
     assert "balance leastconn" in section(rendered["lb1"]["leastconn"], "backend site")
+
+
+def test_a_server_has_to_prove_who_it_is_unless_the_site_says_otherwise(rendered):
+    servers = [line for line in section(rendered["lb1"]["servers"], "backend site") if line.startswith("server ")]
+    assert servers == [
+        "server plain 192.0.2.51:80 check",
+        "server other 192.0.2.52:443 check ssl verify required ca-file @system-ca verifyhost origin.example.net",
+    ]
 
 
 def test_several_sites_are_told_apart_by_name_and_each_is_as_it_says(rendered):
@@ -231,18 +314,22 @@ def test_several_sites_are_told_apart_by_name_and_each_is_as_it_says(rendered):
         "use_backend shop if { req.hdr(host),field(1,:),lower -m str shop.example.com shop.example.org }",
         "default_backend blog",
     ]
+    assert [line for line in section(text, "frontend http") if "backend" in line] == frontend[-3:]
     blog, shop = section(text, "backend blog"), section(text, "backend shop")
     assert {"balance roundrobin", "balance source"} & set(blog) == {"balance roundrobin"}
     assert "balance source" in shop
     assert "http-check send meth GET uri /up ver HTTP/1.1 hdr Host shop.example.com" in shop
     assert "http-check send meth GET uri /livez ver HTTP/1.1 hdr Host blog.example.com" in blog
-    assert shop[-2:] == ["server shop1 192.0.2.41:9000 check", "server shop2 [::1]:9001 check backup"]
+    assert shop[-2:] == [
+        f"server shop1 192.0.2.41:9000 check{verified('shop1')}",
+        f"server shop2 [::1]:9001 check{verified('shop2')} backup",
+    ]
 
 
 def test_one_server_can_be_a_backup_by_itself(rendered):
     assert section(rendered["lb1"]["sites"], "backend blog")[-2:] == [
-        "server shop1 192.0.2.41:9000 check",
-        "server shop2 [::1]:9001 check backup",
+        f"server shop1 192.0.2.41:9000 check{verified('shop1')}",
+        f"server shop2 [::1]:9001 check{verified('shop2')} backup",
     ]
     assert section(rendered["lb1"]["tcp"], "backend queue")[-2:] == [
         "server shop1 192.0.2.41:9000 check",
@@ -328,16 +415,25 @@ def test_braces_of_nginx_match(rendered):
 def test_nginx_listens_for_the_balancers_and_believes_them_alone(rendered):
     text = lines(rendered["web1"]["nginx"])
     assert [line for line in text if line.startswith("listen ")] == [
-        "listen 192.0.2.21:8080 default_server;",
+        "listen 192.0.2.21:8080 ssl default_server;",
         "listen 127.0.0.1:8081;",
     ]
     assert [line for line in text if line.startswith("set_real_ip_from")] == ["set_real_ip_from 192.0.2.11;"]
     other = lines(rendered["web1"]["nginx other"])
-    assert "listen [2001:db8::21]:8080 default_server;" in other
+    assert "listen [2001:db8::21]:8080 ssl default_server;" in other
     assert [line.split()[1] for line in other if line.startswith("set_real_ip_from")] == [
         "192.0.2.0/28;",
         "2001:db8::/64;",
     ]
+
+
+def test_nginx_shows_the_certificate_of_the_node(rendered):
+    text = lines(rendered["web1"]["nginx"])
+    assert {
+        "ssl_certificate /etc/ssl/webstack/node.pem;",
+        "ssl_certificate_key /etc/ssl/webstack/node.key;",
+        "ssl_protocols TLSv1.2 TLSv1.3;",
+    } <= set(text)
 
 
 def test_nginx_passes_to_the_application_and_serves_static_files_of_the_release(rendered):

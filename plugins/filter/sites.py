@@ -1,0 +1,60 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters for the host names and the certificates of sites."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ..plugin_utils.certificates import Unusable, bundle, site_names
+
+
+def other_name(domain: str) -> str:
+    """The name that people also type: without C(www.) where the domain has it, with it where it has two labels."""
+    if domain.lower().startswith("www.") and "." in domain[4:]:
+        return domain[4:]
+    return f"www.{domain}" if domain.count(".") == 1 and not domain.lower().startswith("www.") else ""
+
+
+def complete_sites(sites: Iterable[Mapping[str, Any]], source: str) -> list[dict[str, Any]]:
+    """Sites with what they left out: the source of their certificate, and names to redirect from."""
+    return [{"certificate_source": source, "redirect_from": [], **site} for site in sites]
+
+
+def new_certificates(
+    sites: Iterable[Mapping[str, Any]], directory: str, surveyed: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, str]]:
+    """Files for the module M(pentad.webstack.service) of the sites whose certificates differ from what the node has."""
+    found = []
+    for site in sites:
+        try:
+            wanted = bundle(site)
+        except Unusable as error:
+            raise AnsibleFilterError(f"site {site['name']}: a file of its certificate {error}") from error
+        path = f"{directory}/{site['name']}.pem"
+        if surveyed.get(path, {}).get("sha256") != hashlib.sha256(wanted.encode()).hexdigest():
+            found.append({"dest": path, "content": wanted, "mode": "0600"})
+    return found
+
+
+def shown_certificates(sites: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the module M(pentad.webstack.site_probe) has to know of the sites' certificates."""
+    return [{"names": site_names(site), "source": site["certificate_source"]} for site in sites]
+
+
+class FilterModule:
+    """Filters of the collection."""
+
+    def filters(self) -> dict[str, Any]:
+        """Names of the filters."""
+        return {
+            "other_name": other_name,
+            "site_names": site_names,
+            "complete_sites": complete_sites,
+            "new_certificates": new_certificates,
+            "shown_certificates": shown_certificates,
+        }
