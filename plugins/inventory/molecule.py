@@ -65,13 +65,14 @@ class InventoryModule(BaseInventoryPlugin):
         scenario = Path(path).parent / self.get_option("scenario") / "molecule.yml"
         try:
             platforms = yaml.safe_load(expand(scenario.read_text(), dict(os.environ)))["platforms"]
-        except (OSError, KeyError, yaml.YAMLError) as error:
+            machines = [(platform["name"], list(platform.get("groups") or [])) for platform in platforms]
+        except (OSError, AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
             raise AnsibleParserError(
                 f"{path}: option scenario: {scenario} has no readable list of platforms ({error})."
             ) from error
-        for platform in platforms:
-            inventory.add_host(platform["name"])
-            inventory.set_variable(platform["name"], "ansible_connection", self.get_option("connection"))
-            for group in platform.get("groups", []):
+        for name, groups in machines:
+            inventory.add_host(name)
+            inventory.set_variable(name, "ansible_connection", self.get_option("connection"))
+            for group in groups:
                 inventory.add_group(group)
-                inventory.add_host(platform["name"], group=group)
+                inventory.add_host(name, group=group)

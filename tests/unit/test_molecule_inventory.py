@@ -132,7 +132,13 @@ def test_each_platform_is_a_host_in_the_groups_that_it_names(scenario, monkeypat
     )
 
 
-@pytest.mark.parametrize("content", [None, "driver: {name: docker}", "platforms: [", "platforms: {"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None, "", "- a", "driver: {name: docker}", "platforms:", "platforms: 1", "platforms: [", "platforms: {",
+        "platforms: [db1]", "platforms: [{groups: [web]}]", "platforms: [{name: a, groups: 1}]",
+    ],
+)  # fmt: skip
 def test_a_scenario_without_a_readable_list_of_platforms_is_named(scenario, content):
     if content is not None:
         write(scenario, content)
