@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ DRIVER_MISSING = (
 )
 
 _SSL_CONNECTION_ERROR = 2026
+_UNREACHABLE = {2002, 2003}
 _LOST = {2006, 2013, 2014}
 _ACCESS = {1044, 1045, 1142, 1143, 1227, 1370}
 
@@ -293,6 +295,19 @@ class Connection:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+def connect_to_starting(options: ConnectionOptions, seconds: float = 30) -> Connection:
+    """A session with a local server that may be about to start, as one does again at the end of a copy of its data."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return Connection(options)
+        except DatabaseError as error:
+            absent = error.errno in _UNREACHABLE or error.lost
+            if not options.unix_socket or not absent or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _text(value: Any) -> Any:

@@ -22,7 +22,8 @@ _DRIFT = (
 )
 _PURGED = Advice(
     "the source has purged binary logs that this replica still needs",
-    "The missing transactions cannot be fetched any more: rebuild this replica from a clone or backup of the primary.",
+    "The missing transactions cannot be fetched any more: rebuild this replica, with the role mysql_replica by "
+    "naming this host in mysql_replica_rebuild, or from a backup of the primary.",
     False,
 )
 _IO: dict[int, Advice] = {

@@ -157,6 +157,9 @@ CHECKPOINTS = ("mariadb_backup_checkpoints", "xtrabackup_checkpoints")
 VERSION_FILES = ("debian-*.flag", "mariadb_upgrade_info", "mysql_upgrade_info")
 # Seconds that the receiver waits for the source, and that a step waits for one of an earlier run.
 PATIENCE = 120
+# Milliseconds between two looks at the source's redo log. At the end commits are held up until the next one, which by
+# default is up to a second.
+LOG_COPY_INTERVAL = 50
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
 
@@ -499,6 +502,7 @@ def send(module: AnsibleModule) -> dict[str, Any]:
         backup, transfer = pipeline(
             [
                 *("mariadb-backup", "--backup", "--stream=mbstream", f"--target-dir={scratch}"),
+                f"--log-copy-interval={LOG_COPY_INTERVAL}",
                 *(f"--user={params['login_user'] or 'root'}", f"--socket={params['login_unix_socket']}"),
             ],
             ["socat", "-u", "-", sender(params, files)],

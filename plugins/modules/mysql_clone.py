@@ -16,6 +16,8 @@ description:
     server has restarted with them.
   - Does nothing where the local server already replicates, or holds a state from which replication can catch up.
   - Refuses to overwrite a server that has data of its own, unless O(overwrite=true).
+  - A copy that is still under way because only its run was interrupted is waited for. One that was itself interrupted
+    leaves an empty server that follows nobody, which the next run copies to again.
   - Both servers need the clone plugin; the donor's account needs C(BACKUP_ADMIN). The local server has to be supervised
     (systemd) so that it comes back after the copy.
 options:
@@ -81,11 +83,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql_connection import Connection, ConnectionOptions, DatabaseError, argument_spec
+from ..module_utils.mysql_connection import (
+    Connection,
+    ConnectionOptions,
+    DatabaseError,
+    argument_spec,
+    connect_to_starting,
+)
 
 SYSTEM_SCHEMAS = ("mysql", "sys", "performance_schema", "information_schema")
 # The server restarts itself at the end of the copy: the connection is lost, or it says that nobody restarts it.
 RESTARTING = {2006, 2013, 3707}
+NO_SUCH_TABLE = 1146
 
 
 def decide(channels: int, schemas: list[str], catch_up: bool, overwrite: bool) -> tuple[bool, str]:
@@ -124,9 +133,39 @@ def can_catch_up(local: Connection, donor: Connection) -> bool:
     )
 
 
+def clone_status(connection: Connection) -> dict[str, Any]:
+    """What the server says of its last copy, or of the one under way; empty where it never made one."""
+    try:
+        return connection.one(
+            "SELECT state AS state, pid AS pid, error_no AS error_no, error_message AS error_message "
+            "FROM performance_schema.clone_status"
+        )
+    except DatabaseError as error:
+        # The table comes with the plugin.
+        if error.errno != NO_SUCH_TABLE:
+            raise
+        return {}
+
+
+def under_way(status: dict[str, Any]) -> bool:
+    """Whether a session copies; after a crash the state is still the old one, but it is nobody's."""
+    return status.get("state") == "In Progress" and bool(int(status.get("pid") or 0))
+
+
+def broken(status: dict[str, Any]) -> bool:
+    """Whether the last copy ended without being complete."""
+    interrupted = status.get("state") == "In Progress" and not under_way(status) and int(status.get("error_no") or 0)
+    return status.get("state") == "Failed" or bool(interrupted)
+
+
 def copy(options: ConnectionOptions, params: dict[str, Any]) -> None:
     """Run CLONE INSTANCE; returns when the server begins to restart."""
     with Connection(options) as local:
+        if local.rows("SHOW REPLICA STATUS"):
+            # The copy begins by dropping the data: interrupted, a channel would replicate into what is left.
+            with local.longer(params["timeout"]):
+                local.rows("STOP REPLICA")
+            local.rows("RESET REPLICA ALL")
         local.rows("SET GLOBAL clone_valid_donor_list = %s", [f"{params['donor_host']}:{params['donor_port']}"])
         if params["donor_ca_cert"]:
             local.rows("SET GLOBAL clone_ssl_ca = %s", [params["donor_ca_cert"]])
@@ -143,6 +182,27 @@ def copy(options: ConnectionOptions, params: dict[str, Any]) -> None:
                 raise
 
 
+def await_idle(options: ConnectionOptions, timeout: float) -> None:
+    """Wait for a copy that an interrupted run left under way, and for the restart that ends it."""
+    with connect_to_starting(options) as local:
+        if not under_way(clone_status(local)):
+            return
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        try:
+            with Connection(replace(options, connect_timeout=2)) as local:
+                if not under_way(clone_status(local)):
+                    return
+        except DatabaseError:
+            # The server restarts.
+            continue
+    raise DatabaseError(
+        f"{options.where}: a copy that an earlier run began is still under way after {timeout} s: look at "
+        "performance_schema.clone_progress, or raise mysql_replica_seed_timeout."
+    )
+
+
 def await_restart(options: ConnectionOptions, timeout: float) -> None:
     """Wait until the server is back and says that the copy is complete."""
     deadline = time.monotonic() + timeout
@@ -150,18 +210,19 @@ def await_restart(options: ConnectionOptions, timeout: float) -> None:
     while time.monotonic() < deadline:
         try:
             with Connection(replace(options, connect_timeout=2)) as local:
-                row = local.one("SELECT state, error_no, error_message FROM performance_schema.clone_status")
+                status = clone_status(local)
         except DatabaseError as error:
             seen = str(error)
         else:
-            state = row.get("state") or row.get("STATE")
-            if state == "Completed":
+            if status.get("state") == "Completed":
                 return
-            seen = f"the copy is {state}: {row}"
-            if state == "Failed":
+            seen = f"the copy is {status.get('state')}: {status}"
+            if broken(status):
                 break
         time.sleep(0.2)
-    raise DatabaseError(f"{options.where}: the copy did not complete: {seen}. See the server's error log.")
+    raise DatabaseError(
+        f"{options.where}: the copy did not complete: {seen}. See the server's error log; the next run begins again."
+    )
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -177,13 +238,15 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         check_hostname=False,
         connect_timeout=params["connect_timeout"],
     )
+    await_idle(options, params["timeout"])
     with Connection(options) as local:
         channels = len(local.rows("SHOW REPLICA STATUS"))
         schemas = user_schemas(local)
         catch_up = False
-        if not channels and not params["overwrite"]:
+        if params["overwrite"] or not channels:
+            # Before anything is given up, the donor has to answer.
             with Connection(donor_options) as donor:
-                catch_up = can_catch_up(local, donor)
+                catch_up = not params["overwrite"] and can_catch_up(local, donor)
     needed, reason = decide(channels, schemas, catch_up, params["overwrite"])
     if needed and not module.check_mode:
         copy(options, params)

@@ -63,7 +63,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql_connection import Connection, ConnectionOptions, DatabaseError, argument_spec, quote
+from ..module_utils.mysql_connection import (
+    Connection,
+    ConnectionOptions,
+    DatabaseError,
+    argument_spec,
+    connect_to_starting,
+    quote,
+)
 
 READ_ONLY_VARIABLE = {1193, 1238, 1621}
 UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -136,7 +143,7 @@ def main() -> None:
     )
     wanted = module.params["settings"]
     try:
-        with Connection(ConnectionOptions.from_params(module.params)) as connection:
+        with connect_to_starting(ConnectionOptions.from_params(module.params)) as connection:
             differences = differing(running_values(connection, list(wanted)), wanted) if wanted else {}
             live, restart = apply(connection, differences, module.check_mode)
     except DatabaseError as error:

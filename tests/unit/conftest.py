@@ -18,6 +18,7 @@ from scripted_mysql import Clock, Network
 PLUGINS = "ansible_collections.pentad.webstack.plugins"
 # Those that wait for a server or a site.
 WAITING = (
+    "module_utils.mysql_connection",
     "module_utils.replication_channel",
     "module_utils.replication_compare",
     "module_utils.replication_facts",

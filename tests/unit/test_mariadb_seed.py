@@ -464,6 +464,7 @@ def test_the_copy_goes_from_the_server_straight_to_the_replica(machine, tools):
     assert (tools / "sent").read_text() == "content\n"
     called = (tools / "mariadb-backup.called").read_text()
     assert "--backup --stream=mbstream" in called
+    assert "--log-copy-interval=50 " in called
     assert called.endswith("--user=root --socket=/s.sock\n")
     assert "OPENSSL:192.0.2.32:4444" in (tools / "socat.called").read_text()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import scripted_mysql
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import DatabaseError
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import ConnectionOptions, DatabaseError
 from ansible_collections.pentad.webstack.plugins.modules import mysql_clone
 from scripted_mysql import Clock, Network
 
@@ -72,6 +72,15 @@ def test_schemas_of_the_server_itself_are_no_data():
 # --- run against scripted servers -----------------------------------------------------------------------------------
 
 
+def status(state: str, pid: int = 0, error_no: int = 0) -> dict[str, Any]:
+    """What a server says of a copy."""
+    return {"state": state, "pid": pid, "error_no": error_no, "error_message": ""}
+
+
+# As MySQL 9.7 tells it after it was killed.
+KILLED = status("In Progress", error_no=1317)
+
+
 class Cloning:
     """A local server without data and a donor that has some, and the module that copies them."""
 
@@ -94,8 +103,11 @@ class Cloning:
         self.local.on("information_schema.schemata", [{"name": name} for name in ("mysql", "sys", *names)])
 
     def states(self, *states: str) -> None:
-        """What the server says of the copy, one after the other."""
-        rows = [[{"state": state, "error_no": 0, "error_message": ""}] for state in states]
+        """What the server, which never made a copy before, says of this one, one after the other."""
+        self.statuses([], *([status(state)] for state in states))
+
+    def statuses(self, *rows: Any) -> None:
+        """What the server says of its last copy from the beginning on, one after the other."""
         self.local.on("performance_schema.clone_status", *rows)
 
     def copy(self, check: bool = False, **options: Any) -> dict[str, Any]:
@@ -110,7 +122,7 @@ class Cloning:
     @property
     def orders(self) -> list[str]:
         """What the local server was told to do."""
-        return self.local.told_to("SET GLOBAL", "CLONE")
+        return self.local.told_to("SET GLOBAL", "CLONE", "STOP", "RESET")
 
 
 @pytest.fixture
@@ -155,13 +167,19 @@ def test_a_server_with_data_of_its_own_is_refused(cloning):
     assert (answer["failed"], "holds data (shop)" in answer["msg"], cloning.orders) == (True, True, [])
 
 
-def test_data_that_were_given_up_are_overwritten_without_asking_the_donor(cloning):
+def test_data_that_were_given_up_are_overwritten_without_comparing_them(cloning):
     cloning.schemas("shop")
-    answer = cloning.copy(overwrite=True, donor_ca_cert="/ca.pem")
+    answer = cloning.copy(overwrite=True)
     assert (answer["changed"], answer["reason"]) == (True, "overwriting was asked for")
-    assert cloning.donor.opened == []
-    assert "SET GLOBAL clone_ssl_ca = '/ca.pem'" in cloning.orders
+    assert cloning.donor.told_to("SELECT @@GLOBAL") == []
     assert "CLONE" in cloning.orders[-1]
+
+
+def test_the_donor_of_a_copy_is_verified_against_its_authority(cloning):
+    params = {"donor_host": "192.0.2.31", "donor_port": 3306, "donor_user": "repl", "donor_password": "s3cret"}
+    options = ConnectionOptions(user="root", unix_socket="/s.sock")
+    mysql_clone.copy(options, {**params, "donor_ca_cert": "/ca.pem", "timeout": 5})
+    assert "SET GLOBAL clone_ssl_ca = '/ca.pem'" in cloning.orders
 
 
 @pytest.mark.parametrize("errno", [2006, 2013, 3707])
@@ -210,3 +228,69 @@ def test_a_donor_that_cannot_be_reached_is_told_by_its_address(cloning):
     cloning.donor.refusal = scripted_mysql.REFUSED
     answer = cloning.copy()
     assert (answer["failed"], "192.0.2.31:3306 cannot be reached" in answer["msg"], cloning.orders) == (True, True, [])
+
+
+def test_data_that_were_given_up_stay_where_the_donor_cannot_be_reached(cloning):
+    cloning.local.on("SHOW REPLICA STATUS", [{"Channel_Name": ""}])
+    cloning.donor.refusal = scripted_mysql.REFUSED
+    answer = cloning.copy(overwrite=True)
+    assert (answer["failed"], cloning.orders) == (True, [])
+
+
+def test_a_channel_goes_before_the_data_that_it_would_replicate_into_the_rest_of(cloning):
+    cloning.local.on("SHOW REPLICA STATUS", [{"Channel_Name": ""}])
+    for order in ("STOP REPLICA", "RESET REPLICA ALL"):
+        cloning.local.on(order, [])
+    cloning.copy(overwrite=True)
+    assert cloning.orders[:2] == ["STOP REPLICA", "RESET REPLICA ALL"]
+    assert "CLONE" in cloning.orders[-1]
+
+
+@pytest.mark.parametrize("last", [KILLED, status("Failed", error_no=3862), status("Completed")])
+def test_an_empty_server_is_cloned_whatever_became_of_the_last_copy(cloning, last):
+    cloning.statuses([last], [status("Completed")])
+    answer = cloning.copy()
+    assert (answer["changed"], answer["reason"]) == (True, "the server is empty")
+
+
+def test_a_server_that_is_killed_while_it_copies_is_not_waited_for(cloning):
+    cloning.local.on("CLONE INSTANCE", scripted_mysql.LOST)
+    cloning.statuses([], [KILLED])
+    answer = cloning.copy()
+    assert (answer["failed"], cloning.clock.naps) == (True, [])
+    assert "the next run begins again" in answer["msg"]
+
+
+def test_a_copy_under_way_is_waited_for_and_not_repeated(cloning):
+    copying = [status("In Progress", pid=17)]
+    cloning.statuses(copying, copying, [status("Completed")])
+    # What it finds at the end, after the restart.
+    cloning.clock.meanwhile += [
+        lambda: None,
+        lambda: setattr(cloning.local, "refusal", scripted_mysql.REFUSED),
+        lambda: setattr(cloning.local, "refusal", None),
+    ]
+    cloning.local.on("SELECT @@GLOBAL.gtid_executed", [{"g": "a:1-100"}])
+    cloning.local.on("GTID_SUBSET", [{"part": 1}])
+    answer = cloning.copy()
+    assert (answer["changed"], cloning.orders, cloning.clock.naps) == (False, [], [0.2] * 3)
+
+
+def test_a_copy_that_stays_under_way_is_told_after_the_timeout(cloning):
+    cloning.statuses([status("In Progress", pid=17)])
+    answer = cloning.copy(timeout=5)
+    assert (answer["failed"], cloning.orders) == (True, [])
+    assert "still under way after 5 s" in answer["msg"]
+
+
+def test_a_server_without_the_plugin_never_made_a_copy(cloning):
+    cloning.statuses(scripted_mysql.error(1146, "Table 'performance_schema.clone_status' doesn't exist"))
+    cloning.local.on("SHOW REPLICA STATUS", [{"Channel_Name": ""}])
+    assert cloning.copy()["changed"] is False
+
+
+def test_a_server_that_restarts_is_waited_for(cloning):
+    cloning.local.refusal = scripted_mysql.REFUSED
+    cloning.clock.meanwhile += [lambda: None, lambda: setattr(cloning.local, "refusal", None)]
+    assert cloning.copy()["changed"] is True
+    assert cloning.clock.naps == [0.2, 0.2]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import scripted_mysql
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import DatabaseError
 from ansible_collections.pentad.webstack.plugins.modules import mysql_settings
 from hypothesis import given
@@ -97,7 +98,7 @@ class Connection:
 @pytest.fixture
 def connection(monkeypatch):
     server = Connection()
-    monkeypatch.setattr(mysql_settings, "Connection", server)
+    monkeypatch.setattr(mysql_settings, "connect_to_starting", server)
     return server
 
 
@@ -133,3 +134,36 @@ def test_any_other_error_is_a_failure(run_module, connection):
     answer = run_module(mysql_settings, settings={"broken": 2}, login_unix_socket="/socket")
     assert answer["failed"] is True
     assert "no such value" in answer["msg"]
+
+
+# --- a server that restarts -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusal", [scripted_mysql.REFUSED, scripted_mysql.LOST])
+def test_a_local_server_that_restarts_is_waited_for(network, clock, run_module, refusal):
+    server = network.add("/s.sock", scripted_mysql.Server())
+    server.on("SHOW GLOBAL VARIABLES", [])
+    server.refusal = refusal
+    clock.meanwhile += [lambda: None, lambda: setattr(server, "refusal", None)]
+    answer = run_module(mysql_settings, settings={"server_id": 2}, login_user="root", login_unix_socket="/s.sock")
+    assert (answer["changed"], clock.naps) == (False, [0.2, 0.2])
+
+
+def test_a_local_server_that_does_not_come_is_told(network, clock, run_module):
+    network.add("/s.sock", scripted_mysql.Server()).refusal = scripted_mysql.REFUSED
+    answer = run_module(mysql_settings, settings={"server_id": 2}, login_user="root", login_unix_socket="/s.sock")
+    assert (answer["failed"], sum(clock.naps)) == (True, pytest.approx(30, abs=0.3))
+    assert "cannot be reached" in answer["msg"]
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "refusal"),
+    [
+        ("192.0.2.31:3306", {"login_host": "192.0.2.31"}, scripted_mysql.REFUSED),
+        ("/s.sock", {"login_unix_socket": "/s.sock"}, scripted_mysql.error(1045, "Access denied")),
+    ],
+)
+def test_nothing_else_is_waited_for(network, clock, run_module, address, options, refusal):
+    network.add(address, scripted_mysql.Server()).refusal = refusal
+    answer = run_module(mysql_settings, settings={"server_id": 2}, login_user="root", **options)
+    assert (answer["failed"], clock.naps) == (True, [])
