@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down lint unit sanity lab-test mariadb-test integration soak test bench bench-verdict
+.PHONY: help setup demo down lint unit sanity lab-test seeding-test integration soak test bench bench-verdict
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -10,6 +10,8 @@ TEST_LAB := WEBSTACK_LAB_SUFFIX=-test WEBSTACK_LAB_NET=172.30.81 WEBSTACK_LAB_SI
   MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-test \
   ANSIBLE_CACHE_PLUGIN_CONNECTION=$(CURDIR)/.cache/facts-test ANSIBLE_NOCOLOR=1 NO_COLOR=1
 
+# What the replica of seeding-test copies.
+SEEDING_MEGABYTES := 96
 ENGINES := mysql97 mariadb118 mariadb1011
 
 help: ## this list
@@ -40,20 +42,20 @@ sanity: ## ansible-test sanity
 lab-test: ## molecule test on five nodes of its own: check mode, converge, idempotence, proof, failures
 	$(TEST_LAB) molecule test
 
-mariadb-test: ## molecule test of the database roles on MariaDB
-	$(TEST_LAB) WEBSTACK_MARIADB_NET=172.30.84 MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-mariadb \
-	  molecule test -s mariadb
+seeding-test: ## molecule test of an empty replica that joins a primary under writes, on MySQL and on MariaDB
+	$(TEST_LAB) WEBSTACK_SEEDING_MEGABYTES=$(SEEDING_MEGABYTES) tools/seeding-test
 
 integration: ## the verdict on real servers, each fault really produced (ENGINES=mysql97 for one)
 	REPLTEST_ENGINES="$(ENGINES)" tools/integration
 
-soak: ## ten minutes of 500 writes a second on each engine, asked every second, without a false alarm
+soak: ## seeding-test with 1 GB; ten minutes of 500 writes a second, asked every second, without a false alarm
+	@$(MAKE) --no-print-directory seeding-test SEEDING_MEGABYTES=1000
 	REPLTEST_ENGINES="$(ENGINES)" REPLTEST_SOAK=600 tools/integration -k no_false_alarm
 
 test: ## everything: set-up, lint, unit, sanity, molecule, real database servers
 	@tools/setup
 	@tools/setup tests
-	@$(MAKE) --no-print-directory lint unit sanity integration mariadb-test lab-test
+	@$(MAKE) --no-print-directory lint unit sanity integration seeding-test lab-test
 
 bench-verdict: setup ## times of the verdict and of comparing data, beside other tools, to docs/performance-verdict.md
 	REPLTEST_ENGINES="$(filter-out mariadb1011,$(ENGINES))" tests/integration-db/images.sh
