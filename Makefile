@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down lint unit sanity lab-test seeding-test integration soak test bench bench-verdict
+.PHONY: help setup demo down lint unit sanity lab-test seeding-test acme-test integration soak test bench bench-verdict
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -44,6 +44,9 @@ lab-test: ## molecule test on five nodes of its own: check mode, converge, idemp
 
 seeding-test: ## molecule test of an empty replica that joins a primary under writes, on MySQL and on MariaDB
 	$(TEST_LAB) WEBSTACK_SEEDING_MEGABYTES=$(SEEDING_MEGABYTES) tools/seeding-test
+
+acme-test: ## molecule test of certificates from a real ACME server: ordered, renewed, refused
+	$(TEST_LAB) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-acme molecule test -s acme
 
 integration: ## the verdict on real servers, each fault really produced (ENGINES=mysql97 for one)
 	REPLTEST_ENGINES="$(ENGINES)" tools/integration

@@ -41,6 +41,11 @@ def new_certificates(
     return found
 
 
+def ordered_certificates(sites: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the module M(pentad.webstack.acme_certificates) has to know of the sites' certificates."""
+    return [{"name": site["name"], "domains": site_names(site)} for site in sites]
+
+
 def shown_certificates(sites: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What the module M(pentad.webstack.site_probe) has to know of the sites' certificates."""
     return [{"names": site_names(site), "source": site["certificate_source"]} for site in sites]
@@ -56,5 +61,6 @@ class FilterModule:
             "site_names": site_names,
             "complete_sites": complete_sites,
             "new_certificates": new_certificates,
+            "ordered_certificates": ordered_certificates,
             "shown_certificates": shown_certificates,
         }

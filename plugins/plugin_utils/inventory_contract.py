@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from . import certificates
 
@@ -75,8 +76,10 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
     ),
     "all": (Claim("webstack_node_exporter_port", NODE, ("prometheus-node", "node_exporter")),),
 }
+# Taken only where there is an ACME authority, and only while it is asked.
+ACME_CLAIMS = (Claim("webstack_acme_port", NODE, ("certbot",)),)
 ROLES_OF_GROUP = {
-    "haproxy": ("haproxy", "dns", "pki"),
+    "haproxy": ("haproxy", "pki", "acme", "dns"),
     "web": ("nginx", "haproxy", "app_server", "pki"),
     "mysql": ("mysql_server", "mysql_health", "pki", "mysql_primary", "mysql_replica"),
     "monitoring": ("monitoring",),
@@ -273,6 +276,40 @@ def judge_certificates(stack: Stack) -> Iterable[str]:
                 yield f"{host}: {variable} = {str(site.get(named) or '')!r} {problem}"
 
 
+def acme_sites(stack: Stack, host: str) -> list[Mapping[str, Any]]:
+    """Sites of a balancer whose certificates an ACME authority issues."""
+    source = stack.value(host, "webstack_certificate_source")
+    return [site for site in sites(stack, host) if site.get("certificate_source", source) == "acme"]
+
+
+def judge_acme(stack: Stack) -> Iterable[str]:
+    """The ACME authority can be asked, and the host names are of a kind that it issues certificates for."""
+    for host in stack.members("haproxy"):
+        wanted = acme_sites(stack, host)
+        if not wanted:
+            continue
+        url, email = (str(stack.value(host, name) or "") for name in ("acme_directory_url", "acme_email"))
+        if not boolean(stack.value(host, "acme_terms_agreed"), strict=False):
+            yield (
+                f"{host}: acme_terms_agreed is not true, and {url} gives an account only to those who agree to its "
+                "terms of service: read them, and set acme_terms_agreed to true."
+            )
+        if not url.startswith("https://"):
+            yield f"{host}: acme_directory_url = {url!r} is not an https URL: name the authority's directory."
+        if email and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
+            yield f"{host}: acme_email = {email!r} is not an e-mail address: correct it, or leave it empty."
+        bundle = str(stack.value(host, "acme_ca_bundle") or "")
+        if bundle and not Path(bundle).expanduser().is_file():
+            yield f"{host}: acme_ca_bundle = {bundle!r} is not a file on the control node: name one."
+        for site in wanted:
+            for name in certificates.site_names(site):
+                if not re.fullmatch(r"[a-z0-9.-]+\.[a-z][a-z0-9-]*", name):
+                    yield (
+                        f"{host}: haproxy_sites: {name!r} of {site['name']} is not a full host name, and an ACME "
+                        "authority issues nothing for it: use one, or another certificate_source for the site."
+                    )
+
+
 def judge_source(stack: Stack) -> Iterable[str]:
     """The application to release exists on the control node."""
     for host in stack.members("web"):
@@ -304,7 +341,7 @@ def claims(stack: Stack, host: str) -> list[tuple[Claim, int, str]]:
     result = []
     for group, wanted in CLAIMS.items():
         if host in stack.members(group):
-            for claim in wanted:
+            for claim in wanted + (ACME_CLAIMS if group == "haproxy" and acme_sites(stack, host) else ()):
                 address = stack.address(host) if claim.address == NODE else claim.address
                 try:
                     result.append((claim, int(stack.value(host, claim.port_variable)), address))
@@ -426,7 +463,7 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     found: list[str] = []
     for judge in (
         judge_groups, judge_answers, judge_arguments, judge_addresses, judge_names, judge_sites, judge_certificates,
-        judge_source, judge_ports, judge_systems, judge_databases,
+        judge_acme, judge_source, judge_ports, judge_systems, judge_databases,
     ):  # fmt: skip
         found += judge(stack)
     found += duplicated_uuids(stack)[1]

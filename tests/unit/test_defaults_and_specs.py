@@ -17,6 +17,7 @@ ROLES = sorted(path for path in (TOP / "roles").iterdir() if (path / "tasks").is
 SECRET = re.compile(r"password|secret|token|private|credential", re.IGNORECASE)
 # Files that no program of their own judges before they are used.
 WITHOUT_VALIDATOR = {
+    "acme/certbot.conf.j2": "an addition to a unit",
     "app_server/environment.j2": "variables for systemd, which takes any text",
     "app_server/service.j2": "a unit, which systemd judges when it reads it",
     "app_server/socket.j2": "a unit",

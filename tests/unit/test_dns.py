@@ -100,14 +100,14 @@ def test_every_domain_of_every_site_is_in_its_zone(publish, state):
         haproxy_sites=SITES,
         webstack_virtual_addresses=["203.0.113.7"],
         dns_ttl=60,
-        dns_caa_issuers=["ca.example; policy=ev"],
+        webstack_certificate_source="acme",
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert sorted(path.name for path in state.iterdir()) == ["example.org.zone", "foobar.com.zone"]
     assert records(state / "foobar.com.zone") == [
         line
         for name in ("www.foobar.com", "foobar.com", "shop.foobar.com")
-        for line in (f"{name}. 60 IN A 203.0.113.7", f'{name}. 60 IN CAA 0 issue "ca.example; policy=ev"')
+        for line in (f"{name}. 60 IN A 203.0.113.7", f'{name}. 60 IN CAA 0 issue "letsencrypt.org"')
     ]
     assert records(state / "example.org.zone")[0] == "www.example.org. 60 IN A 203.0.113.7"
 

@@ -60,6 +60,16 @@ def sites(*those: dict[str, Any]) -> dict[str, Any]:
     return {"haproxy_sites": list(those)}
 
 
+def acme(**changes: Any) -> dict[str, dict[str, Any]]:
+    """A balancer whose certificate an ACME authority issues, with changes of its variables."""
+    settings = {
+        "webstack_certificate_source": "acme",
+        "acme_terms_agreed": True,
+        "acme_directory_url": "https://acme.example/directory",
+    }
+    return {"lb1": {**sites(SITE), **settings, **changes}}
+
+
 def listens(process: str, port: int, address: str = "0.0.0.0") -> dict[str, Any]:
     """A survey that found one listener."""
     return {"webstack_survey": {"listeners": [{"address": address, "port": port, "process": process}], "database": {}}}
@@ -95,6 +105,16 @@ ACCEPTED = {
     "values of the right kind": stack({"lb1": {"haproxy_balance": "leastconn", "haproxy_maxconn": "5000"}}),
     "a number given as text": stack({"lb1": {"webstack_site_port": "8000"}}),
     "two sites": stack({"lb1": sites(SITE, {**SITE, "name": "blog", "domains": ["blog.example.com"]})}),
+    "ACME": stack(acme(acme_email="ops@example.com", acme_ca_bundle=str(TOP / "README.md"))),
+    "ACME for one site": stack(
+        acme(
+            webstack_certificate_source="authority",
+            **sites({**SITE, "name": "intern", "domains": ["intern"]}, {**SITE, "certificate_source": "acme"}),
+        )
+    ),
+    "no ACME, no agreement": stack(acme(webstack_certificate_source="authority", acme_terms_agreed=False)),
+    "an order is under way": stack(acme(**listens("certbot", 8402, "192.0.2.10"))),
+    "port of ACME without it": stack({"lb1": listens("java", 8402)}),
     "own services run": stack({"lb1": listens("haproxy", 80), "db1": listens("mysqld", 3306, "127.0.0.1")}),
     "MariaDB runs": stack({"db1": {"webstack_mysql_engine": "mariadb", **listens("mariadbd", 3306)}}),
     "a stranger elsewhere": stack({"web1": listens("sshd", 22), "db1": listens("nginx", 8080)}),
@@ -167,6 +187,42 @@ REFUSED = {
     "one domain, two sites": (
         stack({"lb1": sites(SITE, {**SITE, "name": "blog", "domains": ["blog.example.com", "SHOP.example.com"]})}),
         "lb1: haproxy_sites: shop.example.com belongs to shop and to blog: leave it to one.",
+    ),
+    "ACME terms": (
+        stack(acme(acme_terms_agreed="no")),
+        "lb1: acme_terms_agreed is not true, and https://acme.example/directory gives an account only to those who "
+        "agree to its terms of service: read them, and set acme_terms_agreed to true.",
+    ),
+    "ACME directory": (
+        stack(acme(acme_directory_url="http://acme.example")),
+        "lb1: acme_directory_url = 'http://acme.example' is not an https URL: name the authority's directory.",
+    ),
+    "ACME e-mail": (
+        stack(acme(acme_email="ops")),
+        "lb1: acme_email = 'ops' is not an e-mail address: correct it, or leave it empty.",
+    ),
+    "ACME trust": (
+        stack(acme(acme_ca_bundle="/nowhere/ca.pem")),
+        "lb1: acme_ca_bundle = '/nowhere/ca.pem' is not a file on the control node: name one.",
+    ),
+    "ACME for a short name": (
+        stack(acme(**sites({**SITE, "redirect_from": ["intranet"]}))),
+        "lb1: haproxy_sites: 'intranet' of shop is not a full host name, and an ACME authority issues nothing for it: "
+        "use one, or another certificate_source for the site.",
+    ),
+    "ACME for an address": (
+        stack(acme(**sites({**SITE, "redirect_from": ["192.0.2.11"]}))),
+        "lb1: haproxy_sites: '192.0.2.11' of shop is not a full host name, and an ACME authority issues nothing for "
+        "it: use one, or another certificate_source for the site.",
+    ),
+    "ACME port": (
+        stack(acme(**listens("java", 8402))),
+        "lb1: port 8402 (webstack_acme_port) is taken by java on 0.0.0.0: stop it, or set webstack_acme_port to a free "
+        "port.",
+    ),
+    "ACME port of another service": (
+        stack(acme(webstack_acme_port=8404)),
+        f"lb1: webstack_acme_port and webstack_haproxy_admin_port are both 8404 on this host: {PORTS_FIX}",
     ),
     "authorities": (
         stack({"lb1": {**sites(SITE), "webstack_certificate_authorities": "/nowhere/ca.pem"}}),

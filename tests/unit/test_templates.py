@@ -56,6 +56,7 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "servers": ("haproxy", "haproxy.cfg.j2", {"haproxy_servers": OTHERS}),
         "public port": ("haproxy", "haproxy.cfg.j2", {"webstack_public_https_port": 8443}),
         "hsts": ("haproxy", "haproxy.cfg.j2", {"haproxy_hsts_seconds": 300}),
+        "acme": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [BLOG, {**SHOP, "certificate_source": "acme"}]}),
         "files": ("haproxy", "haproxy.cfg.j2", {"webstack_certificate_source": "files"}),
         "tcp": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [], "haproxy_tcp_services": [QUEUE]}),
         "timeouts": ("haproxy", "haproxy.cfg.j2", {"haproxy_timeouts": {"connect": "7s", "tunnel": "2h"}}),
@@ -228,6 +229,16 @@ def test_plain_http_leads_to_https_but_for_acme_challenges(rendered):
             f"http-request redirect {where} code 301 if METH_GET !challenge",
             f"http-request redirect {where} code 308 if !METH_GET !challenge",
         ]
+
+
+def test_challenges_go_to_the_acme_clients_of_all_balancers_where_there_are_any(rendered):
+    frontend = section(rendered["lb1"]["acme"], "frontend http")
+    assert frontend[frontend.index("use_backend acme-challenge if challenge") + 1].startswith("use_backend blog ")
+    backend = section(rendered["lb1"]["acme"], "backend acme-challenge")
+    assert {"retry-on all-retryable-errors 404", "option redispatch 1", "retries 10"} <= set(backend)
+    assert [line for line in backend if line.startswith("server ")] == ["server lb1 192.0.2.11:8402"]
+    for host, case in (("lb1", "sites"), ("web1", "haproxy")):
+        assert "acme" not in rendered[host][case].replace("/.well-known/acme-challenge/", "")
 
 
 def test_other_names_are_redirected_to_the_canonical_one(rendered):

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A site whose certificates do not come from ACME pays nothing for it: its nodes are not even spoken to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+SITE = {"name": "site", "domains": ["www.example.com"], "servers": "{{ haproxy_servers }}"}
+
+
+@pytest.mark.parametrize(("source", "spoken_to"), [("authority", False), ("acme", True)])
+def test_balancers_are_spoken_to_only_for_acme(top, tmp_path, source, spoken_to):
+    inventory = {
+        "all": {
+            # Nobody listens there.
+            "vars": {"ansible_host": "127.0.0.1", "ansible_port": 1, "haproxy_sites": [SITE]},
+            "children": {
+                "haproxy": {"hosts": {"lb1": {"webstack_address": "192.0.2.11"}}},
+                "web": {"hosts": {"web1": {"webstack_address": "192.0.2.21"}}},
+            },
+        }
+    }
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    program = Path(sys.executable).with_name("ansible-playbook")
+    ran = subprocess.run(
+        [
+            program,
+            "-i",
+            tmp_path,
+            "-e",
+            f"webstack_certificate_source={source}",
+            top / "playbooks" / "certificates.yml",
+        ],
+        env={
+            **os.environ,
+            "ANSIBLE_CACHE_PLUGIN": "memory",
+            "ANSIBLE_COLLECTIONS_PATH": str(top / ".cache" / "collections"),
+            "ANSIBLE_CONFIG": str(top / "ansible.cfg"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ("unreachable=1" in ran.stdout) is spoken_to, ran.stdout + ran.stderr
+    assert (ran.returncode != 0) is spoken_to
