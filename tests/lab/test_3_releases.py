@@ -1,0 +1,230 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases come and go while clients ask 200 times a second; none of them notices. In the order of the file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from client import Client
+from conftest import INVENTORY_DIR, SITE, STATISTICS, TOP, Lab, wait
+from test_1_deployed import ask
+from test_2_failures import healthy
+
+WEB = ("web1", "web2")
+UNHEALTHY = """
+
+answers = app
+
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/livez":
+        start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+        return [b"out of order"]
+    return answers(environ, start_response)
+"""
+
+
+@pytest.fixture(autouse=True)
+def lab_is_right(lab: Lab) -> Iterator[None]:
+    """Both nodes serve before and after."""
+    wait("the lab to be healthy", lambda: healthy(lab), 90)
+    yield
+    wait("the lab to be healthy again", lambda: healthy(lab), 90)
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A directory with the demonstration and a style sheet of its own."""
+
+    def make(name: str, wsgi: str = "", migrate: str = "") -> Path:
+        made = tmp_path_factory.mktemp("releases") / name
+        shutil.copytree(TOP / "demo" / "guestbook", made, ignore=shutil.ignore_patterns("__pycache__"))
+        for path, addition in (("static/guestbook.css", f"/* {name} */\n"), ("guestbook/wsgi.py", wsgi)):
+            with (made / path).open("a") as file:
+                file.write(addition)
+        if migrate:
+            (made / "guestbook" / "migrate.py").write_text(migrate)
+        return made
+
+    return make
+
+
+def release_of(lab: Lab, node: str, link: str = "current") -> str:
+    """Id of the release that a link of a node leads to; empty if there is no such link."""
+    return lab.sh(node, f"basename $(readlink /srv/guestbook/{link}) 2>/dev/null || true")
+
+
+def releases(lab: Lab) -> set[str]:
+    """Ids of the releases that run."""
+    return {release_of(lab, node) for node in WEB}
+
+
+def in_the_balancer(lab: Lab, node: str) -> str:
+    """What the balancer says of a web node."""
+    rows = csv.DictReader(ask("/;csv", STATISTICS)[2].lstrip("# ").splitlines())
+    return next(row["status"] for row in rows if (row["pxname"], row["svname"]) == ("site", lab.container(node)))
+
+
+def begin(name: str, *words: str) -> subprocess.Popen[str]:
+    """Start a playbook and go on."""
+    return subprocess.Popen(
+        ["ansible-playbook", "-i", str(INVENTORY_DIR), str(TOP / "playbooks" / name), *words],
+        cwd=TOP,
+        env={**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def source(path: Path) -> list[str]:
+    """The variable that names the application."""
+    return ["-e", f"app_server_source={path}"]
+
+
+def test_check_mode_shows_a_release_and_switches_nothing(lab: Lab, version: Callable[..., Path]) -> None:
+    before = releases(lab)
+    (running,) = before
+    check = lab.playbook("deploy.yml", "--check", "--diff", *source(version("seen")))
+    assert check.code == 0, check.output[-3000:]
+    assert f"current -> /srv/guestbook/releases/{running}" in check.output
+    assert releases(lab) == before
+    assert {in_the_balancer(lab, node) for node in WEB} == {"UP"}
+
+
+def test_a_release_and_its_rollback_cost_no_request(lab: Lab, version: Callable[..., Path]) -> None:
+    (first,) = releases(lab)
+    with Client(SITE) as client:
+        client.answered(200)
+        deployed = lab.playbook("deploy.yml", *source(version("second")))
+        assert deployed.code == 0, deployed.output[-3000:]
+        (second,) = releases(lab)
+        assert second != first
+        assert "/* second */" in ask("/static/guestbook.css")[2]
+        client.answered(200)
+    assert client.failures == []
+    print(f"release: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
+
+    with Client(SITE) as client:
+        client.answered(200)
+        back = lab.playbook("rollback.yml")
+        assert back.code == 0, back.output[-3000:]
+        client.answered(200)
+    assert releases(lab) == {first}
+    assert "/* second */" not in ask("/static/guestbook.css")[2]
+    assert client.failures == []
+    print(f"rollback: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
+
+
+def test_what_was_rolled_back_stays_away_until_it_is_asked_for(lab: Lab, version: Callable[..., Path]) -> None:
+    (first,) = releases(lab)
+    second = release_of(lab, "web1", "withdrawn")
+    assert second not in ("", first)
+    changed = source(version("second"))
+    assert lab.playbook("site.yml", *changed).code == 0
+    assert releases(lab) == {first}
+    assert lab.playbook("deploy.yml", *changed).code == 0
+    assert releases(lab) == {second}
+    assert release_of(lab, "web1", "withdrawn") == ""
+    again = lab.playbook("deploy.yml", *changed)
+    assert set(again.changed.values()) == {0}, again.changed
+
+
+def test_a_rollback_to_nowhere_says_what_there_is(lab: Lab) -> None:
+    before = releases(lab)
+    refused = lab.playbook("rollback.yml", "-e", "app_server_rollback_to=v9")
+    assert refused.code != 0
+    told = " ".join(refused.output.split())
+    assert f"release v9 is not on {lab.container('web1')}, so nothing was changed" in told
+    assert all(each in told for each in before)
+    assert releases(lab) == before
+
+
+def test_a_release_that_is_not_healthy_is_put_back_and_costs_no_request(lab: Lab, version: Callable[..., Path]) -> None:
+    before = releases(lab)
+    with Client(SITE) as client:
+        client.answered(200)
+        failed = lab.playbook("deploy.yml", *source(version("sick", wsgi=UNHEALTHY)), "-e", "rollout_health_timeout=5")
+        client.answered(200)
+    assert failed.code != 0
+    told = " ".join(failed.output.split())
+    assert f"{lab.container('web1')} was not changed" in told, failed.output[-3000:]
+    assert f"Not touched: {lab.container('web2')}." in told
+    assert client.failures == []
+    assert releases(lab) == before
+    assert {in_the_balancer(lab, node) for node in WEB} == {"UP"}
+    print(f"failing release: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
+
+
+def test_a_migration_that_fails_switches_nothing(lab: Lab, version: Callable[..., Path], secrets) -> None:
+    before = releases(lab)
+    dying = "import os, sys\nsys.exit('table entries is locked, said ' + os.environ['DATABASE_URL'])\n"
+    failed = lab.playbook("deploy.yml", *source(version("stuck", migrate=dying)))
+    assert failed.code != 0
+    told = " ".join(failed.output.split())
+    assert "so nothing was switched: table entries is locked, said (DATABASE_URL)" in told
+    assert secrets["app"] not in failed.output
+    assert releases(lab) == before
+
+
+def test_a_second_deployment_has_to_wait(lab: Lab, version: Callable[..., Path]) -> None:
+    first = begin("deploy.yml", *source(version("third")))
+    try:
+        wait("the lock", lambda: "process" in lab.sh("lb1", "cat /run/webstack/rollout.json"), 60)
+        refused = lab.playbook("deploy.yml", *source(version("fourth")))
+        assert refused.code != 0
+        assert f"(process {first.pid}): wait for its end" in " ".join(refused.output.split())
+    finally:
+        told = first.communicate(timeout=300)[0]
+    assert first.returncode == 0, told[-3000:]
+    assert len(releases(lab)) == 1
+
+
+def test_a_node_that_dies_in_the_middle_is_named_and_costs_no_request(lab: Lab, version: Callable[..., Path]) -> None:
+    before = releases(lab)
+    with Client(SITE) as client:
+        client.answered(200)
+        # What keeps the sessions of the node from ending keeps the rollout there until the node is dead.
+        deploy = begin("deploy.yml", *source(version("fifth")), "-e", "rollout_health_timeout=5")
+        wait("web1 to drain", lambda: in_the_balancer(lab, "web1") == "DRAIN", 120)
+        lab.docker("kill", lab.container("web1"))
+        told = deploy.communicate(timeout=300)[0]
+        client.answered(200)
+    lab.docker("start", lab.container("web1"))
+    assert deploy.returncode != 0
+    assert lab.container("web1") in told.split("PLAY RECAP")[0].rsplit("Say what failed", 1)[-1], told[-3000:]
+    assert client.failures == []
+    assert release_of(lab, "web2") in before
+    wait("web1 to be back", lambda: in_the_balancer(lab, "web1").startswith("UP"), 60)
+    assert lab.playbook("deploy.yml", *source(version("fifth"))).code == 0
+    assert len(releases(lab)) == 1
+    print(f"node dies: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
+
+
+def test_the_balancer_is_put_right_although_the_play_was_killed(lab: Lab, version: Callable[..., Path]) -> None:
+    deploy = begin("deploy.yml", *source(version("sixth")), "-e", "rollout_lease=15")
+    wait("web1 to drain", lambda: in_the_balancer(lab, "web1") == "DRAIN", 120)
+    os.killpg(deploy.pid, signal.SIGKILL)
+    deploy.communicate()
+    wait("web1 to be back in the balancer", lambda: in_the_balancer(lab, "web1").startswith("UP"), 40)
+    # The lock of the dead playbook holds nobody up.
+    after = lab.playbook("deploy.yml", *source(version("sixth")))
+    assert after.code == 0, after.output[-3000:]
+    assert len(releases(lab)) == 1
+
+
+def test_the_demonstration_is_back(lab: Lab) -> None:
+    assert lab.playbook("site.yml").code == 0
+    run = lab.playbook("site.yml")
+    assert set(run.changed.values()) == {0}, run.changed
+    assert json.loads(ask("/readyz")[2])["release"] in releases(lab)
