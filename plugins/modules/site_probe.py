@@ -135,9 +135,6 @@ findings:
   sample: [{"host": "web1", "check": "ready", "ok": true, "fact": "200 on /readyz", "remedy": ""}]
 """
 
-import http.client
-import json
-import socket
 import ssl
 import time
 import uuid
@@ -147,95 +144,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pentad.webstack.plugins.module_utils.site_client import Place, ask, reason, trusting
 
 ROUNDS = 4
 PAUSE = 0.5
-SHORT = 200
-# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python has no name for.
-NO_CHECK_TIME = 0x200000
 RENEWAL = {
     "authority": "Run site.yml, which renews certificates of the internal authority.",
     "files": "Put a renewed one into the files that haproxy_sites or webstack_certificate names, and run site.yml.",
     "acme": "See why the ACME client on that balancer has not renewed it.",
 }
-
-
-class Answer:
-    """An HTTP answer, or why there was none."""
-
-    def __init__(self, status: int, body: str, served_by: str, location: str = "") -> None:
-        self.status, self.body, self.served_by, self.location = status, body, served_by, location
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The body as an object; empty if it is none."""
-        try:
-            found = json.loads(self.body)
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    @property
-    def seen(self) -> str:
-        """The answer in a few words."""
-        return f"{self.status or 'no answer'}: {' '.join(self.body.split())[:SHORT]}"
-
-
-class Place:
-    """Where to ask, as whom, and whom the answer has to come from; plain HTTP without a context."""
-
-    def __init__(
-        self, address: str, port: int, host: str, name: str = "", context: ssl.SSLContext | None = None
-    ) -> None:
-        self.address, self.port, self.host = address, port, host
-        self.name, self.context = name or host, context
-
-    def connect(self, timeout: float) -> socket.socket:
-        """A connection, its other end verified."""
-        plain = socket.create_connection((self.address, self.port), timeout)
-        if not self.context:
-            return plain
-        try:
-            return self.context.wrap_socket(plain, server_hostname=self.name)
-        except OSError:
-            plain.close()
-            raise
-
-
-def ask(place: Place, path: str, timeout: float, send: dict[str, Any] | None = None) -> Answer:
-    """One request on a connection of its own."""
-    connection = http.client.HTTPConnection(place.address, place.port, timeout=timeout)
-    try:
-        connection.sock = place.connect(timeout)
-        connection.request(
-            "GET" if send is None else "POST",
-            path,
-            body=None if send is None else json.dumps(send),
-            headers={"Host": place.host, "Content-Type": "application/json", "Connection": "close"},
-        )
-        answer = connection.getresponse()
-        body = answer.read().decode("utf-8", "replace")
-        return Answer(answer.status, body, answer.headers.get("X-Served-By", ""), answer.headers.get("Location", ""))
-    except (OSError, http.client.HTTPException) as error:
-        return Answer(0, reason(error), "")
-    finally:
-        connection.close()
-
-
-def reason(error: Exception) -> str:
-    """Why there was no answer; of a certificate that is refused, what is wrong with it."""
-    return getattr(error, "verify_message", "") or str(error) or type(error).__name__
-
-
-def context_of(params: dict[str, Any], timely: bool = True) -> ssl.SSLContext:
-    """What is trusted; dates are looked at unless they are to be told."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(cafile=params["ca_path"])
-    if params["authorities"]:
-        context.load_verify_locations(cadata=params["authorities"])
-    if not timely:
-        context.verify_flags |= NO_CHECK_TIME
-    return context
 
 
 def finding(host: str, check: str, ok: bool, fact: str, remedy: str) -> dict[str, Any]:
@@ -246,8 +163,9 @@ def finding(host: str, check: str, ok: bool, fact: str, remedy: str) -> dict[str
 def probe_nodes(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether every web node is ready by itself."""
     result = []
+    context = trusting(params["ca_path"], params["authorities"])
     for node in params["nodes"]:
-        place = Place(node["address"], node["port"], params["domain"], node["name"], context_of(params))
+        place = Place(node["address"], node["port"], params["domain"], node["name"], context)
         answer = ask(place, params["ready_path"], params["timeout"])
         result.append(
             finding(
@@ -263,7 +181,9 @@ def probe_nodes(params: dict[str, Any]) -> list[dict[str, Any]]:
 
 def balancer(params: dict[str, Any]) -> Place:
     """The site on the balancer."""
-    return Place(params["address"], params["port"], params["domain"], context=context_of(params))
+    return Place(
+        params["address"], params["port"], params["domain"], context=trusting(params["ca_path"], params["authorities"])
+    )
 
 
 def ask_in_turn(params: dict[str, Any], times: int) -> tuple[Counter[str], list[str]]:
@@ -360,7 +280,7 @@ def probe_redirect(params: dict[str, Any]) -> list[dict[str, Any]]:
 def probe_certificates(params: dict[str, Any]) -> list[dict[str, Any]]:
     """What the balancer shows for every host name of every site: by whom, and until when."""
     result = []
-    context = context_of(params, timely=False)
+    context = trusting(params["ca_path"], params["authorities"], timely=False)
     for site in params["sites"]:
         for name in site["names"]:
             place = Place(params["address"], params["port"], name, context=context)

@@ -83,7 +83,7 @@ ROLES_OF_GROUP = {
     "web": ("nginx", "haproxy", "app_server", "pki"),
     "mysql": ("mysql_server", "mysql_health", "pki", "mysql_primary", "mysql_replica"),
     "monitoring": ("monitoring",),
-    "all": ("topology", "packages", "exporters", "rollout"),
+    "all": ("topology", "packages", "exporters", "rollout", "upkeep"),
 }
 
 
