@@ -63,6 +63,7 @@ def test_readers_notice_nothing_of_a_primary_that_dies(lab: Lab) -> None:
         ("web1", "systemctl reload nginx"),
         ("web1", "systemctl reload guestbook"),
         ("web1", "systemctl kill --signal=KILL --kill-whom=all guestbook.service"),
+        ("web1", "systemctl kill --signal=KILL --kill-whom=all nginx.service"),
     ],
 )
 def test_reload_or_crash_under_load_costs_no_request(lab: Lab, node: str, command: str) -> None:

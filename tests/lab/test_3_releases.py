@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from client import Client
-from conftest import INVENTORY_DIR, SITE, STATISTICS, TOP, Lab, wait
+from client import INVENTORY_DIR, SITE, Client
+from conftest import STATISTICS, TOP, Lab, wait
 from test_1_deployed import ask
 from test_2_failures import healthy
 

@@ -33,6 +33,7 @@ WITHOUT_VALIDATOR = {
     "mysql_health/mysql-verdict.service.j2": "a unit",
     "mysql_health/mysql-verdict.timer.j2": "a unit",
     "mysql_health/verdict.json.j2": "JSON made by a filter",
+    "nginx/restart.conf.j2": "an addition to a unit",
     "packages/preferences.j2": "apt has no test mode for it",
     "packages/webstack.sources.j2": "apt has no test mode for it",
 }
