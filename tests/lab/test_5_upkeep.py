@@ -49,8 +49,8 @@ SAMPLE = """
 set -e
 for version in 1 2; do
   mkdir -p /var/tmp/sample/$version/DEBIAN
-  printf 'Package: webstack-sample\\nVersion: %s\\nArchitecture: all\\nMaintainer: nobody <nobody@localhost>\\nDescription: sample\\n' \\
-    $version > /var/tmp/sample/$version/DEBIAN/control
+  printf '%s\\n' 'Package: webstack-sample' "Version: $version" 'Architecture: all' \\
+    'Maintainer: nobody <nobody@localhost>' 'Description: sample' > /var/tmp/sample/$version/DEBIAN/control
   dpkg-deb --build /var/tmp/sample/$version /var/tmp/sample/$version.deb
 done
 cd /var/tmp/sample
