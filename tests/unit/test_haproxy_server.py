@@ -47,7 +47,7 @@ class Balancer:
         if command == "show stat":
             return STAT + "".join(self._row(*key) for key in self.status) + "site,BACKEND,0,9,UP,\n"
         self.commands.append(command)
-        backend, _, name = command.split()[2].partition("/")
+        backend, name = command.split()[2].split("/")
         if (backend, name) not in self.status:
             return "No such server."
         state = command.split()[-1]
