@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down lint unit sanity lab-test seeding-test acme-test integration soak test bench bench-verdict
+.PHONY: help setup demo down lint unit sanity lab-test seeding-test acme-test runtimes-test integration soak test bench bench-verdict
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -47,6 +47,10 @@ seeding-test: ## molecule test of an empty replica that joins a primary under wr
 
 acme-test: ## molecule test of certificates from a real ACME server: ordered, renewed, refused
 	$(TEST_LAB) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-acme molecule test -s acme
+
+runtimes-test: ## molecule test of each runtime: Python, PHP, Node.js, any command (about eight minutes)
+	$(TEST_LAB) WEBSTACK_RUNTIMES_NET=172.30.92 MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-runtimes \
+	  molecule test -s runtimes
 
 integration: ## the verdict on real servers, each fault really produced (ENGINES=mysql97 for one)
 	REPLTEST_ENGINES="$(ENGINES)" tools/integration

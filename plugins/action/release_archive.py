@@ -32,6 +32,8 @@ class ActionModule(ActionBase):
                 "dest": {"type": "path", "required": True},
                 "cache": {"type": "path"},
                 "exclude": {"type": "list", "elements": "str", "default": []},
+                "links": {"type": "dict", "default": {}},
+                "recipe": {"type": "str", "default": ""},
                 "checksum": {"type": "str"},
                 "strip": {"type": "bool", "default": True},
                 "version": {"type": "str"},
@@ -57,7 +59,9 @@ def local(source: str) -> Path:
 def packed(tree: Path, shown: str, wanted: dict[str, Any], check_mode: bool, prefix: str = "") -> dict[str, Any]:
     """The tree as an archive."""
     try:
-        return pack(tree, Path(wanted["dest"]), wanted["exclude"], check_mode, prefix)
+        return pack(
+            tree, Path(wanted["dest"]), wanted["exclude"], check_mode, prefix, wanted["recipe"], wanted["links"]
+        )
     except SourceError as error:
         raise SourceError(f"{shown}: {error}") from error
 

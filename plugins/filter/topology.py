@@ -110,17 +110,62 @@ def live_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -
     return (candidates or [""])[0]
 
 
+def below(directory: str, docroot: str) -> str:
+    """Path of the site at which a directory of the release is served, with a slash at both ends; empty if it is not."""
+    inside = f"{directory}/".removeprefix(f"{docroot}/") if docroot else f"{directory}/"
+    return f"/{inside}" if not docroot or f"{directory}/".startswith(f"{docroot}/") else ""
+
+
+def exec_line(words: list[str], places: Mapping[str, Any] | None = None) -> str:
+    """A command as systemd reads it, found by C(PATH), with C({name}) of each place replaced."""
+    found = []
+    for word in map(str, words):
+        for name, value in (places or {}).items():
+            word = word.replace(f"{{{name}}}", str(value))
+        quoted = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        found.append('"' + quoted.replace("%", "%%").replace("$", "$$") + '"')
+    return " ".join(["/usr/bin/env", *found])
+
+
+def shared_directory(name: str, top: str, owner: str, group: str) -> dict[str, str]:
+    """Directory that releases share, which its owner writes and a group reads."""
+    return {"path": f"{top}/{name}", "owner": owner, "group": group, "mode": "2750"}
+
+
+def background_units(item: Mapping[str, Any], application: str) -> list[dict[str, Any]]:
+    """A unit for each instance of what runs beside the application."""
+    count = int(item.get("instances") or 1)
+    return [
+        {
+            "name": f"{item['name']}{number}",
+            "unit": f"{application}-{item['name']}{number}.service",
+            "command": item["command"],
+        }
+        for number in ([""] if count == 1 else [f"-{each}" for each in range(1, count + 1)])
+    ]
+
+
+def timer_unit(item: Mapping[str, Any], application: str) -> str:
+    """The unit that starts what runs at certain times."""
+    return f"{application}-{item['name']}.timer"
+
+
 class FilterModule:
     """Filters of the collection."""
 
     def filters(self) -> dict[str, Any]:
         """Names of the filters."""
         return {
+            "background_units": background_units,
+            "below": below,
             "by_zone": by_zone,
             "host_addresses": host_addresses,
             "endpoints": endpoints,
+            "exec_line": exec_line,
             "host_port": host_port,
             "live_primary": live_primary,
             "server_id": server_id,
+            "shared_directory": shared_directory,
+            "timer_unit": timer_unit,
             "zones": zones,
         }

@@ -48,6 +48,16 @@ options:
     type: list
     elements: str
     default: []
+  links:
+    description:
+      - Links to add, by their path in the release and with where they lead on the nodes, as to a directory that all
+        releases share. What the application has at such a path itself is left out.
+    type: dict
+    default: {}
+  recipe:
+    description: What else makes the release another one when it changes, as the commands that build it on a node.
+    type: str
+    default: ""
   checksum:
     description:
       - Checksum that the archive has to have, as C(sha256:) and 64 hexadecimal digits.

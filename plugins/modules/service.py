@@ -73,6 +73,11 @@ options:
       validate:
         description: Command that judges the new file, C(%s) standing for its path; if it fails, the old file stays.
         type: str
+  marked:
+    description: >-
+      Line by which unit files below C(/etc/systemd/system) are known as those of this service, as
+      C(X-Webstack-Application=shop). One that has it and is not in O(files) is stopped, disabled and removed.
+    type: str
   started:
     description: Units, with their suffix, that are to run and to be enabled.
     type: list
@@ -218,6 +223,21 @@ class Keeper:
             if not self.module.check_mode:
                 self.run("systemd-sysusers", wanted["dest"])
 
+    def forget(self, mark: str, kept: set[str]) -> None:
+        """Stop, disable and remove the units of this service that are no longer wanted."""
+        found = sorted(path for path in UNITS.glob("*.*") if path.is_file() and not path.is_symlink())
+        held = {path: path.read_text(errors="replace") for path in found if str(path) not in kept}
+        gone = [path for path, content in held.items() if mark in content.split("\n")]
+        if not gone:
+            return
+        self.changed = True
+        self.diff += [{"before_header": str(path), "before": held[path], "after": ""} for path in gone]
+        if not self.module.check_mode:
+            self.systemctl("disable", "--now", *[path.name for path in gone])
+            for path in gone:
+                path.unlink()
+            self.systemctl("daemon-reload")
+
     def units(self, started: list[str], enabled: list[str]) -> dict[str, list[str]]:
         """Enable and start the units that are not, systemd being asked once for all of them."""
         wanted = list(dict.fromkeys(started + enabled))
@@ -327,6 +347,7 @@ def main() -> None:
                     "validate": {"type": "str"},
                 },
             },
+            "marked": {"type": "str"},
             "started": {"type": "list", "elements": "str", "default": []},
             "enabled": {"type": "list", "elements": "str", "default": []},
         },
@@ -341,6 +362,8 @@ def main() -> None:
     for file in module.params["files"]:
         if file not in accounts:
             keeper.file(file)
+    if module.params["marked"]:
+        keeper.forget(module.params["marked"], {file["dest"] for file in module.params["files"]})
     units = keeper.units(module.params["started"], module.params["enabled"])
     module.exit_json(changed=keeper.changed, changed_files=keeper.changed_files, diff=keeper.diff, **units)
 

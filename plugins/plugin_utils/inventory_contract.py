@@ -22,6 +22,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from . import certificates
+from .application_contract import application_problems
 
 SUPPORTED_SYSTEMS = {"Debian": ("12", "13"), "Ubuntu": ("22.04", "24.04", "26.04")}
 # The first version that is supported and the first that is not.
@@ -78,6 +79,8 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
 }
 # Taken only where there is an ACME authority, and only while it is asked.
 ACME_CLAIMS = (Claim("webstack_acme_port", NODE, ("certbot",)),)
+# Its process may have any name.
+APPLICATION = Claim("webstack_app_port", LOOPBACK, ("",))
 ROLES_OF_GROUP = {
     "haproxy": ("haproxy", "pki", "acme", "dns"),
     "web": ("nginx", "haproxy", "app_server", "pki"),
@@ -310,17 +313,6 @@ def judge_acme(stack: Stack) -> Iterable[str]:
                     )
 
 
-def judge_source(stack: Stack) -> Iterable[str]:
-    """The application to release exists on the control node."""
-    for host in stack.members("web"):
-        source = stack.value(host, "app_server_source")
-        if source is not None and not Path(str(source)).expanduser().is_dir():
-            yield (
-                f"{host}: app_server_source = {str(source)!r} is not a directory on the control node: "
-                "name the application's."
-            )
-
-
 def judge_secrets(directories: Iterable[Path]) -> Iterable[str]:
     """Nobody but their owner reads the generated secrets; what is meant to be public ends in .pem."""
     for directory in directories:
@@ -339,9 +331,9 @@ def exposed(path: Path, top: Path) -> bool:
 def claims(stack: Stack, host: str) -> list[tuple[Claim, int, str]]:
     """Ports that the host's services are going to listen on, with the addresses."""
     result = []
-    for group, wanted in CLAIMS.items():
-        if host in stack.members(group):
-            for claim in wanted + (ACME_CLAIMS if group == "haproxy" and acme_sites(stack, host) else ()):
+    for group, fixed in {**CLAIMS, "application": (APPLICATION,)}.items():
+        if host in (listeners_of_their_own(stack) if group == "application" else stack.members(group)):
+            for claim in fixed + (ACME_CLAIMS if group == "haproxy" and acme_sites(stack, host) else ()):
                 address = stack.address(host) if claim.address == NODE else claim.address
                 try:
                     result.append((claim, int(stack.value(host, claim.port_variable)), address))
@@ -349,6 +341,11 @@ def claims(stack: Stack, host: str) -> list[tuple[Claim, int, str]]:
                     # The argument specs have said so already.
                     continue
     return result
+
+
+def listeners_of_their_own(stack: Stack) -> list[str]:
+    """Hosts on which the application itself listens on a port."""
+    return [host for host in stack.members("web") if stack.value(host, "webstack_app_listen") == "port"]
 
 
 def overlap(one: str, other: str) -> bool:
@@ -401,6 +398,13 @@ def judge_systems(stack: Stack) -> Iterable[str]:
         versions = SUPPORTED_SYSTEMS.get(name, ())
         if not any(version == each or version.startswith(each + ".") for each in versions):
             yield f"{host}: {name or 'the system'} {version} is not supported: use one of {known}."
+
+
+def judge_applications(stack: Stack) -> Iterable[str]:
+    """The application can be had, and run as it is asked for."""
+    for host in stack.members("web"):
+        for problem in application_problems(lambda name, host=host: stack.value(host, name), stack.given[host]):
+            yield f"{host}: {problem}"
 
 
 def version_tuple(text: str) -> tuple[int, ...]:
@@ -463,7 +467,7 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     found: list[str] = []
     for judge in (
         judge_groups, judge_answers, judge_arguments, judge_addresses, judge_names, judge_sites, judge_certificates,
-        judge_acme, judge_source, judge_ports, judge_systems, judge_databases,
+        judge_acme, judge_applications, judge_ports, judge_systems, judge_databases,
     ):  # fmt: skip
         found += judge(stack)
     found += duplicated_uuids(stack)[1]

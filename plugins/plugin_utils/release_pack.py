@@ -13,7 +13,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 MARKER = ".release"
@@ -23,14 +23,14 @@ class SourceError(ValueError):
     """What is wrong with a source, as a sentence with its remedy."""
 
 
-def members(source: Path, exclude: list[str]) -> Iterator[Path]:
-    """Files, links and directories below source in a fixed order, without what is excluded."""
+def members(source: Path, exclude: list[str], but: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Files, links and directories below source in a fixed order, without what is excluded and but for these paths."""
     for entry in sorted(source.iterdir(), key=lambda path: path.name):
-        if entry.name == MARKER or any(fnmatch.fnmatch(entry.name, pattern) for pattern in exclude):
+        if entry.name == MARKER or entry in but or any(fnmatch.fnmatch(entry.name, pattern) for pattern in exclude):
             continue
         yield entry
         if entry.is_dir() and not entry.is_symlink():
-            yield from members(entry, exclude)
+            yield from members(entry, exclude, but)
 
 
 def normalised(source: Path, path: Path) -> tarfile.TarInfo:
@@ -53,9 +53,26 @@ def normalised(source: Path, path: Path) -> tarfile.TarInfo:
     return info
 
 
-def digest(source: Path, entries: list[Path]) -> str:
-    """Digest of names, kinds, modes and contents."""
+def added(links: dict[str, str]) -> Iterator[tarfile.TarInfo]:
+    """Archive members of the links that are added to a release, with the directories that they are in."""
+    made: set[str] = set()
+    for name, target in sorted(links.items()):
+        for above in reversed(PurePosixPath(name).parents[:-1]):
+            if str(above) not in made:
+                made.add(str(above))
+                directory = tarfile.TarInfo(str(above))
+                directory.type, directory.mode = tarfile.DIRTYPE, 0o755
+                yield directory
+        link = tarfile.TarInfo(name)
+        link.type, link.linkname = tarfile.SYMTYPE, target
+        yield link
+
+
+def digest(source: Path, entries: list[Path], recipe: str, links: dict[str, str]) -> str:
+    """Digest of names, kinds, modes and contents, and of what else makes a release what it is."""
     result = hashlib.sha256()
+    if recipe or links:
+        result.update(repr((recipe, sorted(links.items()))).encode())
     for path in entries:
         info = normalised(source, path)
         result.update(repr((info.name, info.type, info.mode, info.linkname, info.size)).encode())
@@ -64,7 +81,7 @@ def digest(source: Path, entries: list[Path]) -> str:
     return result.hexdigest()[:16]
 
 
-def write(source: Path, entries: list[Path], archive: Path, release: str) -> None:
+def write(source: Path, entries: list[Path], archive: Path, release: str, links: dict[str, str]) -> None:
     """Write the archive beside its place and move it there, so that nobody sees half of it."""
     partial = archive.with_suffix(f".{os.getpid()}")
     with (
@@ -79,21 +96,41 @@ def write(source: Path, entries: list[Path], archive: Path, release: str) -> Non
                     tar.addfile(info, content)
             else:
                 tar.addfile(info)
+        for info in added(links):
+            tar.addfile(info)
         marker = tarfile.TarInfo(MARKER)
         marker.size, marker.mode = len(release), 0o644
         tar.addfile(marker, io.BytesIO(release.encode()))
     partial.replace(archive)
 
 
-def pack(source: Path, dest: Path, exclude: list[str], check_mode: bool, prefix: str = "") -> dict[str, Any]:
+def judge_links(links: dict[str, str]) -> None:
+    """Refuse a link that would be made outside of the release."""
+    for name in links:
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or name.startswith("/") or name != str(PurePosixPath(name)):
+            raise SourceError(f"link {name!r} is no path inside of a release: write it as uploads or var/cache.")
+
+
+def pack(
+    source: Path,
+    dest: Path,
+    exclude: list[str],
+    check_mode: bool,
+    prefix: str = "",
+    recipe: str = "",
+    links: dict[str, str] | None = None,
+) -> dict[str, Any]:
     """Pack the directory; returns the id and the path of the archive, and whether it is new."""
-    entries = list(members(source, exclude))
+    links = links or {}
+    judge_links(links)
+    entries = list(members(source, exclude, frozenset(source / name for name in links)))
     if not entries:
         raise SourceError("there is nothing in it to release: name another source, or exclude less.")
-    release = prefix + digest(source, entries)
+    release = prefix + digest(source, entries, recipe, links)
     archive = dest.resolve() / f"{release}.tar.gz"
     changed = not archive.exists()
     if changed and not check_mode:
         archive.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write(source, entries, archive, release)
+        write(source, entries, archive, release, links)
     return {"changed": changed, "id": release, "archive": str(archive)}

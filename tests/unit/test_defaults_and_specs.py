@@ -18,9 +18,15 @@ SECRET = re.compile(r"password|secret|token|private|credential", re.IGNORECASE)
 # Files that no program of their own judges before they are used.
 WITHOUT_VALIDATOR = {
     "acme/certbot.conf.j2": "an addition to a unit",
+    "app_server/background.j2": "a unit",
+    "app_server/build-environment.j2": "variables for systemd, which takes any text",
     "app_server/environment.j2": "variables for systemd, which takes any text",
+    "app_server/fpm-unit.conf.j2": "an addition to a unit",
+    "app_server/sandbox.j2": "a part of units",
     "app_server/service.j2": "a unit, which systemd judges when it reads it",
     "app_server/socket.j2": "a unit",
+    "app_server/timed-service.j2": "a unit",
+    "app_server/timed-timer.j2": "a unit",
     "exporters/my.cnf.j2": "an account for the exporter, which only reads it",
     "exporters/options.j2": "options of the exporters, which have no test mode",
     "haproxy/certificates.j2": "a list for HAProxy, which judges it with haproxy.cfg",

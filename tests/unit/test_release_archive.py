@@ -167,3 +167,24 @@ def test_archives_are_closed_to_others_and_nothing_is_left_beside_them(pack, tmp
     releases = tmp_path / "state" / "releases"
     assert stat.S_IMODE(releases.stat().st_mode) == 0o700
     assert [path.name for path in releases.iterdir()] == [f"{packed['id']}.tar.gz"]
+
+
+def test_a_link_that_releases_share_takes_the_place_of_what_was_there(pack, source):
+    (source / "uploads" / "old").mkdir(parents=True)
+    packed = pack(links={"uploads": "/srv/app/shared/uploads", "var/cache": "/srv/app/shared/var/cache"})
+    with tarfile.open(packed["archive"]) as tar:
+        assert tar.getmember("uploads").linkname == "/srv/app/shared/uploads"
+        assert tar.getmember("var/cache").issym()
+        assert tar.getmember("var").isdir()
+        assert "uploads/old" not in tar.getnames()
+    assert pack()["id"] != packed["id"] != pack(links={"uploads": "/srv/app/shared/uploads"})["id"]
+
+
+@pytest.mark.parametrize("name", ["/etc", "../up", "a/../../up", "", "a/", "./a"])
+def test_a_link_is_made_inside_of_the_release_alone(pack, name):
+    assert f"link {name!r} is no path inside of a release" in pack(links={name: "/srv"})["msg"]
+
+
+def test_what_builds_a_release_is_part_of_what_it_is(pack):
+    assert pack(recipe="npm ci")["id"] != pack()["id"]
+    assert pack(recipe="npm ci")["id"] == pack(recipe="npm ci")["id"]

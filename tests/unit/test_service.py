@@ -27,6 +27,7 @@ case $command in
       echo "Id=$unit"; echo "Names=$unit"; echo "LoadState=$load"
       echo "ActiveState=$active"; echo "UnitFileState=$enabled"
     done ;;
+  disable) ;;
   enable) for unit; do sed -i s/enabled=.*/enabled=enabled/ "$STATE/$unit"; done ;;
   start)
     for unit; do
@@ -199,6 +200,27 @@ def test_unit_files_that_changed_are_read_again_before_a_unit_is_started(run_mod
     assert calls(state) == ["daemon-reload", "show", "enable", "start"]
     assert run_module(service, **arguments)["changed"] is False
     assert calls(state)[4:] == ["show"]
+
+
+def test_units_that_the_service_no_longer_has_are_stopped_and_removed(run_module, state, tmp_path, monkeypatch):
+    units = tmp_path / "system"
+    units.mkdir()
+    monkeypatch.setattr(service, "UNITS", units)
+    mark = "X-Webstack-Application=shop"
+    for name in ("shop.service", "shop-old.service", "shop-old.timer"):
+        (units / name).write_text(f"[Unit]\n{mark}\n")
+    (units / "shop-admin.service").write_text(f"[Unit]\n{mark}-admin\n# {mark}\n")
+    owner = {"owner": str(os.getuid()), "group": str(os.getgid())}
+    kept = {**owner, "dest": str(units / "shop.service"), "content": f"[Unit]\n{mark}\n"}
+    assert run_module(service, check=True, files=[kept], marked=mark)["changed"] is True
+    assert not (state / "calls").exists()
+    assert run_module(service, files=[kept], marked=mark)["changed"] is True
+    assert (state / "calls").read_text().splitlines() == [
+        "disable --now shop-old.service shop-old.timer",
+        "daemon-reload",
+    ]
+    assert sorted(path.name for path in units.iterdir()) == ["shop-admin.service", "shop.service"]
+    assert run_module(service, files=[kept], marked=mark)["changed"] is False
 
 
 @pytest.fixture

@@ -45,6 +45,12 @@ QUEUE = {
     "port": 5672,
     "servers": [SERVERS[0], {**SERVERS[1], "backup": True}],
 }
+LIMITS = {
+    "webstack_app_shared_directories": ["uploads"],
+    "app_server_memory_max": "512M",
+    "app_server_cpu_quota": "150%",
+    "app_server_tasks_max": "64",
+}
 # Host, case: role, template, and the variables that differ from the defaults.
 CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
     "lb1": {
@@ -76,6 +82,34 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
                 "nginx_client_max_body_size": "1g",
             },
         ),
+        "nginx php": (
+            "nginx",
+            "nginx.conf.j2",
+            {"webstack_app_runtime": "php", "webstack_app_shared_directories": ["public/uploads", "cache"]},
+        ),
+        "nginx php scripts": (
+            "nginx", "nginx.conf.j2", {"webstack_app_runtime": "php", "webstack_app_front_controller": ""},
+        ),
+        "nginx node": ("nginx", "nginx.conf.j2", {"webstack_app_runtime": "node", "webstack_app_port": 3000}),
+        "service asgi": (
+            "app_server", "service.j2", {"app_server_asgi": "pages:app", "app_server_lock": "l", **LIMITS},
+        ),
+        "service php": ("app_server", "service.j2", {"webstack_app_runtime": "php"}),
+        "service node": (
+            "app_server", "service.j2", {"webstack_app_runtime": "node", "app_server_command": ["node", "a b.js"]},
+        ),
+        "service socket": (
+            "app_server",
+            "service.j2",
+            {
+                "webstack_app_runtime": "command",
+                "webstack_app_listen": "socket",
+                "app_server_command": ["serve", "--listen={socket}"],
+            },
+        ),
+        "background": ("app_server", "background.j2", {"unit": {"name": "mail", "command": ["mail", "50%"]}, **LIMITS}),
+        "timed": ("app_server", "timed-service.j2", {"unit": {"name": "tidy", "command": ["tidy"]}, **LIMITS}),
+        "timer": ("app_server", "timed-timer.j2", {"unit": {"name": "tidy", "on_calendar": "hourly"}}),
         "service": ("app_server", "service.j2", {}),
         "socket": ("app_server", "socket.j2", {}),
         "environment": (
@@ -530,3 +564,59 @@ def test_the_health_endpoint_knows_the_other_database_nodes(rendered):
     found = json.loads(rendered["db1"]["health"])
     assert found["peers"] == ["192.0.2.32"]
     assert (found["port"], found["max_lag"], found["resume_timeout"]) == (3380, 10, 300)
+
+
+def test_nginx_passes_php_by_fastcgi_and_runs_nothing_that_was_uploaded(rendered):
+    text = rendered["web1"]["nginx php"]
+    found = lines(text)
+    assert {"root /srv/app/current/public;", "fastcgi_pass application;"} <= set(found)
+    assert "try_files $uri /index.php$is_args$args;" in found
+    assert "fastcgi_param SCRIPT_FILENAME $realpath_root$fastcgi_script_name;" in found
+    # A connection that is kept would hold a process.
+    assert not [line for line in found if line.startswith(("proxy_", "keepalive "))]
+    assert re.search(r"location \^~ /uploads/ \{\s*location ~\* \\.\(php[^{]*\{\s*return 404;", text)
+    assert "/cache/" not in text
+    assert "alias /srv/app/current/public/static/;" in found
+
+
+def test_nginx_looks_for_an_index_where_there_is_no_front_controller(rendered):
+    found = lines(rendered["web1"]["nginx php scripts"])
+    assert {"index index.php;", "try_files $uri $uri/ =404;"} <= set(found)
+
+
+def test_nginx_asks_an_application_at_its_port(rendered):
+    assert "server 127.0.0.1:3000 max_fails=0;" in lines(rendered["web1"]["nginx node"])
+
+
+def test_an_asgi_application_runs_under_the_gunicorn_of_its_release(rendered):
+    text = rendered["web1"]["service asgi"]
+    assert "ExecStart=/srv/app/current/.venv/bin/gunicorn \\" in text
+    assert "--worker-class uvicorn.workers.UvicornWorker" in text
+    assert "pages:app" in text
+
+
+def test_php_takes_its_socket_over_and_ends_gracefully(rendered):
+    found = lines(rendered["web1"]["service php"])
+    assert {"Environment=FPM_SOCKETS=/run/app.sock=3", "KillSignal=SIGQUIT", "Requires=app.socket"} <= set(found)
+    assert "ExecReload=/bin/kill -USR2 $MAINPID" in found
+
+
+def test_a_command_is_told_where_to_listen(rendered):
+    node, other = lines(rendered["web1"]["service node"]), lines(rendered["web1"]["service socket"])
+    assert {"Environment=PORT=8000", 'ExecStart=/usr/bin/env "node" "a b.js"'} <= set(node)
+    assert "Requires=app.socket" not in node + other
+    assert {
+        "Environment=SOCKET=/run/app/http.sock", "RuntimeDirectory=app", "Group=www-data", "UMask=0007",
+        'ExecStart=/usr/bin/env "serve" "--listen=/run/app/http.sock"',
+    } <= set(other)  # fmt: skip
+
+
+def test_further_units_have_the_sandbox_and_the_limits_of_the_application(rendered):
+    main, background, timed = (lines(rendered["web1"][case]) for case in ("service asgi", "background", "timed"))
+    sandbox = main[main.index("ReadWritePaths=/srv/app/shared") : main.index("UMask=0027") + 1]
+    assert {"MemoryMax=512M", "CPUQuota=150%", "TasksMax=64", "ProtectSystem=strict"} <= set(sandbox)
+    for unit in (background, timed):
+        assert set(sandbox) <= set(unit)
+        assert {"User=app", "EnvironmentFile=/etc/app.env"} <= set(unit)
+    assert {"PartOf=app.service", 'ExecStart=/usr/bin/env "mail" "50%%"'} <= set(background)
+    assert "OnCalendar=hourly" in lines(rendered["web1"]["timer"])

@@ -1,0 +1,165 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be true of the application of one web node before anything is changed.
+
+Pure: variables in, problems out. Every problem is one sentence that names the variable, its value and the fix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from .release_pack import SourceError
+from .release_unpack import is_url, wanted_digest, without_credentials
+
+Value = Callable[[str], Any]
+ENTRY_POINT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(.*\))?")
+UNIT_PART = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+# Which type of source an option belongs to.
+OF_ONE_TYPE = {
+    "app_server_version": "git",
+    "app_server_submodules": "git",
+    "app_server_ssh_key": "git",
+    "app_server_known_hosts": "git",
+    "app_server_checksum": "archive",
+}
+# Which runtimes an option belongs to.
+OF_ONE_RUNTIME = {
+    "app_server_wsgi": ("python",),
+    "app_server_asgi": ("python",),
+    "app_server_requirements": ("python",),
+    "app_server_lock": ("python",),
+    "app_server_command": ("node", "command"),
+    "app_server_php_settings": ("php",),
+    "webstack_app_front_controller": ("php",),
+}
+
+
+def application_problems(value: Value, given: Collection[str]) -> Iterable[str]:
+    """Everything that is wrong with the application of one host; given are the variables that the inventory sets."""
+    yield from source_problems(value, given)
+    yield from runtime_problems(value, given)
+    yield from part_problems(value)
+
+
+def source_problems(value: Value, given: Collection[str]) -> Iterable[str]:
+    """The source can be had, by what can be known without asking for it."""
+    kind, source = value("app_server_source_type"), value("app_server_source")
+    if source is None or kind not in (None, "directory", "archive", "git"):
+        # The argument specs, or what it is made of, have said so already.
+        return
+    kind, source = kind or "directory", str(source)
+    shown = f"app_server_source = {without_credentials(source)!r}"
+    path = Path(source).expanduser()
+    if kind == "directory" and not path.is_dir():
+        yield f"{shown} is not a directory on the control node: name the application's."
+    if kind == "archive":
+        yield from archive_problems(value, source, shown)
+    if kind == "git":
+        if not value("app_server_version"):
+            yield f"app_server_version is not set for the repository {shown}: name a tag, a branch or a commit."
+        if source.startswith(("/", "~", ".")) and not path.is_dir():
+            yield f"{shown} is not a directory on the control node: name the repository's URL or directory."
+        for option in ("app_server_ssh_key", "app_server_known_hosts"):
+            file = value(option)
+            if file and not Path(str(file)).expanduser().is_file():
+                yield f"{option} = {str(file)!r} is not a file on the control node: name the file."
+    for option, of in OF_ONE_TYPE.items():
+        if option in given and value(option) and kind != of:
+            yield (
+                f"{option} = {value(option)!r} is of app_server_source_type = '{of}' and that is {kind!r}: "
+                f"remove it, or set app_server_source_type to {of}."
+            )
+
+
+def archive_problems(value: Value, source: str, shown: str) -> Iterable[str]:
+    """An archive is there, or comes over https with its checksum."""
+    checksum = value("app_server_checksum")
+    try:
+        wanted_digest(checksum)
+    except SourceError:
+        yield f"app_server_checksum = {checksum!r} is none: write it as sha256: and 64 hexadecimal digits."
+    if not is_url(source):
+        if not Path(source).expanduser().is_file():
+            yield f"{shown} is not a file on the control node: name the application's archive."
+        return
+    if not source.lower().startswith("https://"):
+        yield f"{shown} is not an https URL: an archive is downloaded over https alone."
+    if not checksum:
+        yield f"app_server_checksum is not set for {shown}: write sha256: and what 'sha256sum' says of the archive."
+
+
+def runtime_problems(value: Value, given: Collection[str]) -> Iterable[str]:
+    """What runs the application knows what to run, and where it listens."""
+    runtime, listen = value("webstack_app_runtime"), value("webstack_app_listen")
+    for option, runtimes in OF_ONE_RUNTIME.items():
+        if option in given and value(option) and runtime not in runtimes:
+            yield (
+                f"{option} = {value(option)!r} is of webstack_app_runtime = {' or '.join(map(repr, runtimes))} "
+                f"and that is {runtime!r}: remove it, or set webstack_app_runtime."
+            )
+    if runtime != "python" and "app_server_source" not in given:
+        yield (
+            f"app_server_source is not set, and the demonstration is none of webstack_app_runtime = {runtime!r}: "
+            "name your application's."
+        )
+    if runtime in ("node", "command") and not value("app_server_command"):
+        yield (
+            f"app_server_command is not set, which webstack_app_runtime = {runtime!r} needs: "
+            "name the command, word by word, as [node, server.js]."
+        )
+    if runtime == "python":
+        yield from python_problems(value, given)
+    if runtime == "php" and listen not in (None, "inherited"):
+        yield f"webstack_app_listen = {listen!r} is not for webstack_app_runtime = 'php': use inherited."
+    directory = f"/run/{value('webstack_app_name')}/"
+    if listen == "socket" and not str(value("webstack_app_socket")).startswith(directory):
+        yield (
+            f"webstack_app_socket = {value('webstack_app_socket')!r} is where the application cannot listen: "
+            f"use a path below {directory}."
+        )
+
+
+def python_problems(value: Value, given: Collection[str]) -> Iterable[str]:
+    """One entry point, and one list of what it needs."""
+    if value("app_server_asgi") and "app_server_wsgi" in given:
+        yield (
+            f"app_server_wsgi = {value('app_server_wsgi')!r} and app_server_asgi = {value('app_server_asgi')!r} "
+            "are both set: keep the one that the application has."
+        )
+    if value("app_server_requirements") and value("app_server_lock"):
+        yield (
+            f"app_server_requirements = {value('app_server_requirements')!r} and app_server_lock = "
+            f"{value('app_server_lock')!r} are both set: keep the lock, which has everything."
+        )
+    option = "app_server_asgi" if value("app_server_asgi") else "app_server_wsgi"
+    entry = value(option)
+    if entry is not None and not ENTRY_POINT.fullmatch(str(entry)):
+        yield f"{option} = {str(entry)!r} is no entry point: write it as module:name, as in shop.wsgi:application."
+
+
+def part_problems(value: Value) -> Iterable[str]:
+    """Names of further units and paths inside of the release are what they have to be."""
+    names = [
+        str(item.get("name")) if isinstance(item, dict) else ""
+        for option in ("app_server_background", "app_server_timers")
+        for item in value(option) or []
+    ]
+    for name, count in Counter(names).items():
+        if not UNIT_PART.fullmatch(name):
+            yield f"app_server_background and app_server_timers: {name!r} cannot name a unit: use a-z, 0-9 and '-'."
+        if count > 1:
+            yield f"app_server_background and app_server_timers have {name!r} {count} times: name each once."
+    inside = [("webstack_app_shared_directories", str(path)) for path in value("webstack_app_shared_directories") or []]
+    for option, path in [*inside, ("webstack_app_docroot", str(value("webstack_app_docroot") or "."))]:
+        if path.startswith("/") or ".." in Path(path).parts or (path != "." and path != str(Path(path))):
+            yield f"{option} = {path!r} is no path inside of the release: write it as uploads or public/uploads."
+    paths = [Path(path) for _option, path in inside]
+    for path in paths:
+        if any(other in path.parents for other in paths) or paths.count(path) > 1:
+            yield f"webstack_app_shared_directories has {str(path)!r} in another one: name the outer one alone."

@@ -1,0 +1,3 @@
+"""A sample of an application with a project file and a lock."""
+
+RELEASE = "one"
