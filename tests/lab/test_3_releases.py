@@ -202,7 +202,8 @@ def test_a_node_that_dies_in_the_middle_is_named_and_costs_no_request(lab: Lab, 
         client.answered(200)
     lab.docker("start", lab.container("web1"))
     assert deploy.returncode != 0
-    assert lab.container("web1") in told.split("PLAY RECAP", maxsplit=1)[0].rsplit("Say what failed", 1)[-1], told[-3000:]
+    failure = told.split("PLAY RECAP", maxsplit=1)[0].rsplit("Say what failed", 1)[-1]
+    assert lab.container("web1") in failure, told[-3000:]
     assert client.failures == []
     assert release_of(lab, "web2") in before
     wait("web1 to be back", lambda: in_the_balancer(lab, "web1").startswith("UP"), 60)

@@ -88,15 +88,21 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
             {"webstack_app_runtime": "php", "webstack_app_shared_directories": ["public/uploads", "cache"]},
         ),
         "nginx php scripts": (
-            "nginx", "nginx.conf.j2", {"webstack_app_runtime": "php", "webstack_app_front_controller": ""},
+            "nginx",
+            "nginx.conf.j2",
+            {"webstack_app_runtime": "php", "webstack_app_front_controller": ""},
         ),
         "nginx node": ("nginx", "nginx.conf.j2", {"webstack_app_runtime": "node", "webstack_app_port": 3000}),
         "service asgi": (
-            "app_server", "service.j2", {"app_server_asgi": "pages:app", "app_server_lock": "l", **LIMITS},
+            "app_server",
+            "service.j2",
+            {"app_server_asgi": "pages:app", "app_server_lock": "l", **LIMITS},
         ),
         "service php": ("app_server", "service.j2", {"webstack_app_runtime": "php"}),
         "service node": (
-            "app_server", "service.j2", {"webstack_app_runtime": "node", "app_server_command": ["node", "a b.js"]},
+            "app_server",
+            "service.j2",
+            {"webstack_app_runtime": "node", "app_server_command": ["node", "a b.js"]},
         ),
         "service socket": (
             "app_server",
