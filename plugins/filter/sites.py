@@ -51,6 +51,11 @@ def shown_certificates(sites: Iterable[Mapping[str, Any]]) -> list[dict[str, Any
     return [{"names": site_names(site), "source": site["certificate_source"]} for site in sites]
 
 
+def log_format(page: str) -> str:
+    """A page as HAProxy's C(lf-file), which fills in the request's id for C(@request_id@) and nothing else."""
+    return page.replace("%", "%%").replace("@request_id@", "%[unique-id]")
+
+
 class FilterModule:
     """Filters of the collection."""
 
@@ -62,5 +67,6 @@ class FilterModule:
             "complete_sites": complete_sites,
             "new_certificates": new_certificates,
             "ordered_certificates": ordered_certificates,
+            "log_format": log_format,
             "shown_certificates": shown_certificates,
         }

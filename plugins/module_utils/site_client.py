@@ -18,8 +18,9 @@ NO_CHECK_TIME = 0x200000
 class Answer:
     """An HTTP answer, or why there was none."""
 
-    def __init__(self, status: int, body: str, served_by: str, location: str = "") -> None:
+    def __init__(self, status: int, body: str, served_by: str, location: str = "", maintenance: bool = False) -> None:
         self.status, self.body, self.served_by, self.location = status, body, served_by, location
+        self.maintenance = maintenance
 
     @property
     def json(self) -> dict[str, Any]:
@@ -70,7 +71,9 @@ def ask(place: Place, path: str, timeout: float, send: dict[str, Any] | None = N
         )
         answer = connection.getresponse()
         body = answer.read().decode("utf-8", "replace")
-        return Answer(answer.status, body, answer.headers.get("X-Served-By", ""), answer.headers.get("Location", ""))
+        headers = answer.headers
+        served_by, location = headers.get("X-Served-By", ""), headers.get("Location", "")
+        return Answer(answer.status, body, served_by, location, headers.get("X-Maintenance") == "on")
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, reason(error), "")
     finally:

@@ -70,6 +70,11 @@ options:
         description: Mode.
         type: str
         default: "0644"
+      force:
+        description: Whether to replace what the file holds; V(false) only creates it where there is none.
+        type: bool
+        default: true
+        version_added: 0.1.0
       validate:
         description: Command that judges the new file, C(%s) standing for its path; if it fails, the old file stays.
         type: str
@@ -177,7 +182,7 @@ class Keeper:
         """One file."""
         dest = wanted["dest"]
         old = self.current(Path(dest))
-        differs = old != wanted["content"]
+        differs = old is None or (wanted["force"] and old != wanted["content"])
         if differs:
             self.diff.append(
                 {"before_header": dest, "after_header": dest, "before": old or "", "after": wanted["content"]}
@@ -344,6 +349,7 @@ def main() -> None:
                     "content": {"type": "str", "required": True},
                     **attributes,
                     "mode": {"type": "str", "default": "0644"},
+                    "force": {"type": "bool", "default": True},
                     "validate": {"type": "str"},
                 },
             },

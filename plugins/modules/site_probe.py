@@ -277,6 +277,14 @@ def probe_redirect(params: dict[str, Any]) -> list[dict[str, Any]]:
     return [finding("site", "redirect", ok, fact, "Plain HTTP has to lead to HTTPS: see haproxy.cfg on the balancer.")]
 
 
+def probe_maintenance(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Tell of maintenance, in which what is proven here is not what clients see."""
+    if not ask(balancer(params), params["ready_path"], params["timeout"]).maintenance:
+        return []
+    fact = "is on: everybody but haproxy_maintenance_allow is answered with 503"
+    return [finding("site", "maintenance", True, fact, "")]
+
+
 def probe_certificates(params: dict[str, Any]) -> list[dict[str, Any]]:
     """What the balancer shows for every host name of every site: by whom, and until when."""
     result = []
@@ -345,7 +353,7 @@ def main() -> None:
     if not Path(module.params["ca_path"]).is_file():
         module.fail_json(msg=f"{module.params['ca_path']} is not there: run site.yml, which places the authority.")
     findings = probe_nodes(module.params) + probe_balancer(module.params)
-    findings += probe_redirect(module.params) + probe_certificates(module.params)
+    findings += probe_maintenance(module.params) + probe_redirect(module.params) + probe_certificates(module.params)
     if module.params["canary_path"] and not module.check_mode:
         findings += probe_canary(module.params)
     module.exit_json(changed=False, findings=findings)

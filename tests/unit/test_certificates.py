@@ -210,3 +210,7 @@ def test_sites_are_completed_and_their_names_told_once():
         {"names": ["a.example.com", "b.example.com"], "source": "files"},
         {"names": ["c"], "source": "acme"},
     ]
+
+
+def test_a_page_is_taken_as_it_is_but_for_the_id():
+    assert filters.log_format("width: 50%; %[src] @request_id@") == "width: 50%%; %%[src] %[unique-id]"

@@ -30,6 +30,7 @@ WITHOUT_VALIDATOR = {
     "exporters/my.cnf.j2": "an account for the exporter, which only reads it",
     "exporters/options.j2": "options of the exporters, which have no test mode",
     "haproxy/certificates.j2": "a list for HAProxy, which judges it with haproxy.cfg",
+    "haproxy/error.html.j2": "a page, which HAProxy judges with haproxy.cfg",
     "haproxy/reload.conf.j2": "an addition to a unit",
     "monitoring/options.j2": "options of Prometheus and Alertmanager",
     "mysql_health/mysql-health.json.j2": "JSON made by a filter",

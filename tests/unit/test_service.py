@@ -82,6 +82,15 @@ def test_only_what_differs_is_told(keep, tmp_path):
     assert [(each["before"], each["after"]) for each in changed["diff"]] == [("1", "2")]
 
 
+def test_a_file_that_is_only_to_be_there_is_made_once(keep, tmp_path):
+    first = {"dest": "a", "content": "off", "force": False}
+    assert keep(first)["changed"] is True
+    (tmp_path / "a").write_text("on")
+    assert (keep(first)["changed"], (tmp_path / "a").read_text()) == (False, "on")
+    assert keep({**first, "mode": "0600"})["changed_files"] == [str(tmp_path / "a")]
+    assert keep({**first, "force": True})["changed"] is True
+
+
 def test_a_mode_alone_is_a_change(keep, tmp_path):
     keep({"dest": "a", "content": "1", "mode": "0600"})
     changed = keep({"dest": "a", "content": "1", "mode": "0640"})

@@ -31,6 +31,7 @@ class Site:
         self.folder = folder
         self.authority = Authority(folder, "internal")
         self.contexts: dict[str, ssl.SSLContext] = {}
+        self.maintenance = False
         self.redirect = (301, "https://www.example.com/")
         self.requests: list[tuple[str, str, str]] = []
         self.turns: Iterator[str] = cycle(NODES)
@@ -53,6 +54,8 @@ class Site:
             return self.redirect[0], "", self.redirect[1]
         if name != "balancer":
             return self.ready[name]
+        if path == "/readyz":
+            return 200, "ready", "web1"
         if path == "/":
             return self.pages()
         if method == "GET":
@@ -76,6 +79,8 @@ class Site:
                 self.send_response(status)
                 self.send_header("Location" if name == "plain" else "X-Served-By", node)
                 self.send_header("Content-Length", str(len(text)))
+                if site.maintenance and name == "balancer":
+                    self.send_header("X-Maintenance", "on")
                 self.end_headers()
                 self.wfile.write(text)
 
@@ -146,7 +151,7 @@ def test_the_site_is_asked_by_its_name_on_new_connections(site):
     assert {host for _name, _what, host in site.requests} == {"www.example.com"}
     assert [what for name, what, _host in site.requests if name == "web1"] == ["GET /readyz"]
     assert [what for name, what, _host in site.requests if name == "balancer"] == [
-        *["GET /"] * 8, "POST /canary", "GET /canary",
+        *["GET /"] * 8, "GET /readyz", "POST /canary", "GET /canary",
     ]  # fmt: skip
 
 
@@ -327,3 +332,13 @@ def test_without_the_authority_on_the_node_nothing_is_probed(site):
     answer = site._run(site_probe, address="x", port=1, http_port=1, domain="x", nodes=[], ready_path="/",
                        ca_path="/nowhere/ca.pem")  # fmt: skip
     assert answer["msg"] == "/nowhere/ca.pem is not there: run site.yml, which places the authority."
+
+
+def test_maintenance_is_told_because_clients_see_something_else(site):
+    assert ("site", "maintenance") not in site.probe()
+    site.maintenance = True
+    found = site.probe()["site", "maintenance"]
+    assert (found["ok"], found["fact"]) == (
+        True,
+        "is on: everybody but haproxy_maintenance_allow is answered with 503",
+    )

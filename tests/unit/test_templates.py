@@ -61,6 +61,12 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "certificates": ("haproxy", "certificates.j2", {"haproxy_sites": [BLOG, SHOP]}),
         "servers": ("haproxy", "haproxy.cfg.j2", {"haproxy_servers": OTHERS}),
         "public port": ("haproxy", "haproxy.cfg.j2", {"webstack_public_https_port": 8443}),
+        "limited": (
+            "haproxy",
+            "haproxy.cfg.j2",
+            {"haproxy_rate_limit": 100, "haproxy_rate_limit_allow": ["192.0.2.0/24"]},
+        ),
+        "page": ("haproxy", "error.html.j2", {"error_title": "Gone", "error_text": "50 % of it"}),
         "hsts": ("haproxy", "haproxy.cfg.j2", {"haproxy_hsts_seconds": 300}),
         "acme": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [BLOG, {**SHOP, "certificate_source": "acme"}]}),
         "files": ("haproxy", "haproxy.cfg.j2", {"webstack_certificate_source": "files"}),
@@ -241,7 +247,7 @@ def test_nothing_is_left_unrendered(rendered):
 
 
 def test_every_file_says_that_it_is_managed(rendered):
-    managed = [text.splitlines()[0] for cases in rendered.values() for text in cases.values() if text[0] != "{"]
+    managed = [text.splitlines()[0] for cases in rendered.values() for text in cases.values() if text[0] not in "{<"]
     assert set(managed) == {"# Ansible managed"}
 
 
@@ -299,9 +305,49 @@ def test_each_site_shows_a_certificate_of_its_own(rendered):
     ]
 
 
+def test_a_request_has_an_id_that_no_client_chooses(rendered):
+    for frontend in ("http", "sites"):
+        found = section(rendered["lb1"]["default"], f"frontend {frontend}")
+        assert "unique-id-format %[uuid()]" in found
+        assert "http-request set-header X-Request-ID %[unique-id]" in found
+        assert "http-after-response set-header X-Request-ID %[unique-id]" in found
+        assert [line for line in found if line.startswith("log-format ") and line.endswith(' request_id=%ID"')]
+    nginx = lines(rendered["web1"]["nginx"])
+    assert "proxy_set_header X-Request-ID $webstack_request_id;" in nginx
+    assert "'request_id=$webstack_request_id';" in nginx
+
+
+def test_nobody_is_limited_unless_it_is_asked_for(rendered):
+    limit = "http-request deny deny_status 429 if { sc_http_req_rate(0) gt 100 }"
+    for case, expected in (("default", False), ("limited", True)):
+        found = section(rendered["lb1"][case], "frontend sites")
+        assert (limit in found) is expected
+        assert any("stick-table" in line for line in found) is expected
+    limited = section(rendered["lb1"]["limited"], "frontend sites")
+    assert "acl unlimited src 127.0.0.0/8 ::1 192.0.2.0/24" in limited
+    assert "http-request track-sc0 src,ipmask(32,64) unless unlimited" in limited
+
+
+def test_maintenance_spares_health_and_who_is_allowed(rendered):
+    found = section(rendered["lb1"]["default"], "frontend sites")
+    assert "acl health path /readyz /livez" in found
+    assert "acl maintenance_allowed src 127.0.0.0/8 ::1 192.0.2.11" in found
+    (rule,) = [line for line in found if line.startswith("http-request return status 503")]
+    assert rule.endswith("hdr Retry-After 300 if maintenance !maintenance_allowed !health")
+    assert "acl health path /readyz /livez /up" in section(rendered["lb1"]["sites"], "frontend sites")
+
+
+def test_each_error_has_a_page_that_says_what_and_which(rendered):
+    found = section(rendered["lb1"]["default"], "frontend sites")
+    assert [line.split()[2] for line in found if line.startswith("http-error status ")] == ["429", "502", "503", "504"]
+    assert {"Gone", "50 % of it", "@request_id@"} <= set(
+        re.findall(r"Gone|50 % of it|@request_id@", rendered["lb1"]["page"])
+    )
+
+
 def test_tls_is_as_mozilla_recommends(rendered):
     found = section(rendered["lb1"]["default"], "global")
-    assert "ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets prefer-client-ciphers" in found
+    assert "ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets" in found
     (ciphers,) = [line.split()[1].split(":") for line in found if line.startswith("ssl-default-bind-ciphers ")]
     assert ciphers
     assert [cipher for cipher in ciphers if not re.fullmatch(r"ECDHE-.*(GCM-SHA\d+|CHACHA20-POLY1305)", cipher)] == []

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pymysql
 from pymysql.constants import CLIENT, CR, ER
 
+from . import tracing
 from .config import DatabaseUrl
 
 CONNECT_SECONDS = 2.0
@@ -51,6 +52,9 @@ class _Connection(pymysql.connections.Connection):  # type: ignore[misc]
             super().connect(sock)
         finally:
             self._read_timeout = io_seconds
+
+    def query(self, sql: str, unbuffered: bool = False) -> int:
+        return super().query(tracing.commented(sql), unbuffered)
 
     def _request_authentication(self) -> None:
         # PyMySQL up to 1.1 goes on without TLS when the server does not offer it.

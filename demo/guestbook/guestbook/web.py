@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
-from . import canary, db
+from . import canary, db, tracing
 from .config import Settings
 from .entries import MESSAGE_MAX, NAME_MAX, Entry, Invalid, draft
 from .health import readiness
@@ -33,6 +34,8 @@ AFTER_COOKIE = "guestbook_read_after"
 WROTE_COOKIE = "guestbook_wrote"
 COOKIE_SECONDS = 60
 WROTE = re.compile(r"[\w.-]{1,64}/[\w.-]{1,64}", re.ASCII)
+
+log = logging.getLogger(__name__)
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -68,9 +71,11 @@ def create_app(environ: Mapping[str, str], connect: db.Connect = db.open_connect
     app.add_url_rule("/canary", view_func=write_canary, methods=["POST"])
     app.add_url_rule("/livez", view_func=livez)
     app.add_url_rule("/readyz", view_func=readyz)
+    app.before_request(_trace)
     app.before_request(_small_only)
     app.before_request(_same_origin_only)
     app.after_request(_add_headers)
+    app.after_request(_log)
     app.register_error_handler(Invalid, _invalid)
     app.register_error_handler(Unavailable, _unavailable)
     app.register_error_handler(HTTPException, _http_error)
@@ -187,6 +192,17 @@ def _set_cookie(response: Response, name: str, value: str) -> None:
     response.set_cookie(
         name, value, max_age=COOKIE_SECONDS, path="/", secure=request.is_secure, httponly=True, samesite="Lax"
     )
+
+
+def _trace() -> None:
+    tracing.begin(request.headers.get(tracing.HEADER))
+
+
+def _log(response: Response) -> Response:
+    """Note what may have changed something or went wrong; the web server has a line of every request."""
+    if request.method not in {"GET", "HEAD"} or response.status_code >= 500:
+        log.info("%s %s %d", request.method, request.path, response.status_code)
+    return response
 
 
 def _small_only() -> None:

@@ -7,8 +7,10 @@ import os
 import sys
 
 from .config import ConfigError
+from .tracing import log_to_stderr
 from .web import create_app
 
+log_to_stderr()
 try:
     app = create_app(os.environ)
 except ConfigError as error:
