@@ -112,9 +112,9 @@ def quote(identifier: str) -> str:
 def _driver() -> Any:
     try:
         import pymysql  # noqa: PLC0415 - the modules must be able to say which package is missing
-        import pymysql.cursors  # noqa: PLC0415
+        import pymysql.cursors  # noqa: PLC0415 - likewise
     except ImportError as error:
-        import sys  # noqa: PLC0415
+        import sys  # noqa: PLC0415 - needed for this message alone
 
         raise DatabaseError(DRIVER_MISSING.format(python=sys.executable)) from error
     return pymysql
