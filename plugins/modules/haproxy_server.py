@@ -16,6 +16,9 @@ description:
     its health checks pass.
   - A drained server gets no new request. Requests that it has begun are finished.
   - Refuses to drain the last server of a backend that is up.
+  - In a backend of mode C(tcp) the sessions that backup servers hold end when a server is put back, so that they open
+    anew on it; C(on-marked-up shutdown-backup-sessions) does so for a server that was down, and not for one that was
+    drained.
   - With O(lease) a timer of systemd on the balancer puts the server back, should nobody else do so, for example because
     the play that drained it was killed.
   - Asks HAProxy's runtime interface, which M(community.general.haproxy) does too; that module has no check mode, and no
@@ -114,6 +117,8 @@ class Server:
     name: str
     status: str
     sessions: int
+    lends: bool
+    """Whether it is a backup server that holds its sessions for longer than a request."""
 
     @property
     def usable(self) -> bool:
@@ -147,16 +152,30 @@ class Runtime:
         """Every server of every backend."""
         rows = csv.DictReader(self.ask("show stat").lstrip("# ").splitlines())
         return [
-            Server(row["pxname"], row["svname"], row["status"], int(row["scur"] or 0))
+            Server(
+                row["pxname"],
+                row["svname"],
+                row["status"],
+                int(row["scur"] or 0),
+                row["mode"] == "tcp" and row["bck"] == "1",
+            )
             for row in rows
             if row["svname"] not in ("FRONTEND", "BACKEND")
         ]
 
-    def set_state(self, server: Server, state: str) -> None:
-        """Set the state of a server; HAProxy answers with nothing when it has done so."""
-        answer = self.ask(f"set server {server.backend}/{server.name} state {state}")
+    def do(self, command: str) -> None:
+        """Have HAProxy do something; it answers with nothing when it has done so."""
+        answer = self.ask(command)
         if answer:
             raise RuntimeRefusal(answer)
+
+    def set_state(self, server: Server, state: str) -> None:
+        """Set the state of a server."""
+        self.do(f"set server {server.backend}/{server.name} state {state}")
+
+    def end_sessions(self, server: Server) -> None:
+        """End the sessions of a server."""
+        self.do(f"shutdown sessions server {server.backend}/{server.name}")
 
 
 def chosen(servers: list[Server], name: str, backends: list[str]) -> list[Server]:
@@ -225,6 +244,14 @@ def await_state(runtime: Runtime, name: str, backends: list[str], state: str, ti
         time.sleep(0.2)
 
 
+def call_in(runtime: Runtime, returned: list[Server]) -> None:
+    """Have the sessions that were lent while a server was away open anew."""
+    backends = {each.backend for each in returned if not each.lends}
+    for each in runtime.servers():
+        if each.lends and each.sessions and each.backend in backends:
+            runtime.end_sessions(each)
+
+
 def result(before: list[Server], after: list[Server], changed: bool, state: str) -> dict[str, Any]:
     """What the module returns."""
     told = {"drain": "DRAIN", "ready": "UP"}[state]
@@ -274,6 +301,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             f"{module.params['timeout']} s: see what the health path answers on {name}.",
             **result(before, after, bool(wrong), state),
         )
+    if state == "ready":
+        call_in(runtime, wrong)
     return result(before, after, bool(wrong), state)
 
 

@@ -20,6 +20,8 @@ from test_1_deployed import ask
 from test_2_failures import healthy
 
 WEB = ("web1", "web2")
+# Keeps a rollout at its first node, while no balancer uses that.
+HELD = ("-e", json.dumps({"app_server_hooks": {"after_switch": [["sleep", "300"]]}}))
 UNHEALTHY = """
 
 answers = app
@@ -66,6 +68,12 @@ def release_of(lab: Lab, node: str, link: str = "current") -> str:
 def releases(lab: Lab) -> set[str]:
     """Ids of the releases that run."""
     return {release_of(lab, node) for node in WEB}
+
+
+def starts(lab: Lab, node: str) -> int:
+    """How often the application was started since the node came up."""
+    told = lab.sh(node, "journalctl --boot --unit=guestbook.service --output=cat --no-pager")
+    return sum(line.startswith("Started ") for line in told.splitlines())
 
 
 def in_the_balancer(lab: Lab, node: str) -> str:
@@ -131,8 +139,17 @@ def test_what_was_rolled_back_stays_away_until_it_is_asked_for(lab: Lab, version
     second = release_of(lab, "web1", "withdrawn")
     assert second not in ("", first)
     changed = source(version("second"))
-    assert lab.playbook("site.yml", *changed).code == 0
+    environment = ["-e", json.dumps({"app_server_environment": {"GREETING": "hello"}})]
+    before = {node: starts(lab, node) for node in WEB}
+    with Client(SITE) as client:
+        client.answered(200)
+        configured = lab.playbook("site.yml", *changed, *environment)
+        assert configured.code == 0, configured.output[-3000:]
+        client.answered(200)
     assert releases(lab) == {first}
+    assert {node: starts(lab, node) for node in WEB} == {node: before[node] + 1 for node in WEB}
+    assert client.failures == []
+    print(f"new environment: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
     assert lab.playbook("deploy.yml", *changed).code == 0
     assert releases(lab) == {second}
     assert release_of(lab, "web1", "withdrawn") == ""
@@ -180,7 +197,7 @@ def test_a_migration_that_fails_switches_nothing(lab: Lab, version: Callable[...
 def test_a_second_deployment_has_to_wait(lab: Lab, version: Callable[..., Path]) -> None:
     first = begin("deploy.yml", *source(version("third")))
     try:
-        wait("the lock", lambda: "process" in lab.sh("lb1", "cat /run/webstack/rollout.json"), 60)
+        wait("the lock", lambda: f'"process": {first.pid}' in lab.sh("lb1", "cat /run/webstack/rollout.json"), 60)
         refused = lab.playbook("deploy.yml", *source(version("fourth")))
         assert refused.code != 0
         assert f"(process {first.pid}): wait for its end" in " ".join(refused.output.split())
@@ -194,8 +211,7 @@ def test_a_node_that_dies_in_the_middle_is_named_and_costs_no_request(lab: Lab, 
     before = releases(lab)
     with Client(SITE) as client:
         client.answered(200)
-        # What keeps the sessions of the node from ending keeps the rollout there until the node is dead.
-        deploy = begin("deploy.yml", *source(version("fifth")), "-e", "rollout_health_timeout=5")
+        deploy = begin("deploy.yml", *source(version("fifth")), *HELD, "-e", "rollout_health_timeout=5")
         wait("web1 to drain", lambda: in_the_balancer(lab, "web1") == "DRAIN", 120)
         lab.docker("kill", lab.container("web1"))
         told = deploy.communicate(timeout=300)[0]
@@ -213,7 +229,7 @@ def test_a_node_that_dies_in_the_middle_is_named_and_costs_no_request(lab: Lab, 
 
 
 def test_the_balancer_is_put_right_although_the_play_was_killed(lab: Lab, version: Callable[..., Path]) -> None:
-    deploy = begin("deploy.yml", *source(version("sixth")), "-e", "rollout_lease=15")
+    deploy = begin("deploy.yml", *source(version("sixth")), *HELD, "-e", "rollout_lease=15")
     wait("web1 to drain", lambda: in_the_balancer(lab, "web1") == "DRAIN", 120)
     os.killpg(deploy.pid, signal.SIGKILL)
     deploy.communicate()

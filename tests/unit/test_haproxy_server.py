@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.pentad.webstack.plugins.modules import haproxy_server
 
-STAT = "# pxname,svname,qcur,scur,status,\n"
+STAT = "# pxname,svname,qcur,scur,status,bck,mode,\n"
 
 
 class Balancer:
@@ -25,6 +25,8 @@ class Balancer:
         self.path = path
         self.status = {("site", "web1"): "UP", ("site", "web2"): "UP"}
         self.sessions: dict[tuple[str, str], list[int]] = {}
+        self.modes: dict[str, str] = {}
+        self.backups: list[str] = []
         self.commands: list[str] = []
         self.recovers = True
         self._listener = socket.socket(socket.AF_UNIX)
@@ -45,11 +47,13 @@ class Balancer:
 
     def _answer(self, command: str) -> str:
         if command == "show stat":
-            return STAT + "".join(self._row(*key) for key in self.status) + "site,BACKEND,0,9,UP,\n"
+            return STAT + "".join(self._row(*key) for key in self.status) + "site,BACKEND,0,9,UP,0,http,\n"
         self.commands.append(command)
-        backend, name = command.split()[2].split("/")
+        backend, name = next(word for word in command.split() if "/" in word).split("/")
         if (backend, name) not in self.status:
             return "No such server."
+        if command.startswith("shutdown"):
+            return ""
         state = command.split()[-1]
         self.status[backend, name] = "DRAIN" if state == "drain" else ("UP 1/2" if self.recovers else "DOWN")
         return ""
@@ -57,7 +61,8 @@ class Balancer:
     def _row(self, backend: str, name: str) -> str:
         left = self.sessions.get((backend, name), [0])
         now = left.pop(0) if len(left) > 1 else left[0]
-        return f"{backend},{name},0,{now},{self.status[backend, name]},\n"
+        backup = int(name in self.backups)
+        return f"{backend},{name},0,{now},{self.status[backend, name]},{backup},{self.modes.get(backend, 'http')},\n"
 
 
 @pytest.fixture
@@ -114,6 +119,20 @@ def test_a_server_is_put_back_and_has_to_be_up(server, balancer):
     balancer.recovers = False
     said = server("ready", timeout=1)["msg"]
     assert said.startswith("name: web1 was put back, but its health checks do not pass (DOWN in site) after 1 s: ")
+
+
+@pytest.mark.parametrize(
+    ("mode", "sessions", "ended"),
+    [("tcp", 2, ["shutdown sessions server reads/db1"]), ("tcp", 0, []), ("http", 2, [])],
+)
+def test_borrowed_sessions_of_a_tcp_service_go_back(server, balancer, mode, sessions, ended):
+    balancer.status |= {("reads", "db2"): "UP", ("reads", "db3"): "UP", ("reads", "db1"): "UP"}
+    balancer.sessions = {("reads", "db1"): [sessions], ("reads", "db2"): [0], ("reads", "db3"): [5]}
+    balancer.backups, balancer.modes = ["db1"], {"reads": mode}
+    for state, _repeated in (("drain", 1), ("ready", 1), ("ready", 2)):
+        server(state, name="db2", backends=["reads"])
+    commands = ["set server reads/db2 state drain", "set server reads/db2 state ready", *ended]
+    assert balancer.commands == commands
 
 
 def test_the_last_server_that_is_up_stays(server, balancer):
