@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down lint unit sanity lab-test seeding-test acme-test runtimes-test integration soak test bench bench-verdict
+.PHONY: help setup demo down lint unit sanity lab-test seeding-test acme-test runtimes-test applications-test integration soak test bench bench-verdict
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -51,6 +51,9 @@ acme-test: ## molecule test of certificates from a real ACME server: ordered, re
 runtimes-test: ## molecule test of each runtime: Python, PHP, Node.js, any command (about eight minutes)
 	$(TEST_LAB) WEBSTACK_RUNTIMES_NET=172.30.92 MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-runtimes \
 	  molecule test -s runtimes
+
+applications-test: setup ## molecule test with WordPress, I hate money and Ghost in the place of the demonstration
+	$(TEST_LAB) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-applications tools/applications-test
 
 integration: ## the verdict on real servers, each fault really produced (ENGINES=mysql97 for one)
 	REPLTEST_ENGINES="$(ENGINES)" tools/integration

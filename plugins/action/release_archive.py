@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from ansible.plugins.action import ActionBase
 
@@ -27,7 +29,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _spec, wanted = self.validate_argument_spec(
             argument_spec={
-                "type": {"type": "str", "choices": ["directory", "archive", "git"], "default": "directory"},
+                "type": {"type": "str", "choices": ["directory", "archive", "git", "package"], "default": "directory"},
                 "source": {"type": "str", "required": True},
                 "dest": {"type": "path", "required": True},
                 "cache": {"type": "path"},
@@ -113,10 +115,25 @@ def from_git(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         return {**release, "version": version, "commit": commit}
 
 
+def from_package(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """A package of the distribution: what tells it from all others stands for what the nodes download and install."""
+    name, file = wanted["source"], wanted["version"] or ""
+    found = re.fullmatch(r"\S+_(?P<version>\S+)_\S+\.deb \d+ (SHA256|SHA512):[0-9a-f]{64,128}", file)
+    if not found:
+        raise SourceError(
+            f"{name}: version is {file!r} and not a file, its size and its digest, "
+            "as 'apt-get download --print-uris' shows them behind the address."
+        )
+    with aside(Path(wanted["cache"])) as tree:
+        Path(tree, "PACKAGE").write_text(f"{file}\n")
+        version = re.sub(r"[^A-Za-z0-9.+~-]", "-", unquote(found["version"]))
+        return packed(Path(tree), name, wanted, check_mode, f"{version}-")
+
+
 def aside(cache: Path) -> tempfile.TemporaryDirectory[str]:
     """A directory, for as long as it is needed, that others cannot read."""
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(dir=cache.resolve(), prefix="tree.")
 
 
-SOURCES = {"directory": from_directory, "archive": from_archive, "git": from_git}
+SOURCES = {"directory": from_directory, "archive": from_archive, "git": from_git, "package": from_package}

@@ -14,7 +14,7 @@ description:
   - Takes a directory, an archive or a version of a git repository and packs what is in it into C(<id>.tar.gz) below
     O(dest), where the id is a digest of names, modes and contents.
   - The same content gives the same id on any machine and at any time, so that a release is new exactly when
-    something in it is. With O(type=git) the commit is part of the id, too.
+    something in it is. With O(type=git) the commit is part of the id, too, and with O(type=package) the version.
   - The archive holds a file C(.release) with the id.
   - Runs on the control node, whatever the host of the task.
   - Links that lead out of the application, and what is neither a file, a directory nor a link, are refused.
@@ -22,7 +22,7 @@ options:
   type:
     description: What O(source) is.
     type: str
-    choices: [directory, archive, git]
+    choices: [directory, archive, git, package]
     default: directory
   source:
     description:
@@ -30,6 +30,8 @@ options:
       - With O(type=archive), a C(.tar.gz), C(.tar.xz), C(.tar.bz2) or C(.zip) of the control node, or its https URL.
         It is judged as a whole before anything is unpacked; a path or link that leads outside refuses it.
       - With O(type=git), a repository; its https or ssh URL, C(user@host:path), or a directory of the control node.
+      - With O(type=package), the name of a package of the distribution. Nodes download it themselves; what is packed is
+        a file C(PACKAGE) that says which file of which digest that is.
       - A user and password in an https URL reach neither output nor a process list.
     type: str
     required: true
@@ -72,7 +74,9 @@ options:
       - Tag, branch or commit of the repository; a tag before a branch of the same name.
       - A whole commit is asked of the repository once; a commit of which only the beginning is given takes the whole
         history.
-      - Required with O(type=git).
+      - With O(type=package) the file of the package, its size and its digest, as C(apt-get download --print-uris) shows
+        them behind the address.
+      - Required with O(type=git) and O(type=package).
     type: str
   submodules:
     description: Whether to take the submodules of the repository along, and theirs.
@@ -118,6 +122,14 @@ EXAMPLES = r"""
     ssh_key: ./deploy_key
     dest: ./.webstack/releases
 
+- name: Pack what stands for a package
+  pentad.webstack.release_archive:
+    type: package
+    source: hello
+    version: >-
+      hello_2.10-5_amd64.deb 53452 SHA256:52e1b6b2f5f3d3a2a3a52a9ed8bb6d0c7f1c6b2f0c9a2d3e4f506b1f0c9a2d3e
+    dest: ./.webstack/releases
+
 - name: Pack what an archive holds
   pentad.webstack.release_archive:
     type: archive
@@ -128,7 +140,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 id:
-  description: Digest of the content, 16 hexadecimal digits; of a repository after 12 of the commit and a hyphen.
+  description: >-
+    Digest of the content, 16 hexadecimal digits; of a repository after 12 of the commit and a hyphen, of a package
+    after its version and a hyphen.
   returned: success
   type: str
   sample: 6b1f0c9a2d3e4f50

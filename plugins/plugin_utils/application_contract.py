@@ -19,14 +19,17 @@ from .release_unpack import is_url, wanted_digest, without_credentials
 
 Value = Callable[[str], Any]
 ENTRY_POINT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(.*\))?")
+# As Debian's policy has it, section 5.6.1 and 5.6.12.
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+PACKAGE_VERSION = re.compile(r"[0-9][A-Za-z0-9.+~:-]*")
 UNIT_PART = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 # Which type of source an option belongs to.
 OF_ONE_TYPE = {
-    "app_server_version": "git",
-    "app_server_submodules": "git",
-    "app_server_ssh_key": "git",
-    "app_server_known_hosts": "git",
-    "app_server_checksum": "archive",
+    "app_server_version": ("git", "package"),
+    "app_server_submodules": ("git",),
+    "app_server_ssh_key": ("git",),
+    "app_server_known_hosts": ("git",),
+    "app_server_checksum": ("archive",),
 }
 # Which runtimes an option belongs to.
 OF_ONE_RUNTIME = {
@@ -45,12 +48,13 @@ def application_problems(value: Value, given: Collection[str]) -> Iterable[str]:
     yield from source_problems(value, given)
     yield from runtime_problems(value, given)
     yield from part_problems(value)
+    yield from file_problems(value)
 
 
 def source_problems(value: Value, given: Collection[str]) -> Iterable[str]:
     """The source can be had, by what can be known without asking for it."""
     kind, source = value("app_server_source_type"), value("app_server_source")
-    if source is None or kind not in (None, "directory", "archive", "git"):
+    if source is None or kind not in (None, "directory", "archive", "git", "package"):
         # The argument specs, or what it is made of, have said so already.
         return
     kind, source = kind or "directory", str(source)
@@ -69,11 +73,13 @@ def source_problems(value: Value, given: Collection[str]) -> Iterable[str]:
             file = value(option)
             if file and not Path(str(file)).expanduser().is_file():
                 yield f"{option} = {str(file)!r} is not a file on the control node: name the file."
-    for option, of in OF_ONE_TYPE.items():
-        if option in given and value(option) and kind != of:
+    if kind == "package":
+        yield from package_problems(value, source, shown)
+    for option, types in OF_ONE_TYPE.items():
+        if option in given and value(option) and kind not in types:
             yield (
-                f"{option} = {value(option)!r} is of app_server_source_type = '{of}' and that is {kind!r}: "
-                f"remove it, or set app_server_source_type to {of}."
+                f"{option} = {value(option)!r} is of app_server_source_type = {' or '.join(map(repr, types))} "
+                f"and that is {kind!r}: remove it, or set app_server_source_type."
             )
 
 
@@ -92,6 +98,15 @@ def archive_problems(value: Value, source: str, shown: str) -> Iterable[str]:
         yield f"{shown} is not an https URL: an archive is downloaded over https alone."
     if not checksum:
         yield f"app_server_checksum is not set for {shown}: write sha256: and what 'sha256sum' says of the archive."
+
+
+def package_problems(value: Value, source: str, shown: str) -> Iterable[str]:
+    """What apt is asked for is the name of a package, and a version."""
+    version = value("app_server_version")
+    if not PACKAGE.fullmatch(source):
+        yield f"{shown} is no name of a package: write it as apt shows it, as in wordpress."
+    if version and not PACKAGE_VERSION.fullmatch(str(version)):
+        yield f"app_server_version = {version!r} is no version of a package: write it as 'apt list -a' does."
 
 
 def runtime_problems(value: Value, given: Collection[str]) -> Iterable[str]:
@@ -156,10 +171,23 @@ def part_problems(value: Value) -> Iterable[str]:
         if count > 1:
             yield f"app_server_background and app_server_timers have {name!r} {count} times: name each once."
     inside = [("webstack_app_shared_directories", str(path)) for path in value("webstack_app_shared_directories") or []]
-    for option, path in [*inside, ("webstack_app_docroot", str(value("webstack_app_docroot") or "."))]:
+    docroot = str(value("webstack_app_docroot") or ".")
+    # What a package installs has a place of its own.
+    installed = (
+        value("app_server_source_type") == "package" and docroot == str(Path("/", docroot)) and ".." not in docroot
+    )
+    for option, path in inside + ([] if installed else [("webstack_app_docroot", docroot)]):
         if path.startswith("/") or ".." in Path(path).parts or (path != "." and path != str(Path(path))):
             yield f"{option} = {path!r} is no path inside of the release: write it as uploads or public/uploads."
     paths = [Path(path) for _option, path in inside]
     for path in paths:
         if any(other in path.parents for other in paths) or paths.count(path) > 1:
             yield f"webstack_app_shared_directories has {str(path)!r} in another one: name the outer one alone."
+
+
+def file_problems(value: Value) -> Iterable[str]:
+    """Files that the application is configured by are where files of that kind are."""
+    for path in value("app_server_files") or {}:
+        place = Path(str(path))
+        if place.parts[:2] != ("/", "etc") or len(place.parts) < 4 or ".." in place.parts or str(place) != path:
+            yield f"app_server_files has {path!r}, which is no file of an application: use /etc/shop/settings.py."

@@ -529,7 +529,7 @@ def test_semi_sync_silently_degraded(pair):
 
 
 def test_relay_log_disk_full(pair, tmp_path):
-    place = lab.DATA / "small"
+    place = lab.DATA / f"small-{pair.engine}"
     place.mkdir(parents=True, exist_ok=True)
     lab.run("mount", "-t", "tmpfs", "-o", "size=12m,mode=0777", "tmpfs", str(place))
     try:

@@ -25,6 +25,7 @@ DEFAULTS = {
 NODE = {"webstack_app_runtime": "node", "app_server_command": ["node", "server.js"], "webstack_app_listen": "port"}
 GIT = {"app_server_source_type": "git", "app_server_source": "https://u:pw@example.com/a.git"}
 ARCHIVE = {"app_server_source_type": "archive", "app_server_source": "https://u:pw@example.com/a.zip"}
+PACKAGE = {"app_server_source_type": "package", "app_server_source": "wordpress"}
 SUM = "sha256:" + "0" * 64
 
 
@@ -53,6 +54,8 @@ def problems(**given: Any) -> list[str]:
         {**ARCHIVE, "app_server_checksum": SUM},
         {**ARCHIVE, "app_server_source": __file__},
         {"webstack_app_shared_directories": ["uploads", "uploads2", "var/cache"]},
+        {**PACKAGE, "app_server_version": "1:6.8.1+dfsg1-1~deb13u1", "webstack_app_docroot": "/usr/share/wordpress"},
+        {"app_server_files": {"/etc/shop/settings.py": "DEBUG = False"}},
         {"app_server_background": [{"name": "a"}], "app_server_timers": [{"name": "b"}]},
     ],
 )
@@ -92,6 +95,28 @@ REFUSED = {
         {**GIT, "app_server_version": "v1", "app_server_checksum": SUM},
         f"app_server_checksum = '{SUM}' is of app_server_source_type = 'archive' and that is 'git'",
     ),
+    "name of a file": (
+        {**PACKAGE, "app_server_source": "./wordpress.deb"},
+        "app_server_source = './wordpress.deb' is no name of a package",
+    ),
+    "version of no package": (
+        {**PACKAGE, "app_server_version": "v6 "},
+        "app_server_version = 'v6 ' is no version of a package",
+    ),
+    "absolute document root": (
+        {"webstack_app_runtime": "php", "webstack_app_docroot": "/usr/share/wordpress"},
+        "webstack_app_docroot = '/usr/share/wordpress' is no path inside of the release",
+    ),
+    "outside of what is installed": (
+        {**PACKAGE, "webstack_app_docroot": "/usr/../root"},
+        "webstack_app_docroot = '/usr/../root' is no path inside of the release",
+    ),
+    "file of a program": (
+        {"app_server_files": {"/usr/lib/shop/a.py": ""}},
+        "app_server_files has '/usr/lib/shop/a.py', which is no file of an application",
+    ),
+    "file of the system": ({"app_server_files": {"/etc/passwd": ""}}, "app_server_files has '/etc/passwd'"),
+    "file outside": ({"app_server_files": {"/etc/shop/../passwd": ""}}, "app_server_files has '/etc/shop/../passwd'"),
     "no command": (
         {**NODE, "app_server_command": []},
         "app_server_command is not set, which webstack_app_runtime = 'node'",

@@ -188,3 +188,22 @@ def test_a_link_is_made_inside_of_the_release_alone(pack, name):
 def test_what_builds_a_release_is_part_of_what_it_is(pack):
     assert pack(recipe="npm ci")["id"] != pack()["id"]
     assert pack(recipe="npm ci")["id"] == pack(recipe="npm ci")["id"]
+
+
+FILE = "shop_1%3a6.8+dfsg1-1_all.deb 8923 SHA256:" + "0" * 64
+
+
+def test_a_package_is_named_after_its_version_and_its_digest(release):
+    packed = release(type="package", source="shop", version=FILE)
+    assert packed["id"].startswith("1-6.8+dfsg1-1-")
+    with tarfile.open(packed["archive"]) as tar:
+        assert tar.extractfile("PACKAGE").read().decode() == FILE + "\n"
+    rebuilt = release(type="package", source="shop", version=FILE.replace("0" * 64, "1" * 64))
+    assert rebuilt["id"] != packed["id"]
+
+
+@pytest.mark.parametrize("version", [None, "6.8", FILE.partition(" ")[0], f"../x {FILE}"])
+def test_what_does_not_tell_a_package_from_others_is_refused(release, version):
+    said = release(type="package", source="shop", version=version)
+    assert said["failed"]
+    assert said["msg"].startswith(f"source: shop: version is {version or ''!r} and not a file, its size and its digest")
