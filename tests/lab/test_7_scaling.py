@@ -1,0 +1,74 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A web node more, and one fewer, by the inventory alone, while clients ask. In the order of the file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from client import SITE, TOP, Client
+from conftest import STATISTICS, SUFFIX, Lab, wait
+from test_1_deployed import ask
+from test_2_failures import healthy
+
+NEW = f"web3{SUFFIX}"
+
+
+@pytest.fixture(scope="module")
+def inventory(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A machine as bare as the others were, and the inventory that names it."""
+    wait("the lab to be healthy", lambda: healthy(lab), 90)
+    web = lab.container("web1")
+    shown = json.loads(subprocess.run(["docker", "inspect", web], check=True, capture_output=True, text=True).stdout)[0]
+    (network,) = shown["NetworkSettings"]["Networks"]
+    platform = yaml.safe_load((TOP / "molecule" / "default" / "molecule.yml").read_text())["platforms"][0]
+    words = ["--detach", "--name", NEW, "--hostname", NEW, "--network", network, "--cgroupns", "private"]
+    words += ["--ip", lab.address("web1").rsplit(".", 1)[0] + ".23", "--env", "container=docker"]
+    for option, values in (
+        ("--cap-add", platform["capabilities"]),
+        ("--security-opt", platform["security_opts"]),
+        ("--tmpfs", platform["tmpfs"]),
+        ("--volume", platform["volumes"]),
+    ):
+        words += [word for value in values for word in (option, value)]
+    lab.docker("run", *words, platform["image"], "sh", "-c", platform["command"].split('"')[1])
+    path = tmp_path_factory.mktemp("scaling") / "more.yml"
+    path.write_text(json.dumps({"web": {"hosts": {NEW: {"ansible_connection": "community.docker.docker"}}}}))
+    yield path
+    lab.docker("rm", "--force", NEW)
+
+
+def rows(lab: Lab) -> list[str]:
+    """Servers of the site's backend."""
+    lines = [line.split(",") for line in ask("/;csv", STATISTICS)[2].splitlines()]
+    return [line[1] for line in lines if line[0] == "site" and line[1] not in ("FRONTEND", "BACKEND")]
+
+
+def test_a_new_node_serves_after_one_run(lab: Lab, inventory: Path) -> None:
+    with Client(SITE) as client:
+        client.answered(200)
+        run = lab.playbook("site.yml", "-i", str(inventory))
+        assert run.code == 0, run.output[-3000:]
+        wait("the new node to serve", lambda: client.served_by[NEW] > 100)
+    assert f"balanced via {lab.container('lb1')}" in run.output.split(NEW, 1)[1]
+    assert client.failures == []
+    print(f"one more: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
+
+
+def test_a_node_that_is_no_longer_listed_gets_nothing_more(lab: Lab, inventory: Path) -> None:
+    assert len(rows(lab)) == 3
+    with Client(SITE) as client:
+        wait("the third node to serve", lambda: client.served_by[NEW] > 100)
+        run = lab.playbook("site.yml")
+        assert run.code == 0, run.output[-3000:]
+        served = client.served_by[NEW]
+        client.answered(500)
+        assert client.served_by[NEW] == served
+    assert rows(lab) == [lab.container("web1"), lab.container("web2")]
+    assert client.failures == []
+    print(f"one fewer: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
