@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down lint unit sanity lab-test seeding-test acme-test runtimes-test applications-test integration soak test bench bench-verdict
+.PHONY: help without-nodes setup demo down lint unit sanity lab-test seeding-test acme-test runtimes-test applications-test integration soak test bench bench-verdict
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -65,7 +65,13 @@ soak: ## seeding-test with 1 GB; ten minutes of 500 writes a second, asked every
 test: ## everything: set-up, lint, unit, sanity, molecule, real database servers
 	@tools/setup
 	@tools/setup tests
-	@$(MAKE) --no-print-directory lint unit sanity integration seeding-test lab-test
+	@$(MAKE) --no-print-directory lint
+	@# The servers of integration mostly wait.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse without-nodes integration
+	@$(MAKE) --no-print-directory seeding-test lab-test
+
+without-nodes: unit
+	@$(MAKE) --no-print-directory sanity
 
 bench-verdict: setup ## times of the verdict and of comparing data, beside other tools, to docs/performance-verdict.md
 	REPLTEST_ENGINES="$(filter-out mariadb1011,$(ENGINES))" tests/integration-db/images.sh
