@@ -314,8 +314,14 @@ def judge_acme(stack: Stack) -> Iterable[str]:
 
 
 def judge_secrets(directories: Iterable[Path]) -> Iterable[str]:
-    """Nobody but their owner reads the generated secrets; what is meant to be public ends in .pem."""
-    for directory in directories:
+    """There is one place for what is generated, and nobody but its owner reads it but what ends in .pem."""
+    places = sorted(directories)
+    if len(places) > 1:
+        yield (
+            f"webstack_state_dir is {' and '.join(map(str, places))}, by hosts of several inventory sources, and there "
+            f"is one authority for all: set it once, as -e webstack_state_dir={places[0]}"
+        )
+    for directory in places:
         for path in sorted(directory.rglob("*")) if directory.is_dir() else []:
             if path.is_file() and path.suffix != ".pem" and exposed(path, directory):
                 mode = stat.S_IMODE(path.stat().st_mode)

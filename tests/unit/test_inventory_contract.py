@@ -422,6 +422,15 @@ def test_generated_secrets_are_closed_to_others(tmp_path, name, mode, directory_
     assert contract.problems(stack(), [state]) == expected
 
 
+def test_one_state_directory_is_for_all_hosts(tmp_path):
+    one, other = tmp_path / "a", tmp_path / "b"
+    (found,) = contract.problems(stack(), [other, one])
+    assert found == (
+        f"webstack_state_dir is {one} and {other}, by hosts of several inventory sources, and there is one authority "
+        f"for all: set it once, as -e webstack_state_dir={one}"
+    )
+
+
 def test_a_state_directory_that_is_not_there_yet_is_no_problem(tmp_path):
     assert contract.problems(stack(), [tmp_path / "absent"]) == []
 
