@@ -33,6 +33,11 @@ options:
     type: list
     elements: path
     default: []
+  files:
+    description: Files to tell the digest of.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     description: Never changes anything.
@@ -67,11 +72,12 @@ database:
     server_uuid: c0ffee00-0000-11f0-8000-000000000001
     version: 9.7.4
 packages:
-  description: Names of the Debian packages that are installed.
+  description: >-
+    Names of the Debian packages that are installed, separated by spaces. As a list of hundreds they would be copied,
+    one by one, for every task and template that sees the survey.
   returned: success
-  type: list
-  elements: str
-  sample: [haproxy, socat]
+  type: str
+  sample: haproxy openssl
 certificates:
   description: >-
     Certificates with a key, by path: C(days_left), a negative number for one that has ended; C(names) as in a request;
@@ -86,6 +92,11 @@ links:
   returned: success
   type: dict
   sample: {/srv/app/current: /srv/app/releases/6b1f0c9a2d3e4f50}
+files:
+  description: SHA-256 of each of O(files), by path; empty for one that is not there.
+  returned: success
+  type: dict
+  sample: {/etc/hosts: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}
 """
 
 import contextlib
@@ -233,8 +244,13 @@ def certificate(module: AnsibleModule, path: Path, authority: Path | None) -> di
         "names": names(text),
         "key_matches": bool(key) and key in text,
         "trusted": authority is not None and openssl(*trust)[0] == 0,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256(path),
     }
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def days_left(text: str, now: float) -> float:
@@ -257,6 +273,7 @@ def main() -> None:
             "certificates": {"type": "list", "elements": "path", "default": []},
             "authority": {"type": "str", "default": ""},
             "links": {"type": "list", "elements": "path", "default": []},
+            "files": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
@@ -265,10 +282,11 @@ def main() -> None:
             changed=False,
             listeners=listeners(),
             database=database(module, Path(module.params["datadir"])),
-            packages=installed(DPKG.read_text(errors="replace")) if DPKG.exists() else [],
+            packages=" ".join(installed(DPKG.read_text(errors="replace")) if DPKG.exists() else []),
             certificates=certificates(
                 module, [Path(directory) for directory in module.params["certificates"]], module.params["authority"]
             ),
+            files={path: sha256(Path(path)) if Path(path).is_file() else "" for path in module.params["files"]},
             links={path: os.readlink(path) for path in module.params["links"] if Path(path).is_symlink()},
         )
     except OSError as error:

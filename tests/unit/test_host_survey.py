@@ -175,9 +175,15 @@ Status: install reinstreq half-installed
 def test_packages_are_those_that_are_installed(run_module, tmp_path, monkeypatch):
     (tmp_path / "status").write_text(STATUS)
     monkeypatch.setattr(host_survey, "DPKG", tmp_path / "status")
-    assert run_module(host_survey, datadir=tmp_path)["packages"] == ["haproxy", "held"]
+    assert run_module(host_survey, datadir=tmp_path)["packages"] == "haproxy held"
     monkeypatch.setattr(host_survey, "DPKG", tmp_path / "none")
-    assert run_module(host_survey, datadir=tmp_path)["packages"] == []
+    assert run_module(host_survey, datadir=tmp_path)["packages"] == ""
+
+
+def test_files_are_told_by_their_digest(run_module, tmp_path):
+    (tmp_path / "hosts").write_text("x")
+    found = run_module(host_survey, datadir=tmp_path, files=[tmp_path / "hosts", tmp_path / "none"])["files"]
+    assert found == {str(tmp_path / "hosts"): hashlib.sha256(b"x").hexdigest(), str(tmp_path / "none"): ""}
 
 
 def test_links_are_read_where_they_are(run_module, tmp_path):
