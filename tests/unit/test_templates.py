@@ -622,7 +622,7 @@ def test_nginx_passes_php_by_fastcgi_and_runs_nothing_that_was_uploaded(rendered
     text = rendered["web1"]["nginx php"]
     found = lines(text)
     assert {"root /srv/app/current/public;", "fastcgi_pass application;"} <= set(found)
-    assert "try_files $uri /index.php$is_args$args;" in found
+    assert "try_files $uri $uri/ /index.php$is_args$args;" in found
     assert "fastcgi_param SCRIPT_FILENAME $realpath_root$fastcgi_script_name;" in found
     # A connection that is kept would hold a process.
     assert not [line for line in found if line.startswith(("proxy_", "keepalive "))]
