@@ -12,9 +12,9 @@ version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Does what the lookup P(ansible.builtin.template#lookup) does, with the same options.
-  - That one copies all variables of the host in depth for each template, which was a sixth of the work of a run of the
-    roles of this collection, that render many small files. The copy protects variables from templates that change them,
-    as those of this collection do not.
+  - That one copies all variables of the host in depth for each template, which was a sixth of what the task processes
+    of a run of this collection did, whose roles render many small files. The copy protects variables from templates
+    that change them, as those of this collection do not.
 options:
   _terms:
     description: Templates, found as P(ansible.builtin.template#lookup) finds them.

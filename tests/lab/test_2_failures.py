@@ -82,9 +82,11 @@ def test_proof_names_each_node_that_is_stopped(lab: Lab, nodes: tuple[str, ...])
         proof = lab.playbook("verify.yml")
     finally:
         lab.docker("start", *containers)
-        for node in nodes:
-            state = lab.host(node)
-            wait(f"{node} to boot", lambda: state.run("systemctl is-system-running").stdout.strip() == "running")  # noqa: B023 - within the loop
+        states = [lab.host(node) for node in nodes]
+        wait(
+            "the nodes to boot",
+            lambda: all(each.run("systemctl is-system-running").stdout.strip() == "running" for each in states),
+        )
     assert proof.code != 0
     said = [line.split()[1] for line in proof.output.splitlines() if "does not answer" in line and "WRONG" in line]
     assert sorted(set(said)) == sorted(containers)
