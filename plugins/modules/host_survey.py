@@ -15,6 +15,12 @@ description:
   - Collects in one round trip what preflight needs to know of a node and the standard facts do not tell.
   - Reads only; needs nothing but Python and C(/proc).
 options:
+  gather_subset:
+    description: What to tell, V(all) standing for everything.
+    type: list
+    elements: str
+    choices: [all, listeners, database, packages, certificates, links, state]
+    default: [all]
   datadir:
     description: Data directory of the database server.
     type: path
@@ -33,10 +39,12 @@ options:
     type: list
     elements: path
     default: []
-  files:
-    description: Files to tell the digest of.
+  state_of:
+    description: >-
+      Patterns of the files and directories to tell the RV(state) of; C(**/*) stands for everything below a directory.
+      Symbolic links and files of more than a megabyte are passed over.
     type: list
-    elements: path
+    elements: str
     default: []
 attributes:
   check_mode:
@@ -56,7 +64,7 @@ EXAMPLES = r"""
 RETURN = r"""
 listeners:
   description: TCP sockets that listen, with the name of the process (empty if it cannot be read).
-  returned: success
+  returned: if gathered
   type: list
   elements: dict
   sample: [{"address": "127.0.0.1", "port": 3306, "process": "haproxy"}]
@@ -64,7 +72,7 @@ database:
   description: >-
     What the data directory holds: C(engine) (empty if nothing is there), C(schemas) that are not the server's own,
     C(server_uuid), and C(version) of the server program that is installed.
-  returned: success
+  returned: if gathered
   type: dict
   sample:
     engine: mysql
@@ -75,46 +83,59 @@ packages:
   description: >-
     Names of the Debian packages that are installed, separated by spaces. As a list of hundreds they would be copied,
     one by one, for every task and template that sees the survey.
-  returned: success
+  returned: if gathered
   type: str
   sample: haproxy openssl
 certificates:
   description: >-
     Certificates with a key, by path: C(days_left), a negative number for one that has ended; C(names) as in a request;
     whether the key C(key_matches); whether it is C(trusted) by O(authority); C(sha256) of the file.
-  returned: success
+  returned: if gathered
   type: dict
   sample:
     /etc/mysql/tls/server.pem: {days_left: 824.9, names: ["DNS:db1", "IP:192.0.2.31"], key_matches: true, trusted: true,
       sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}
 links:
   description: Targets of the links that are there, by path.
-  returned: success
+  returned: if gathered
   type: dict
   sample: {/srv/app/current: /srv/app/releases/6b1f0c9a2d3e4f50}
-files:
-  description: SHA-256 of each of O(files), by path; empty for one that is not there.
-  returned: success
-  type: dict
-  sample: {/etc/hosts: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}
+state:
+  description: >-
+    For O(pentad.webstack.service#module:known), as JSON: of each path the SHA-256 (empty for a directory), owner, group
+    and mode; lines C(X-...) by which unit files are marked; accounts; states of the units that systemd has loaded;
+    units that others want. Empty without O(state_of). A string for the reason that RV(packages) is one.
+  returned: if gathered
+  type: str
+  sample: >-
+    {"paths": {"/etc/haproxy": ["", "root", "root", "0755"]}, "marks": {}, "accounts": ["root"],
+    "units": {"haproxy.service": {"ActiveState": "active", "UnitFileState": "enabled"}}, "wanted": ["haproxy.service"]}
 """
 
 import contextlib
+import grp
 import hashlib
 import ipaddress
+import json
 import os
+import pwd
 import re
 import shutil
 import ssl
+import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pentad.webstack.plugins.module_utils.systemd import PROPERTIES, UNITS, parse
 
 LISTEN = "0A"
 PROC = Path("/proc")
 DPKG = Path("/var/lib/dpkg/status")
+# Nothing that a service is configured by is larger.
+LARGEST_FILE = 2**20
 SYSTEM_SCHEMAS = {"mysql", "sys", "performance_schema"}
 
 
@@ -161,7 +182,7 @@ def socket_inodes(descriptors: Path) -> set[str]:
     return found
 
 
-def listeners() -> list[dict[str, Any]]:
+def listeners(_module: AnsibleModule) -> list[dict[str, Any]]:
     """Listening TCP sockets with their processes."""
     found = {}
     for table in (PROC / "net" / "tcp", PROC / "net" / "tcp6"):
@@ -184,8 +205,9 @@ def engine_of(datadir: Path) -> str:
     return "unknown" if (datadir / "ibdata1").exists() else ""
 
 
-def database(module: AnsibleModule, datadir: Path) -> dict[str, Any]:
+def database(module: AnsibleModule) -> dict[str, Any]:
     """What the data directory and the installed server program say."""
+    datadir = Path(module.params["datadir"])
     schemas: list[str] = []
     uuid = ""
     if datadir.is_dir():
@@ -220,12 +242,14 @@ def key_of(path: Path) -> Path | None:
     return path if b"PRIVATE KEY-----" in path.read_bytes() else None
 
 
-def certificates(module: AnsibleModule, directories: list[Path], authority: str) -> dict[str, dict[str, Any]]:
+def certificates(module: AnsibleModule) -> dict[str, dict[str, Any]]:
     """What openssl says of the certificates; none where it is not installed."""
+    authority = module.params["authority"]
     if not shutil.which("openssl"):
         return {}
     trusted = Path(module.tmpdir, "authority.pem")
     trusted.write_text(authority)
+    directories = [Path(directory) for directory in module.params["certificates"]]
     found = [path for directory in directories for path in directory.glob("*.pem") if key_of(path)]
     return {str(path): certificate(module, path, trusted if authority else None) for path in sorted(found)}
 
@@ -253,6 +277,45 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def kept(path: Path) -> list[str]:
+    """Digest, owner, group and mode of a file or directory; nothing of what is neither or too large."""
+    try:
+        status = path.lstat()
+        if not (stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_FILE)):
+            return []
+        owner, group = pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid).gr_name
+        digest = sha256(path) if stat.S_ISREG(status.st_mode) else ""
+    # It was removed meanwhile, or belongs to nobody whom the node knows.
+    except (FileNotFoundError, KeyError):
+        return []
+    return [digest, owner, group, f"{stat.S_IMODE(status.st_mode):04o}"]
+
+
+def marks(path: Path) -> list[str]:
+    """Lines of a unit file that systemd leaves to others."""
+    return [line for line in path.read_text(errors="replace").split("\n") if line.startswith("X-")]
+
+
+def state(module: AnsibleModule) -> str:
+    """What the module service would find of the paths, accounts and units."""
+    patterns = module.params["state_of"]
+    if not patterns:
+        return ""
+    found = {path for pattern in patterns for path in Path("/").glob(pattern.lstrip("/"))}
+    paths = {str(path): about for path in sorted(found) if (about := kept(path))}
+    own = [path for path in sorted(found) if path.parent == UNITS and paths.get(str(path), [""])[0]]
+    shown = module.run_command(["systemctl", "show", f"--property={PROPERTIES}", "*.service", "*.socket", "*.timer"])[1]
+    return json.dumps(
+        {
+            "paths": paths,
+            "marks": {str(path): lines for path in own if (lines := marks(path))},
+            "accounts": sorted(entry.pw_name for entry in pwd.getpwall()),
+            "units": parse(shown),
+            "wanted": sorted({link.name for link in UNITS.glob("*.wants/*")}),
+        }
+    )
+
+
 def days_left(text: str, now: float) -> float:
     """Days until the end that openssl prints; as good as ended where it prints none."""
     end = re.search(r"^notAfter=(.+)$", text, re.MULTILINE)
@@ -265,30 +328,43 @@ def names(text: str) -> list[str]:
     return found[1].replace("IP Address:", "IP:").split(", ") if found else []
 
 
+def packages(_module: AnsibleModule) -> str:
+    """Names of the installed packages."""
+    return " ".join(installed(DPKG.read_text(errors="replace")) if DPKG.exists() else [])
+
+
+def links(module: AnsibleModule) -> dict[str, str]:
+    """Targets of the links that are there."""
+    return {path: os.readlink(path) for path in module.params["links"] if Path(path).is_symlink()}
+
+
+PARTS: dict[str, Callable[[AnsibleModule], Any]] = {
+    "listeners": listeners,
+    "database": database,
+    "packages": packages,
+    "certificates": certificates,
+    "links": links,
+    "state": state,
+}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
+            "gather_subset": {"type": "list", "elements": "str", "choices": ["all", *PARTS], "default": ["all"]},
             "datadir": {"type": "path", "default": "/var/lib/mysql"},
             "certificates": {"type": "list", "elements": "path", "default": []},
             "authority": {"type": "str", "default": ""},
             "links": {"type": "list", "elements": "path", "default": []},
-            "files": {"type": "list", "elements": "path", "default": []},
+            "state_of": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
+    wanted = module.params["gather_subset"]
     try:
-        module.exit_json(
-            changed=False,
-            listeners=listeners(),
-            database=database(module, Path(module.params["datadir"])),
-            packages=" ".join(installed(DPKG.read_text(errors="replace")) if DPKG.exists() else []),
-            certificates=certificates(
-                module, [Path(directory) for directory in module.params["certificates"]], module.params["authority"]
-            ),
-            files={path: sha256(Path(path)) if Path(path).is_file() else "" for path in module.params["files"]},
-            links={path: os.readlink(path) for path in module.params["links"] if Path(path).is_symlink()},
-        )
+        found = {name: tell(module) for name, tell in PARTS.items() if name in wanted or "all" in wanted}
+        module.exit_json(changed=False, **found)
     except OSError as error:
         module.fail_json(msg=f"the node cannot be looked at: {error}; Ansible has to become root on it (become: true).")
 

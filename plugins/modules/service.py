@@ -21,6 +21,7 @@ description:
   - Restarting and reloading what ran already is for handlers, which take what to do from RV(changed_files) and spare
     what is in RV(newly_started).
   - Render templates with the lookup P(ansible.builtin.template#lookup).
+  - With O(known) the node is not asked at all where a survey of this run has already found everything as wanted.
 options:
   directories:
     description: Directories to keep, created before the files.
@@ -93,6 +94,13 @@ options:
     type: list
     elements: str
     default: []
+  known:
+    description:
+      - RV(pentad.webstack.host_survey#module:state) of this node. If it shows everything as wanted, there is nothing to
+        do and the node is not asked; what it does not show, or shows otherwise, is looked at on the node.
+      - It has to be of the same run, from before which nobody changed the node; empty for asking the node.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Reports what would change; nothing is validated, as the program need not be there yet.
@@ -142,12 +150,42 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pentad.webstack.plugins.module_utils.systemd import PROPERTIES, UNITS, parse
 
 RUNNING = {"active", "activating", "reloading"}
 ENABLED = {"enabled", "enabled-runtime", "static", "alias", "indirect", "generated"}
-PROPERTIES = "Id,Names,LoadState,ActiveState,UnitFileState"
 ACCOUNTS = Path("/etc/sysusers.d")
-UNITS = Path("/etc/systemd/system")
+OWNED = {"owner": {"type": "str", "default": "root"}, "group": {"type": "str", "default": "root"}}
+ARGUMENTS: dict[str, Any] = {
+    "directories": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            **OWNED,
+            "mode": {"type": "str", "default": "0755"},
+        },
+    },
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "dest": {"type": "path", "required": True},
+            "content": {"type": "str", "required": True},
+            **OWNED,
+            "mode": {"type": "str", "default": "0644"},
+            "force": {"type": "bool", "default": True},
+            "validate": {"type": "str"},
+        },
+    },
+    "marked": {"type": "str"},
+    "started": {"type": "list", "elements": "str", "default": []},
+    "enabled": {"type": "list", "elements": "str", "default": []},
+    # The action plugin has judged by it before this module runs.
+    "known": {"type": "str", "default": ""},
+}
 
 
 class Keeper:
@@ -315,50 +353,9 @@ def exists(account: str) -> bool:
     return True
 
 
-def parse(output: str) -> dict[str, dict[str, str]]:
-    """States of the units by each of their names, from C(systemctl show)."""
-    found = {}
-    for block in output.strip().split("\n\n"):
-        unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        for name in unit.get("Names", "").split() or [unit.get("Id", "")]:
-            found[name] = unit
-    return found
-
-
 def main() -> None:
     """Run the module."""
-    attributes = {"owner": {"type": "str", "default": "root"}, "group": {"type": "str", "default": "root"}}
-    module = AnsibleModule(
-        argument_spec={
-            "directories": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    **attributes,
-                    "mode": {"type": "str", "default": "0755"},
-                },
-            },
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "dest": {"type": "path", "required": True},
-                    "content": {"type": "str", "required": True},
-                    **attributes,
-                    "mode": {"type": "str", "default": "0644"},
-                    "force": {"type": "bool", "default": True},
-                    "validate": {"type": "str"},
-                },
-            },
-            "marked": {"type": "str"},
-            "started": {"type": "list", "elements": "str", "default": []},
-            "enabled": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     keeper = Keeper(module)
     accounts = [file for file in module.params["files"] if Path(file["dest"]).parent == ACCOUNTS]
     for file in accounts:

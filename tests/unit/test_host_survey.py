@@ -75,7 +75,7 @@ def test_listeners_are_sorted_by_port_with_their_processes(proc, monkeypatch):
     monkeypatch.setattr(host_survey, "PROC", proc)
     (proc / "net" / "tcp").write_text(HEADER + TCP)
     (proc / "net" / "tcp6").write_text(HEADER + TCP6)
-    found = host_survey.listeners()
+    found = host_survey.listeners(None)
     assert [each["port"] for each in found] == [22, 80, 3306, 3307, 8080]
     assert {"address": "127.0.0.1", "port": 3306, "process": "systemd"} in found
     assert {"address": "::", "port": 80, "process": ""} in found
@@ -84,7 +84,7 @@ def test_listeners_are_sorted_by_port_with_their_processes(proc, monkeypatch):
 def test_a_node_without_ipv6_is_looked_at_all_the_same(proc, monkeypatch):
     monkeypatch.setattr(host_survey, "PROC", proc)
     (proc / "net" / "tcp").write_text(HEADER + TCP)
-    assert [each["port"] for each in host_survey.listeners()] == [22, 3306]
+    assert [each["port"] for each in host_survey.listeners(None)] == [22, 3306]
 
 
 def test_a_real_socket_is_found_with_this_process(run_module, tmp_path):
@@ -178,12 +178,6 @@ def test_packages_are_those_that_are_installed(run_module, tmp_path, monkeypatch
     assert run_module(host_survey, datadir=tmp_path)["packages"] == "haproxy held"
     monkeypatch.setattr(host_survey, "DPKG", tmp_path / "none")
     assert run_module(host_survey, datadir=tmp_path)["packages"] == ""
-
-
-def test_files_are_told_by_their_digest(run_module, tmp_path):
-    (tmp_path / "hosts").write_text("x")
-    found = run_module(host_survey, datadir=tmp_path, files=[tmp_path / "hosts", tmp_path / "none"])["files"]
-    assert found == {str(tmp_path / "hosts"): hashlib.sha256(b"x").hexdigest(), str(tmp_path / "none"): ""}
 
 
 def test_links_are_read_where_they_are(run_module, tmp_path):

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node that the survey has found in line is not asked again, and one that differs in anything is."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.pentad.webstack.plugins.action import service as action
+from ansible_collections.pentad.webstack.plugins.modules import host_survey, service
+
+OWNED = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
+MARK = "X-Webstack-Application=shop"
+# What systemd tells of every unit that it has loaded.
+SYSTEMCTL = """#!/bin/sh
+printf 'Id=%s\\nNames=%s\\nActiveState=%s\\nUnitFileState=enabled\\n' shop.service 'shop.service shop2.service' active
+"""
+
+
+class Node:
+    """A node of which everything is as wanted, its survey, and the tasks that look at it."""
+
+    def __init__(self, top: Path, run_module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.top, self.run_module = top, run_module
+        self.units = top / "system"
+        self.file = {**OWNED, "dest": str(top / "etc" / "app.conf"), "content": "grün\n", "mode": "0640"}
+        self.unit = {**OWNED, "dest": str(self.units / "shop.service"), "content": f"[Unit]\n{MARK}\n"}
+        self.account = {**OWNED, "dest": str(top / "sysusers.d" / "a.conf"), "content": f"u {OWNED['owner']} -\n"}
+        self.directory = {**OWNED, "path": str(top / "etc"), "mode": "0750"}
+        self.wanted: dict[str, Any] = {
+            "directories": [self.directory],
+            "files": [self.file, self.unit, self.account],
+            "marked": MARK,
+            "started": ["shop.service", "shop2.service"],
+            "enabled": ["resume.service"],
+        }
+        (top / "etc").mkdir(mode=0o750)
+        (self.units / "multi-user.target.wants").mkdir(parents=True)
+        (self.units / "multi-user.target.wants" / "resume.service").symlink_to("/lib/systemd/system/resume.service")
+        (top / "sysusers.d").mkdir()
+        for each in self.wanted["files"]:
+            Path(each["dest"]).write_text(each["content"])
+            Path(each["dest"]).chmod(int(each.get("mode", "0644"), 8))
+        (top / "bin").mkdir()
+        (top / "bin" / "systemctl").write_text(SYSTEMCTL)
+        (top / "bin" / "systemctl").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{top / 'bin'}:/usr/bin:/bin")
+        monkeypatch.setattr(host_survey, "UNITS", self.units)
+        monkeypatch.setattr(action, "ACCOUNTS", top / "sysusers.d")
+
+    def survey(self) -> str:
+        """What the survey tells."""
+        answer = self.run_module(host_survey, gather_subset=["state"], state_of=[f"{self.top}/**/*"])
+        assert set(answer) >= {"state"}
+        assert "packages" not in answer
+        return answer["state"]
+
+    def task(self, known: str | None = None, **changes: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """What a task answers, and with what it asked the node."""
+        asked: list[dict[str, Any]] = []
+        known = self.survey() if known is None else known
+        task = SimpleNamespace(args={**self.wanted, "known": known, **changes}, check_mode=False, async_val=0)
+        connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=""))
+        plugin = action.ActionModule(task, connection, None, None, None, None)
+
+        def execute(name: str, arguments: dict[str, Any], task_vars: Any) -> dict[str, Any]:
+            assert name == "pentad.webstack.service"
+            asked.append(arguments)
+            return {"changed": True}
+
+        plugin._execute_module = execute
+        return plugin.run(None, {}), asked
+
+    def asked(self, **changes: Any) -> bool:
+        """Whether the node is asked."""
+        return bool(self.task(**changes)[1])
+
+
+@pytest.fixture
+def node(tmp_path, run_module, monkeypatch):
+    """A node in line."""
+    return Node(tmp_path, run_module, monkeypatch)
+
+
+def test_what_the_survey_shows_is_not_asked_again(node):
+    answer, asked = node.task()
+    assert asked == []
+    told = {key: answer[key] for key in ("changed", "changed_files", "newly_started", "newly_enabled")}
+    assert told == {"changed": False, "changed_files": [], "newly_started": [], "newly_enabled": []}
+
+
+def test_without_a_survey_the_node_is_asked(node):
+    answer, asked = node.task(known="")
+    assert answer["changed"] is True
+    assert asked == [{**node.wanted, "known": ""}]
+
+
+def test_a_survey_of_other_paths_has_the_node_asked(node):
+    known = {**json.loads(node.survey()), "paths": {}}
+    assert node.asked(known=json.dumps(known))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda node: Path(node.file["dest"]).write_text("grau\n"),
+        lambda node: Path(node.file["dest"]).chmod(0o600),
+        lambda node: Path(node.file["dest"]).unlink(),
+        lambda node: Path(node.directory["path"]).chmod(0o755),
+        lambda node: (node.units / "multi-user.target.wants" / "resume.service").unlink(),
+        lambda node: (node.units / "shop-old.service").write_text(f"[Unit]\n{MARK}\n"),
+        lambda node: (node.top / "bin" / "systemctl").write_text(SYSTEMCTL.replace("active", "failed")),
+    ],
+    ids=["content", "mode", "gone", "directory", "not enabled", "left over", "not running"],
+)
+def test_whatever_differs_has_the_node_asked(node, change):
+    change(node)
+    assert node.asked()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"started": ["other.service"]},
+        {"enabled": ["other.service"]},
+        {"directories": [{"path": "/no/such/directory"}]},
+        {"files": [{"dest": "/no/such/file", "content": ""}]},
+    ],
+)
+def test_whatever_is_wanted_besides_has_the_node_asked(node, wanted):
+    assert node.asked(**wanted)
+
+
+@pytest.mark.parametrize("key", ["owner", "group"])
+def test_another_owner_has_the_node_asked(node, key):
+    assert node.asked(files=[{**node.file, key: "somebody"}], marked=None)
+    assert node.asked(directories=[{**node.directory, key: "somebody"}])
+
+
+def test_an_account_that_is_missing_has_the_node_asked(node):
+    Path(node.account["dest"]).write_text("u no-such-account-here -\n")
+    wanted = {**node.account, "content": "u no-such-account-here -\n"}
+    assert node.asked(files=[node.file, node.unit, wanted])
+
+
+def test_a_directory_is_no_file_and_a_file_no_directory(node):
+    assert node.asked(files=[{**OWNED, "dest": str(node.top / "etc"), "content": "", "mode": "0750"}], marked=None)
+    assert node.asked(directories=[{**OWNED, "path": node.file["dest"], "mode": "0640"}])
+
+
+def test_a_file_that_is_only_to_be_there_may_hold_anything(node):
+    assert not node.asked(files=[{**node.file, "content": "other\n", "force": False}, node.unit])
+    assert node.asked(files=[{**node.file, "content": "other\n"}, node.unit])
+
+
+def test_modes_are_compared_however_they_are_written(node):
+    assert not node.asked(files=[{**node.file, "mode": "640"}, node.unit])
+    assert node.asked(files=[{**node.file, "mode": "u=rw,g=r"}, node.unit])
+
+
+def test_links_and_large_files_are_passed_over(node):
+    (node.top / "etc" / "link").symlink_to(node.file["dest"])
+    (node.top / "etc" / "large").write_bytes(b"x" * (host_survey.LARGEST_FILE + 1))
+    found = json.loads(node.survey())["paths"]
+    assert node.file["dest"] in found
+    assert not set(found) & {str(node.top / "etc" / name) for name in ("link", "large")}
+
+
+def test_who_asks_for_no_state_gets_none(node):
+    assert node.run_module(host_survey, gather_subset=["state"])["state"] == ""
+
+
+def test_the_module_itself_agrees(node, monkeypatch):
+    monkeypatch.setattr(service, "ACCOUNTS", node.top / "sysusers.d")
+    monkeypatch.setattr(service, "UNITS", node.units)
+    wanted = {**node.wanted, "enabled": []}
+    assert node.run_module(service, **wanted)["changed"] is False
