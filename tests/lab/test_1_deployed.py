@@ -67,6 +67,14 @@ def test_entry_is_written_on_the_primary_and_read_from_the_replica(lab: Lab) -> 
     assert written["id"] in [entry["id"] for entry in read["entries"]]
 
 
+def test_what_is_no_static_file_is_the_applications(lab: Lab) -> None:
+    status, headers, body = ask("/static/none.css")
+    assert status == 404
+    assert "Back to the guestbook" in body
+    assert headers["X-Served-By"]
+    assert "max-age" not in headers.get("Cache-Control", "")
+
+
 def test_nginx_serves_static_files_itself(lab: Lab) -> None:
     lab.sh("web1", "systemctl stop guestbook.socket guestbook.service")
     try:

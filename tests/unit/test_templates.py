@@ -623,6 +623,7 @@ def test_nginx_passes_php_by_fastcgi_and_runs_nothing_that_was_uploaded(rendered
     found = lines(text)
     assert {"root /srv/app/current/public;", "fastcgi_pass application;"} <= set(found)
     assert "try_files $uri $uri/ /index.php$is_args$args;" in found
+    assert "error_page 404 = /index.php$is_args$args;" in found
     assert "fastcgi_param SCRIPT_FILENAME $realpath_root$fastcgi_script_name;" in found
     # A connection that is kept would hold a process.
     assert not [line for line in found if line.startswith(("proxy_", "keepalive "))]
@@ -634,6 +635,13 @@ def test_nginx_passes_php_by_fastcgi_and_runs_nothing_that_was_uploaded(rendered
 def test_nginx_looks_for_an_index_where_there_is_no_front_controller(rendered):
     found = lines(rendered["web1"]["nginx php scripts"])
     assert {"index index.php;", "try_files $uri $uri/ =404;"} <= set(found)
+    assert not [line for line in found if line.startswith("error_page")]
+
+
+def test_nginx_asks_the_application_for_what_is_no_static_file(rendered):
+    found = lines(rendered["web1"]["nginx node"])
+    assert "error_page 404 = @application;" in found
+    assert found.count("proxy_pass http://application;") == 2
 
 
 def test_nginx_asks_an_application_at_its_port(rendered):
