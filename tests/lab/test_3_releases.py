@@ -141,7 +141,7 @@ def test_what_was_rolled_back_stays_away_until_it_is_asked_for(lab: Lab, version
     changed = source(version("second"))
     environment = ["-e", json.dumps({"app_server_environment": {"GREETING": "hello"}})]
     before = {node: starts(lab, node) for node in WEB}
-    with Client(SITE) as client:
+    with Client(SITE, rate=50) as client:
         client.answered(200)
         configured = lab.playbook("site.yml", *changed, *environment)
         assert configured.code == 0, configured.output[-3000:]
@@ -209,7 +209,7 @@ def test_a_second_deployment_has_to_wait(lab: Lab, version: Callable[..., Path])
 
 def test_a_node_that_dies_in_the_middle_is_named_and_costs_no_request(lab: Lab, version: Callable[..., Path]) -> None:
     before = releases(lab)
-    with Client(SITE) as client:
+    with Client(SITE, rate=50) as client:
         client.answered(200)
         deploy = begin("deploy.yml", *source(version("fifth")), *HELD, "-e", "rollout_health_timeout=5")
         wait("web1 to drain", lambda: in_the_balancer(lab, "web1") == "DRAIN", 120)

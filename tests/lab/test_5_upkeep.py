@@ -71,7 +71,7 @@ def test_packages_are_upgraded_where_there_are_any_and_nobody_notices(lab: Lab) 
         lab.sh(node, SAMPLE)
     before = booted(lab)
     try:
-        with Client() as client:
+        with Client(rate=50) as client:
             client.answered(200)
             run = lab.playbook("upgrade_packages.yml")
             client.answered(200)
