@@ -61,19 +61,23 @@ class Place:
 def ask(place: Place, path: str, timeout: float, send: dict[str, Any] | None = None) -> Answer:
     """One request on a connection of its own."""
     connection = http.client.HTTPConnection(place.address, place.port, timeout=timeout)
+    headers = {"Host": place.host, "Content-Type": "application/json", "Connection": "close"}
+    if place.context:
+        # As the balancer tells a web node, whose application may redirect everything else.
+        headers["X-Forwarded-Proto"] = "https"
     try:
         connection.sock = place.connect(timeout)
         connection.request(
             "GET" if send is None else "POST",
             path,
             body=None if send is None else json.dumps(send),
-            headers={"Host": place.host, "Content-Type": "application/json", "Connection": "close"},
+            headers=headers,
         )
         answer = connection.getresponse()
         body = answer.read().decode("utf-8", "replace")
-        headers = answer.headers
-        served_by, location = headers.get("X-Served-By", ""), headers.get("Location", "")
-        return Answer(answer.status, body, served_by, location, headers.get("X-Maintenance") == "on")
+        told = answer.headers
+        served_by, location = told.get("X-Served-By", ""), told.get("Location", "")
+        return Answer(answer.status, body, served_by, location, told.get("X-Maintenance") == "on")
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, reason(error), "")
     finally:

@@ -240,6 +240,11 @@ def sections(text: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
 
 
+def check(path: str, host: str) -> str:
+    """How the balancer asks a web node for its health."""
+    return f"http-check send meth GET uri {path} ver HTTP/1.1 hdr Host {host} hdr X-Forwarded-Proto https"
+
+
 def test_nothing_is_left_unrendered(rendered):
     for host, cases in rendered.items():
         for name, text in cases.items():
@@ -366,7 +371,7 @@ def test_all_web_nodes_take_requests_in_turn_and_are_asked_for_their_health(rend
     backend = section(rendered["lb1"]["default"], "backend site")
     assert "balance roundrobin" in backend
     assert "option httpchk" in backend
-    assert "http-check send meth GET uri /livez ver HTTP/1.1 hdr Host www.example.com" in backend
+    assert check("/livez", "www.example.com") in backend
     assert "http-check expect status 200" in backend
     assert [line for line in backend if line.startswith("server ")] == [
         f"server web1 192.0.2.21:8080 check{verified('web1')}",
@@ -415,8 +420,8 @@ def test_several_sites_are_told_apart_by_name_and_each_is_as_it_says(rendered):
     blog, shop = section(text, "backend blog"), section(text, "backend shop")
     assert {"balance roundrobin", "balance source"} & set(blog) == {"balance roundrobin"}
     assert "balance source" in shop
-    assert "http-check send meth GET uri /up ver HTTP/1.1 hdr Host shop.example.com" in shop
-    assert "http-check send meth GET uri /livez ver HTTP/1.1 hdr Host blog.example.com" in blog
+    assert check("/up", "shop.example.com") in shop
+    assert check("/livez", "blog.example.com") in blog
     assert shop[-2:] == [
         f"server shop1 192.0.2.41:9000 check{verified('shop1')}",
         f"server shop2 [::1]:9001 check{verified('shop2')} backup",

@@ -21,7 +21,7 @@ class Node:
     def __init__(self, folder) -> None:
         self.bad = {"/livez": 0, "/readyz": 0}
         self.asked: Counter[str] = Counter()
-        self.hosts: set[str] = set()
+        self.hosts: set[tuple[str | None, str | None]] = set()
         self.authority = Authority(folder, "internal")
         node = self
 
@@ -30,7 +30,7 @@ class Node:
 
             def do_GET(self) -> None:
                 """Answer."""
-                node.hosts.add(self.headers["Host"])
+                node.hosts.add((self.headers["Host"], self.headers["X-Forwarded-Proto"]))
                 node.asked[self.path] += 1
                 left = node.bad[self.path]
                 node.bad[self.path] = left - 1 if left > 0 else left
@@ -78,7 +78,7 @@ def wait(run_module, node, monkeypatch):
 
 def test_a_node_that_answers_is_not_waited_for(wait, node):
     assert wait()["waited"] < 5
-    assert (node.asked, node.hosts) == ({"/livez": 1, "/readyz": 1}, {"www.example.com"})
+    assert (node.asked, node.hosts) == ({"/livez": 1, "/readyz": 1}, {("www.example.com", "https")})
 
 
 def test_every_path_has_to_answer_in_the_same_pass(wait, node):
