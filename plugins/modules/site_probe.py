@@ -32,9 +32,13 @@ options:
     type: int
     required: true
   domain:
-    description: Host name of the site, sent as C(Host) and by TLS.
+    description: Host name of the site, sent by TLS.
     type: str
     required: true
+  host:
+    description: What clients send as C(Host), with the port where that is not the usual one; O(domain) if empty.
+    type: str
+    default: ""
   nodes:
     description: Web nodes, each with C(name), for which its certificate has to be valid, C(address) and C(port).
     type: list
@@ -148,6 +152,7 @@ from ansible_collections.pentad.webstack.plugins.module_utils.site_client import
 
 ROUNDS = 4
 PAUSE = 0.5
+SERVER_ERROR = 500
 RENEWAL = {
     "authority": "Run site.yml, which renews certificates of the internal authority.",
     "files": "Put a renewed one into the files that haproxy_sites or webstack_certificate names, and run site.yml.",
@@ -165,7 +170,7 @@ def probe_nodes(params: dict[str, Any]) -> list[dict[str, Any]]:
     result = []
     context = trusting(params["ca_path"], params["authorities"])
     for node in params["nodes"]:
-        place = Place(node["address"], node["port"], params["domain"], node["name"], context)
+        place = Place(node["address"], node["port"], params["host"] or params["domain"], node["name"], context)
         answer = ask(place, params["ready_path"], params["timeout"])
         result.append(
             finding(
@@ -181,9 +186,8 @@ def probe_nodes(params: dict[str, Any]) -> list[dict[str, Any]]:
 
 def balancer(params: dict[str, Any]) -> Place:
     """The site on the balancer."""
-    return Place(
-        params["address"], params["port"], params["domain"], context=trusting(params["ca_path"], params["authorities"])
-    )
+    context = trusting(params["ca_path"], params["authorities"])
+    return Place(params["address"], params["port"], params["host"] or params["domain"], params["domain"], context)
 
 
 def ask_in_turn(params: dict[str, Any], times: int) -> tuple[Counter[str], list[str]]:
@@ -193,7 +197,8 @@ def ask_in_turn(params: dict[str, Any], times: int) -> tuple[Counter[str], list[
     place = balancer(params)
     for _attempt in range(times):
         answer = ask(place, "/", params["timeout"])
-        if answer.status == 200:
+        # What an application has there is its own affair: a redirect, or nothing.
+        if answer.served_by and answer.status < SERVER_ERROR:
             counts[answer.served_by] += 1
         else:
             failed.append(answer.seen)
@@ -330,6 +335,7 @@ def main() -> None:
             "port": {"type": "int", "required": True},
             "http_port": {"type": "int", "required": True},
             "domain": {"type": "str", "required": True},
+            "host": {"type": "str", "default": ""},
             "sites": {
                 "type": "list",
                 "elements": "dict",

@@ -27,8 +27,8 @@ options:
     description: Port of nginx on the node.
     type: int
     required: true
-  domain:
-    description: Host name of the site, sent as C(Host).
+  host:
+    description: What clients send as C(Host), with the port where that is not the usual one.
     type: str
     required: true
   paths:
@@ -59,7 +59,7 @@ EXAMPLES = r"""
     name: web1
     address: 192.0.2.21
     port: 8080
-    domain: www.example.com
+    host: www.example.com
     paths: [/livez, /readyz]
     ca_path: /etc/ssl/webstack/ca.pem
   delegate_to: lb1
@@ -111,7 +111,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "address": {"type": "str", "required": True},
             "port": {"type": "int", "required": True},
-            "domain": {"type": "str", "required": True},
+            "host": {"type": "str", "required": True},
             "paths": {"type": "list", "elements": "str", "required": True},
             "ca_path": {"type": "path", "required": True},
             "timeout": {"type": "int", "default": 60},
@@ -125,7 +125,7 @@ def main() -> None:
         context = trusting(params["ca_path"])
     except OSError as error:
         module.fail_json(msg=f"ca_path: {params['ca_path']}: {error}: run site.yml, which writes it.")
-    place = Place(params["address"], params["port"], params["domain"], params["name"], context)
+    place = Place(params["address"], params["port"], params["host"], params["name"], context)
     waited, wrong = wait(place, params)
     if wrong:
         module.fail_json(

@@ -182,6 +182,23 @@ def test_a_balancer_that_is_down_is_no_crash(site):
     assert ("site", "read") not in found, "what was not written is not read"
 
 
+@pytest.mark.parametrize(("status", "answered"), [(302, 8), (404, 8), (500, 0), (503, 0)])
+def test_whatever_an_application_has_at_its_root_is_an_answer_but_an_error_is_none(site, status, answered):
+    nodes = cycle(["web1", "web2"])
+    site.pages = lambda: (status, "", next(nodes))
+    assert site.probe()["site", "balancer"]["fact"].startswith(f"{answered} of 8 requests answered")
+
+
+def test_what_the_balancer_says_itself_is_no_answer(site):
+    site.pages = lambda: (301, "", "")
+    assert wrong(site.probe())["site", "balancer"].startswith("0 of 8 requests answered; 301:")
+
+
+def test_everybody_is_asked_as_clients_ask(site):
+    site.probe(host="www.example.com:8443")
+    assert {host for name, _request, host in site.requests if name != "plain"} == {"www.example.com:8443"}
+
+
 def test_requests_that_fail_now_and_then_are_counted(site):
     answers = cycle([(200, "home", "web1"), (200, "home", "web2"), (502, "bad gateway", "")])
     site.pages = lambda: next(answers)

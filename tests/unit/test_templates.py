@@ -294,6 +294,7 @@ def test_challenges_go_to_the_acme_clients_of_all_balancers_where_there_are_any(
 
 def test_other_names_are_redirected_to_the_canonical_one(rendered):
     for case, port in (("default", ""), ("public port", ":8443")):
+        assert check("/livez", f"www.example.com{port}") in section(rendered["lb1"][case], "backend site")
         frontend = section(rendered["lb1"][case], "frontend sites")
         condition = "{ req.hdr(host),field(1,:),lower -m str example.com }"
         assert [line for line in frontend if "redirect" in line] == [

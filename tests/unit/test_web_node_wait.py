@@ -66,7 +66,7 @@ def wait(run_module, node, monkeypatch):
             "name": "web1",
             "address": "127.0.0.1",
             "port": node.server.server_address[1],
-            "domain": "www.example.com",
+            "host": "www.example.com",
             "paths": ["/livez", "/readyz"],
             "ca_path": str(node.authority.path),
             "timeout": 10,
