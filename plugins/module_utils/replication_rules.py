@@ -428,6 +428,10 @@ def _long_transactions(ctx: Context) -> Finding | None:
     return failed(rows, 0, message, hint)
 
 
+# Seconds from which on a wait of the applier is more than everyday's.
+_HELD_UP = 1.0
+
+
 @rule("applier_blocked", CRITICAL, "No session holds up the applier")
 def _applier_blocked(ctx: Context) -> Finding | None:
     if not ctx.replica:
@@ -442,6 +446,9 @@ def _applier_blocked(ctx: Context) -> Finding | None:
     first = rows[0]
     stuck = max((as_float(w.get("APPLYING_FOR")) or 0 for w in ctx.local.snapshot.get("workers") or []), default=0)
     longest = max([stuck] + [c.seconds_behind or 0 for c in ctx.local.channels])
+    # Whoever reads a table or a list of tables, as this module does, may hold a lock for an instant.
+    if longest < _HELD_UP:
+        return passed(0, 0, "No session has held up the applier for as long as a second.")
     message = (
         f"The applier waits for a {first['kind']} held by session {first['blocker']} "
         f"({first.get('user')}@{first.get('host')})."

@@ -98,6 +98,12 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
             "nginx.conf.j2",
             {"webstack_app_runtime": "php", "webstack_app_front_controller": ""},
         ),
+        "nginx public port": ("nginx", "nginx.conf.j2", {"webstack_public_https_port": 8443}),
+        "nginx php public port": (
+            "nginx",
+            "nginx.conf.j2",
+            {"webstack_public_https_port": 8443, "webstack_app_runtime": "php"},
+        ),
         "nginx node": ("nginx", "nginx.conf.j2", {"webstack_app_runtime": "node", "webstack_app_port": 3000}),
         "service asgi": (
             "app_server",
@@ -648,6 +654,22 @@ def test_nginx_asks_the_application_for_what_is_no_static_file(rendered):
     found = lines(rendered["web1"]["nginx node"])
     assert "error_page 404 = @application;" in found
     assert found.count("proxy_pass http://application;") == 2
+
+
+@pytest.mark.parametrize(("case", "host"), [("nginx node", "$host"), ("nginx public port", "$host:8443")])
+def test_the_application_is_told_the_host_with_the_port_that_clients_see(rendered, case, host):
+    found = lines(rendered["web1"][case])
+    told = [line for line in found if line.startswith(("proxy_set_header Host ", "proxy_set_header X-Forwarded-Host "))]
+    assert told == [f"proxy_set_header Host {host};", f"proxy_set_header X-Forwarded-Host {host};"] * 2
+
+
+@pytest.mark.parametrize(
+    ("case", "host", "port"), [("nginx php", "$host", 443), ("nginx php public port", "$host:8443", 8443)]
+)
+def test_php_is_told_the_host_with_the_port_that_clients_see(rendered, case, host, port):
+    found = lines(rendered["web1"][case])
+    for param in (f"fastcgi_param HTTP_HOST {host};", f"fastcgi_param SERVER_PORT {port};"):
+        assert found.index(param) > found.index("include /etc/nginx/fastcgi_params;")
 
 
 def test_nginx_asks_an_application_at_its_port(rendered):

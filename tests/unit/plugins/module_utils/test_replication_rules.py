@@ -593,6 +593,13 @@ def test_applier_blocked(mysql, seconds, status):
     assert "KILL 9" in mysql.check("applier_blocked")["hint"]
 
 
+@pytest.mark.parametrize(("seconds", "troubles"), [(None, {}), (0.9, {}), (1.0, {"applier_blocked": "warn"})])
+def test_a_lock_that_is_held_for_an_instant_is_no_trouble(mysql, seconds, troubles):
+    mysql.replica["blockers"] = [{"blocker": 9, "user": "x", "host": "y", "kind": "table lock"}]
+    mysql.replica["workers"][0]["APPLYING_FOR"] = seconds
+    assert mysql.troubles() == troubles
+
+
 def test_primary_keys(case):
     case.replica["no_primary_key"] = [{"schema": "a", "table": "b"}]
     assert case.troubles() == {"primary_keys": "warn"}
