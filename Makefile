@@ -66,9 +66,9 @@ test: ## everything: set-up, lint, unit, sanity, molecule, real database servers
 	@tools/setup
 	@tools/setup tests
 	@$(MAKE) --no-print-directory lint
-	@# The servers of integration and of seeding-test mostly wait.
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=recurse without-nodes integration seeding-test
-	@$(MAKE) --no-print-directory lab-test
+	@# The servers of integration mostly wait.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse without-nodes integration
+	@$(MAKE) --no-print-directory seeding-test lab-test
 
 without-nodes: unit
 	@$(MAKE) --no-print-directory sanity
