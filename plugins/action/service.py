@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.node_state import unpacked
 from ..modules.service import ACCOUNTS, ARGUMENTS, ENABLED, RUNNING, account_names
 
 
@@ -24,7 +24,7 @@ class ActionModule(ActionBase):
         """Run the module, unless there is nothing to do for it."""
         result = super().run(tmp, task_vars)
         _spec, wanted = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        if wanted["known"] and settled(wanted, json.loads(wanted["known"])):
+        if wanted["known"] and settled(wanted, unpacked(wanted["known"])):
             return {**result, "changed": False, "changed_files": [], "newly_started": [], "newly_enabled": []}
         arguments = {**self._task.args, "known": ""}
         return {**result, **self._execute_module("pentad.webstack.service", arguments, task_vars=task_vars)}

@@ -102,21 +102,18 @@ links:
   sample: {/srv/app/current: /srv/app/releases/6b1f0c9a2d3e4f50}
 state:
   description: >-
-    For O(pentad.webstack.service#module:known), as JSON: of each path the SHA-256 (empty for a directory), owner, group
-    and mode; lines C(X-...) by which unit files are marked; accounts; states of the units that systemd has loaded;
+    For O(pentad.webstack.service#module:known), compressed: of each path the SHA-256 (empty for a directory), owner,
+    group and mode; lines C(X-...) by which unit files are marked; accounts; states of the units that systemd has loaded;
     units that others want. Empty without O(state_of). A string for the reason that RV(packages) is one.
   returned: if gathered
   type: str
-  sample: >-
-    {"paths": {"/etc/haproxy": ["", "root", "root", "0755"]}, "marks": {}, "accounts": ["root"],
-    "units": {"haproxy.service": {"ActiveState": "active", "UnitFileState": "enabled"}}, "wanted": ["haproxy.service"]}
+  sample: eJyrVipILMlQslKIVtJPLUnWz0gsTk2syE8uqVTSUVACE0X5+SVwhoGBgSmIUaujkFyaVJWqZKUEkq4FAKSdFQg=
 """
 
 import contextlib
 import grp
 import hashlib
 import ipaddress
-import json
 import os
 import pwd
 import re
@@ -129,6 +126,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pentad.webstack.plugins.module_utils.node_state import packed
 from ansible_collections.pentad.webstack.plugins.module_utils.systemd import PROPERTIES, UNITS, parse
 
 LISTEN = "0A"
@@ -305,7 +303,7 @@ def state(module: AnsibleModule) -> str:
     paths = {str(path): about for path in sorted(found) if (about := kept(path))}
     own = [path for path in sorted(found) if path.parent == UNITS and paths.get(str(path), [""])[0]]
     shown = module.run_command(["systemctl", "show", f"--property={PROPERTIES}", "*.service", "*.socket", "*.timer"])[1]
-    return json.dumps(
+    return packed(
         {
             "paths": paths,
             "marks": {str(path): lines for path in own if (lines := marks(path))},
