@@ -103,8 +103,8 @@ links:
 state:
   description: >-
     For O(pentad.webstack.service#module:known), compressed: of each path the SHA-256 (empty for a directory), owner,
-    group and mode; lines C(X-...) by which unit files are marked; accounts; states of the units that systemd has loaded;
-    units that others want. Empty without O(state_of). A string for the reason that RV(packages) is one.
+    group and mode; lines C(X-...) by which unit files are marked; accounts; states of the units that systemd has
+    loaded; units that others want. Empty without O(state_of). A string for the reason that RV(packages) is one.
   returned: if gathered
   type: str
   sample: eJyrVipILMlQslKIVtJPLUnWz0gsTk2syE8uqVTSUVACE0X5+SVwhoGBgSmIUaujkFyaVJWqZKUEkq4FAKSdFQg=
