@@ -115,7 +115,7 @@ def test_all_that_is_wrong_with_certificates_is_told_at_once(lab: Lab, tmp_path:
         "has expired on ",
         "haproxy_sites[mixed].key = ",
         "is not the key of the certificate for ",
-        "haproxy_sites[strange].chain = ",
+        "haproxy_sites[strange].certificate = ",
         "is no authority that is known here",
         "haproxy_sites[named].certificate = ",
         "is not valid for named.foobar.com but for wrong.foobar.com",
