@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from typing import Any
 import pytest
 import testinfra
 from client import INVENTORY_DIR, TOP
+
+# Certificates are made as in the unit tests.
+sys.path.insert(0, str(TOP / "tests" / "unit"))
 
 SUFFIX = os.environ.get("WEBSTACK_LAB_SUFFIX", "")
 PLAIN = f"http://127.0.0.1:{os.environ.get('WEBSTACK_LAB_SITE_PORT', '8080')}"

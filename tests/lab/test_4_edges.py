@@ -12,20 +12,17 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from client import AUTHORITY, DOMAIN, SITE, TOP, Client, Connection
+from client import AUTHORITY, DOMAIN, SITE, Client, Connection
 from conftest import PLAIN, STATISTICS, Lab, wait
+from issued import Authority
 from test_1_deployed import ask
 from test_2_failures import healthy
-
-sys.path.insert(0, str(TOP / "tests" / "unit"))
-from issued import Authority  # noqa: E402 - it is where the unit tests keep it
 
 SHOP = "shop.foobar.com"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +15,9 @@ from typing import Any
 import pytest
 from client import DOMAIN, TOP
 from conftest import Lab
+from issued import Authority
 from test_1_deployed import ask
 from test_3_releases import WEB, in_the_balancer, releases
-
-sys.path.insert(0, str(TOP / "tests" / "unit"))
-from issued import Authority  # noqa: E402 - it is where the unit tests keep it
 
 DEMONSTRATION = str(TOP / "demo" / "guestbook")
 
@@ -46,9 +43,9 @@ REFUSED: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "does not build": (
         lambda _top: {
             "app_server_source": DEMONSTRATION,
-            "app_server_build": [["sh", "-c", "echo no compiler here >&2; exit 3"]],
+            "app_server_build": [["sh", "-c", "echo no-compiler | tr - _ >&2; exit 3"]],
         },
-        "so nothing was switched: ",
+        ": no_compiler",
     ),
     "wrong checksum": (
         lambda top: {
@@ -73,7 +70,10 @@ REFUSED: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
         },
         "has no tag, branch or commit 'v9': correct version, or push it there.",
     ),
-    "unknown runtime": (lambda _top: {"webstack_app_runtime": "cobol"}, "cobol"),
+    "unknown runtime": (
+        lambda _top: {"webstack_app_runtime": "cobol"},
+        "value of webstack_app_runtime must be one of: python, php, node, command, got: cobol",
+    ),
 }
 
 

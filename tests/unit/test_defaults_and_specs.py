@@ -14,6 +14,13 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 TOP = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (TOP / "roles").iterdir() if (path / "tasks").is_dir() or (path / "defaults").is_dir())
+
+
+def text(path: Path) -> str:
+    """What a file holds, if it is there."""
+    return path.read_text() if path.exists() else ""
+
+
 SECRET = re.compile(r"password|secret|token|private|credential", re.IGNORECASE)
 # Files that no program of their own judges before they are used.
 WITHOUT_VALIDATOR = {
@@ -185,3 +192,11 @@ def test_validating_commands_name_the_file_that_they_judge():
     ]
     assert commands
     assert [command for command in commands if "%s" not in command and not is_template(command)] == []
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if "webstack_known" in text(role / "tasks" / "configure.yml")])
+def test_a_role_by_itself_does_not_rely_on_what_was_seen_before_it(role):
+    """Only the playbooks know that nobody came in between; they use configure.yml, and everybody else main.yml."""
+    tasks = yaml.safe_load((role / "tasks" / "main.yml").read_text())
+    (last,) = [task for task in tasks if "configure.yml" in task.values()]
+    assert last["vars"]["webstack_known"] == ""
