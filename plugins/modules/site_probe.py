@@ -105,6 +105,12 @@ options:
     description: Seconds for one request, and for the canary to arrive.
     type: int
     default: 10
+  ready_timeout:
+    description:
+      - Seconds that every node may take until it is ready, and the balancer until it has noticed, where the application
+        was started just now. With V(0) what is there is judged at once.
+    type: int
+    default: 0
 attributes:
   check_mode:
     description: Asks without writing the canary.
@@ -167,21 +173,28 @@ def finding(host: str, check: str, ok: bool, fact: str, remedy: str) -> dict[str
 
 def probe_nodes(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether every web node is ready by itself."""
-    result = []
+    deadline = time.monotonic() + params["ready_timeout"]
     context = trusting(params["ca_path"], params["authorities"])
-    for node in params["nodes"]:
-        place = Place(node["address"], node["port"], params["host"] or params["domain"], node["name"], context)
+    return [probe_node(params, node, context, deadline) for node in params["nodes"]]
+
+
+def probe_node(
+    params: dict[str, Any], node: dict[str, Any], context: ssl.SSLContext, deadline: float
+) -> dict[str, Any]:
+    """Whether a web node is ready, or becomes so before the deadline."""
+    place = Place(node["address"], node["port"], params["host"] or params["domain"], node["name"], context)
+    while True:
         answer = ask(place, params["ready_path"], params["timeout"])
-        result.append(
-            finding(
-                node["name"],
-                "ready",
-                answer.status == 200,
-                f"{params['ready_path']} answers {answer.seen}",
-                "Look at the application ('journalctl -u') and nginx on that node, and at its database endpoints.",
-            )
-        )
-    return result
+        if answer.status == 200 or time.monotonic() >= deadline:
+            break
+        time.sleep(PAUSE)
+    return finding(
+        node["name"],
+        "ready",
+        answer.status == 200,
+        f"{params['ready_path']} answers {answer.seen}",
+        "Look at the application ('journalctl -u') and nginx on that node, and at its database endpoints.",
+    )
 
 
 def balancer(params: dict[str, Any]) -> Place:
@@ -218,7 +231,8 @@ def probe_balancer(params: dict[str, Any]) -> list[dict[str, Any]]:
         counts, failed = ask_in_turn(params, ROUNDS * len(names))
         served = [name for name in names if enough(counts[name], params["share"])]
         # A server that is back begins slowly, and the clients of others count for leastconn.
-        if failed or served == names or params["share"] == "any" or time.monotonic() > deadline:
+        waits = params["ready_timeout"] > 0 if failed else served != names and params["share"] != "any"
+        if not waits or time.monotonic() > deadline:
             break
         time.sleep(PAUSE)
     result = [
@@ -353,6 +367,7 @@ def main() -> None:
             "canary_path": {"type": "str", "default": ""},
             "share": {"type": "str", "choices": ["even", "some", "any"], "default": "even"},
             "timeout": {"type": "int", "default": 10},
+            "ready_timeout": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )

@@ -28,6 +28,8 @@ class Application:
     written: str
     """A statement that counts what the application has in the database."""
     use: Callable[[Chrome], None] = lambda _page: None
+    elsewhere: tuple[str, ...] = ()
+    """Hosts of others that its pages take something from, which the lab does not reach."""
 
 
 def make_a_budget(page: Chrome) -> None:
@@ -45,7 +47,13 @@ APPLICATIONS = {
     "ihatemoney": Application(
         "/fivenodes/", "Five nodes", "Five nodes", "SELECT COUNT(*) FROM ihatemoney.project", make_a_budget
     ),
-    "ghost": Application("/", "Ghost", "Coming soon", "SELECT COUNT(*) FROM ghost.posts"),
+    "ghost": Application(
+        "/",
+        "Ghost",
+        "Coming soon",
+        "SELECT COUNT(*) FROM ghost.posts",
+        elsewhere=("https://cdn.jsdelivr.net/", "https://static.ghost.org/"),
+    ),
 }
 NAME = os.environ["WEBSTACK_APPLICATION"]
 
@@ -62,7 +70,7 @@ def test_its_page_is_whole_in_a_browser(application: Application, page: Chrome) 
     assert application.says in page.find_element(By.TAG_NAME, "body").text
     assert page.execute_script("return document.styleSheets.length") > 0
     picture(page, NAME)
-    assert complaints(page) == []
+    assert [said for said in complaints(page) if not said.startswith(application.elsewhere)] == []
 
 
 def test_its_data_are_in_the_database_and_on_the_replica(application: Application, lab: Any) -> None:

@@ -35,7 +35,7 @@ class Site:
         self.redirect = (301, "https://www.example.com/")
         self.requests: list[tuple[str, str, str]] = []
         self.turns: Iterator[str] = cycle(NODES)
-        self.ready: dict[str, Said] = {name: (200, "ok", name) for name in NODES}
+        self.ready: dict[str, Callable[[], Said]] = dict.fromkeys(NODES, lambda: (200, "ok", ""))
         self.pages: Callable[[], Said] = lambda: (200, "home", next(self.turns))
         self.tokens: dict[str, str] = {}
         self.reads: Callable[[], Said] = lambda: (200, self.read(), "web1")
@@ -53,7 +53,7 @@ class Site:
         if name == "plain":
             return self.redirect[0], "", self.redirect[1]
         if name != "balancer":
-            return self.ready[name]
+            return self.ready[name]()
         if path == "/readyz":
             return 200, "ready", "web1"
         if path == "/":
@@ -162,7 +162,7 @@ def test_nothing_is_written_in_check_mode_or_where_the_application_has_no_canary
 
 
 def test_a_node_that_is_not_ready_says_why(site):
-    site.ready["web2"] = (503, "no  writable\nprimary " + "x" * 300, "web2")
+    site.ready["web2"] = lambda: (503, "no  writable\nprimary " + "x" * 300, "web2")
     fact = wrong(site.probe())["web2", "ready"]
     assert fact.startswith("/readyz answers 503: no writable primary xxx")
     assert len(fact) < 250
@@ -226,6 +226,21 @@ def test_a_node_that_begins_slowly_is_waited_for(site, clock, share):
     site.turns = chain(["web1"] * 20, cycle(["web1", "web2"]))
     assert wrong(site.probe(share=share)) == {}
     assert len(clock.naps) == 2
+
+
+def test_what_was_started_just_now_is_waited_for_until_it_and_the_balancer_answer(site, clock):
+    boots = chain([(503, "booting", "web2")] * 3, cycle([(200, "ok", "web2")]))
+    site.ready["web2"] = lambda: next(boots)
+    pages = chain([(503, "no server", "")], cycle([(200, "home", "web1"), (200, "home", "web2")]))
+    site.pages = lambda: next(pages)
+    assert wrong(site.probe(ready_timeout=5)) == {}
+    assert len(clock.naps) == 4
+
+
+def test_what_was_started_just_now_and_does_not_answer_in_time_says_why(site, clock):
+    site.ready["web2"] = lambda: (503, "booting", "web2")
+    assert wrong(site.probe(ready_timeout=5)) == {("web2", "ready"): "/readyz answers 503: booting"}
+    assert sum(clock.naps) == pytest.approx(5, abs=1)
 
 
 def test_the_only_node_has_to_answer_however_requests_are_spread(site):
