@@ -32,6 +32,7 @@ class ActionModule(ActionBase):
                 "type": {"type": "str", "choices": ["directory", "archive", "git", "package"], "default": "directory"},
                 "source": {"type": "str", "required": True},
                 "dest": {"type": "path", "required": True},
+                "keep": {"type": "int", "default": 0},
                 "cache": {"type": "path"},
                 "exclude": {"type": "list", "elements": "str", "default": []},
                 "links": {"type": "dict", "default": {}},
@@ -62,7 +63,14 @@ def packed(tree: Path, shown: str, wanted: dict[str, Any], check_mode: bool, pre
     """The tree as an archive."""
     try:
         return pack(
-            tree, Path(wanted["dest"]), wanted["exclude"], check_mode, prefix, wanted["recipe"], wanted["links"]
+            tree,
+            Path(wanted["dest"]),
+            wanted["exclude"],
+            check_mode,
+            prefix,
+            wanted["recipe"],
+            wanted["links"],
+            wanted["keep"],
         )
     except SourceError as error:
         raise SourceError(f"{shown}: {error}") from error

@@ -39,6 +39,12 @@ options:
     description: Directory that keeps the archives; created with mode C(0700) if absent.
     type: path
     required: true
+  keep:
+    description:
+      - Releases whose archives are kept in O(dest) when a new one comes, itself included; those that were used longest
+        ago are removed, with what is named C(<id>.built.tar.gz). With V(0) all are kept.
+    type: int
+    default: 0
   cache:
     description:
       - Directory that keeps what was downloaded and mirrors of repositories, so that the second run is cheap; created
@@ -151,6 +157,12 @@ archive:
   returned: success
   type: str
   sample: /srv/stack/.webstack/releases/6b1f0c9a2d3e4f50.tar.gz
+removed:
+  description: Files that were removed from O(dest).
+  returned: success
+  type: list
+  elements: str
+  sample: [5a0e0c9a2d3e4f50.built.tar.gz, 5a0e0c9a2d3e4f50.tar.gz]
 version:
   description: The version that was asked for.
   returned: with O(type=git)

@@ -17,6 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 MARKER = ".release"
+PACKED = ".tar.gz"
+# What nodes built of a release lies beside it.
+BUILT = ".built"
 
 
 class SourceError(ValueError):
@@ -112,6 +115,19 @@ def judge_links(links: dict[str, str]) -> None:
             raise SourceError(f"link {name!r} is no path inside of a release: write it as uploads or var/cache.")
 
 
+def superfluous(directory: Path, release: str, keep: int) -> list[Path]:
+    """Archives of the releases that were used longest ago, beyond keep with this one; 0 keeps all."""
+    if keep < 1 or not directory.is_dir():
+        return []
+    used: dict[str, float] = {}
+    archives = {path: path.name.removesuffix(PACKED).removesuffix(BUILT) for path in directory.glob(f"*{PACKED}")}
+    for path, name in archives.items():
+        used[name] = max(used.get(name, 0.0), path.stat().st_mtime)
+    used.pop(release, None)
+    gone = sorted(used, key=lambda name: (used[name], name), reverse=True)[keep - 1 :]
+    return sorted(path for path, name in archives.items() if name in gone)
+
+
 def pack(
     source: Path,
     dest: Path,
@@ -120,17 +136,24 @@ def pack(
     prefix: str = "",
     recipe: str = "",
     links: dict[str, str] | None = None,
+    keep: int = 0,
 ) -> dict[str, Any]:
-    """Pack the directory; returns the id and the path of the archive, and whether it is new."""
+    """Pack the directory; returns the id and the path of the archive, whether it is new, and what was removed."""
     links = links or {}
     judge_links(links)
     entries = list(members(source, exclude, frozenset(source / name for name in links)))
     if not entries:
         raise SourceError("there is nothing in it to release: name another source, or exclude less.")
     release = prefix + digest(source, entries, recipe, links)
-    archive = dest.resolve() / f"{release}.tar.gz"
+    archive = dest.resolve() / f"{release}{PACKED}"
     changed = not archive.exists()
-    if changed and not check_mode:
-        archive.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write(source, entries, archive, release, links)
-    return {"changed": changed, "id": release, "archive": str(archive)}
+    removed = superfluous(archive.parent, release, keep) if changed else []
+    if not check_mode:
+        if changed:
+            archive.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write(source, entries, archive, release, links)
+        # The one that is used again is not the next to go.
+        os.utime(archive)
+        for path in removed:
+            path.unlink()
+    return {"changed": changed, "id": release, "archive": str(archive), "removed": [path.name for path in removed]}

@@ -169,6 +169,27 @@ def test_archives_are_closed_to_others_and_nothing_is_left_beside_them(pack, tmp
     assert [path.name for path in releases.iterdir()] == [f"{packed['id']}.tar.gz"]
 
 
+def test_releases_that_were_used_longest_ago_make_room_with_what_was_built_of_them(pack, source, tmp_path):
+    archives = {}
+    for age, name in enumerate(["first", "second", "third"]):
+        (source / "version").write_text(name)
+        archives[name] = Path(pack(keep=3)["archive"])
+        os.utime(archives[name], (1000 + age, 1000 + age))
+    built = archives["second"].with_name(archives["second"].name.replace(".tar.gz", ".built.tar.gz"))
+    built.touch()
+    os.utime(built, (1, 1))
+    (source / "version").write_text("first")
+    assert pack(keep=3)["removed"] == [], "what is used again is young again"
+    (source / "version").write_text("fourth")
+    gone = sorted([archives["second"].name, built.name])
+    assert pack(keep=3, check=True)["removed"] == gone
+    assert built.exists()
+    fourth = pack(keep=3)
+    assert fourth["removed"] == gone
+    left = {path.name for path in Path(fourth["archive"]).parent.iterdir()}
+    assert left == {archives["first"].name, archives["third"].name, Path(fourth["archive"]).name}
+
+
 def test_a_link_that_releases_share_takes_the_place_of_what_was_there(pack, source):
     (source / "uploads" / "old").mkdir(parents=True)
     packed = pack(links={"uploads": "/srv/app/shared/uploads", "var/cache": "/srv/app/shared/var/cache"})
