@@ -43,9 +43,9 @@ REFUSED: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "does not build": (
         lambda _top: {
             "app_server_source": DEMONSTRATION,
-            "app_server_build": [["sh", "-c", "echo no-compiler | tr - _ >&2; exit 3"]],
+            "app_server_build": [["sh", "-c", "echo no-compiler | tr - _; echo gone >&2; exit 3"]],
         },
-        ": no_compiler",
+        ": no_compiler gone",
     ),
     "wrong checksum": (
         lambda top: {
