@@ -185,7 +185,10 @@ def test_a_release_that_is_not_healthy_is_put_back_and_costs_no_request(lab: Lab
 
 def test_a_migration_that_fails_switches_nothing(lab: Lab, version: Callable[..., Path], secrets) -> None:
     before = releases(lab)
-    dying = "import os, sys\nprint('upgrading', flush=True)\nsys.exit('table entries is locked, said ' + os.environ['DATABASE_URL'])\n"
+    dying = (
+        "import os, sys\nprint('upgrading', flush=True)\n"
+        "sys.exit('table entries is locked, said ' + os.environ['DATABASE_URL'])\n"
+    )
     failed = lab.playbook("deploy.yml", *source(version("stuck", migrate=dying)))
     assert failed.code != 0
     told = " ".join(failed.output.split())
