@@ -14,6 +14,14 @@ from ansible.plugins.action import ActionBase
 from ..module_utils.node_state import unpacked
 from ..modules.service import ACCOUNTS, ARGUMENTS, ENABLED, RUNNING, account_names
 
+NOTHING: dict[str, Any] = {
+    "changed": False,
+    "changed_files": [],
+    "removed": [],
+    "newly_started": [],
+    "newly_enabled": [],
+}
+
 
 class ActionModule(ActionBase):
     """Compares on the control node and leaves everything else to the module."""
@@ -25,7 +33,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _spec, wanted = self.validate_argument_spec(argument_spec=ARGUMENTS)
         if wanted["known"] and settled(wanted, unpacked(wanted["known"])):
-            return {**result, "changed": False, "changed_files": [], "newly_started": [], "newly_enabled": []}
+            return {**result, **NOTHING}
         arguments = {**self._task.args, "known": ""}
         return {**result, **self._execute_module("pentad.webstack.service", arguments, task_vars=task_vars)}
 

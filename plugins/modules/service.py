@@ -94,6 +94,10 @@ options:
     type: list
     elements: str
     default: []
+  remember:
+    description: Whether to return RV(before), by which another run brings back what this one replaces or removes.
+    type: bool
+    default: false
   known:
     description:
       - RV(pentad.webstack.host_survey#module:state) of this node. If it shows everything as wanted, there is nothing to
@@ -129,6 +133,21 @@ changed_files:
   type: list
   elements: str
   sample: [/etc/haproxy/haproxy.cfg]
+removed:
+  description: Unit files that had the mark and are not wanted any more.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+before:
+  description:
+    - The O(files) that were there, and the unit files that had the mark, as C(files); of those the units that ran, as
+      C(started). Both are values of the options of these names.
+    - What files hold may be secret; set C(no_log).
+  returned: with O(remember), where the node was asked
+  type: dict
+  sample: {"files": [{"dest": "/etc/shop.env", "content": "A=1\n", "owner": "root", "group": "root", "mode": "0600"}],
+           "started": []}
 newly_started:
   description: Units that did not run before.
   returned: success
@@ -143,8 +162,10 @@ newly_enabled:
   sample: []
 """
 
+import grp
 import os
 import pwd
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -183,6 +204,7 @@ ARGUMENTS: dict[str, Any] = {
     "marked": {"type": "str"},
     "started": {"type": "list", "elements": "str", "default": []},
     "enabled": {"type": "list", "elements": "str", "default": []},
+    "remember": {"type": "bool", "default": False},
     # The action plugin has judged by it before this module runs.
     "known": {"type": "str", "default": ""},
 }
@@ -194,6 +216,7 @@ class Keeper:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.changed_files: list[str] = []
+        self.removed: list[str] = []
         self.changed = False
         self.diff: list[dict[str, str]] = []
 
@@ -266,14 +289,25 @@ class Keeper:
             if not self.module.check_mode:
                 self.run("systemd-sysusers", wanted["dest"])
 
+    def before(self, mark: str, files: list[dict[str, Any]]) -> dict[str, Any]:
+        """What there is now of these files and of the units of this service."""
+        there = [Path(file["dest"]) for file in files if Path(file["dest"]).is_file()]
+        there += [path for path in marked(mark) if path not in there]
+        units = [path.name for path in there if path.parent == UNITS]
+        states = parse(self.systemctl("show", f"--property={PROPERTIES}", *units)) if units else {}
+        return {
+            "files": [described(path) for path in there],
+            "started": [name for name in units if states.get(name, {}).get("ActiveState") in RUNNING],
+        }
+
     def forget(self, mark: str, kept: set[str]) -> None:
         """Stop, disable and remove the units of this service that are no longer wanted."""
-        found = sorted(path for path in UNITS.glob("*.*") if path.is_file() and not path.is_symlink())
-        held = {path: path.read_text(errors="replace") for path in found if str(path) not in kept}
-        gone = [path for path, content in held.items() if mark in content.split("\n")]
+        held = {path: content for path, content in marked(mark).items() if str(path) not in kept}
+        gone = list(held)
         if not gone:
             return
         self.changed = True
+        self.removed = [str(path) for path in gone]
         self.diff += [{"before_header": str(path), "before": held[path], "after": ""} for path in gone]
         if not self.module.check_mode:
             self.systemctl("disable", "--now", *[path.name for path in gone])
@@ -338,6 +372,25 @@ class Keeper:
             self.module.fail_json(msg=f"'{' '.join(words)}' failed: {(err or out).strip()}")
 
 
+def marked(mark: str) -> dict[Path, str]:
+    """Unit files that have the mark, and what they hold."""
+    found = sorted(path for path in UNITS.glob("*.*") if path.is_file() and not path.is_symlink())
+    held = {path: path.read_text(errors="replace") for path in found} if mark else {}
+    return {path: content for path, content in held.items() if mark in content.split("\n")}
+
+
+def described(path: Path) -> dict[str, str]:
+    """A file as the option C(files) has it."""
+    state = path.stat()
+    return {
+        "dest": str(path),
+        "content": path.read_bytes().decode("utf-8", "surrogateescape"),
+        "owner": pwd.getpwuid(state.st_uid).pw_name,
+        "group": grp.getgrgid(state.st_gid).gr_name,
+        "mode": f"{stat.S_IMODE(state.st_mode):04o}",
+    }
+
+
 def account_names(description: str) -> list[str]:
     """Accounts that a file in the format of sysusers.d describes."""
     lines = [line.split() for line in description.splitlines()]
@@ -357,18 +410,27 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     keeper = Keeper(module)
-    accounts = [file for file in module.params["files"] if Path(file["dest"]).parent == ACCOUNTS]
+    mark, files = module.params["marked"] or "", module.params["files"]
+    remembered = {"before": keeper.before(mark, files)} if module.params["remember"] else {}
+    accounts = [file for file in files if Path(file["dest"]).parent == ACCOUNTS]
     for file in accounts:
         keeper.accounts(file)
     for directory in module.params["directories"]:
         keeper.directory(directory)
-    for file in module.params["files"]:
+    for file in files:
         if file not in accounts:
             keeper.file(file)
-    if module.params["marked"]:
-        keeper.forget(module.params["marked"], {file["dest"] for file in module.params["files"]})
+    if mark:
+        keeper.forget(mark, {file["dest"] for file in files})
     units = keeper.units(module.params["started"], module.params["enabled"])
-    module.exit_json(changed=keeper.changed, changed_files=keeper.changed_files, diff=keeper.diff, **units)
+    module.exit_json(
+        changed=keeper.changed,
+        changed_files=keeper.changed_files,
+        removed=keeper.removed,
+        diff=keeper.diff,
+        **remembered,
+        **units,
+    )
 
 
 if __name__ == "__main__":

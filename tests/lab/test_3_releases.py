@@ -70,6 +70,11 @@ def releases(lab: Lab) -> set[str]:
     return {release_of(lab, node) for node in WEB}
 
 
+def described(lab: Lab) -> dict[str, str]:
+    """What the nodes have of the units of the application and of their environment."""
+    return {node: lab.sh(node, "sha256sum /etc/guestbook.env /etc/systemd/system/guestbook*") for node in WEB}
+
+
 def starts(lab: Lab, node: str) -> int:
     """How often the application was started since the node came up."""
     told = lab.sh(node, "journalctl --boot --unit=guestbook.service --output=cat --no-pager")
@@ -168,33 +173,41 @@ def test_a_rollback_to_nowhere_says_what_there_is(lab: Lab) -> None:
 
 
 def test_a_release_that_is_not_healthy_is_put_back_and_costs_no_request(lab: Lab, version: Callable[..., Path]) -> None:
-    before = releases(lab)
+    before, was = releases(lab), described(lab)
+    beside = {
+        "app_server_environment": {"GREETING": "hello"},
+        "app_server_background": [{"name": "idler", "command": ["sleep", "infinity"]}],
+        "rollout_health_timeout": 5,
+    }
     with Client(SITE) as client:
         client.answered(200)
-        failed = lab.playbook("deploy.yml", *source(version("sick", wsgi=UNHEALTHY)), "-e", "rollout_health_timeout=5")
+        failed = lab.playbook("deploy.yml", *source(version("sick", wsgi=UNHEALTHY)), "-e", json.dumps(beside))
         client.answered(200)
     assert failed.code != 0
     told = " ".join(failed.output.split())
     assert f"{lab.container('web1')} was not changed" in told, failed.output[-3000:]
     assert f"Not touched: {lab.container('web2')}." in told
     assert client.failures == []
-    assert releases(lab) == before
+    assert (releases(lab), described(lab)) == (before, was)
     assert {in_the_balancer(lab, node) for node in WEB} == {"UP"}
     print(f"failing release: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
 
 
 def test_a_migration_that_fails_switches_nothing(lab: Lab, version: Callable[..., Path], secrets) -> None:
-    before = releases(lab)
+    before, was = releases(lab), described(lab)
     dying = (
         "import os, sys\nprint('upgrading', flush=True)\n"
-        "sys.exit('table entries is locked, said ' + os.environ['DATABASE_URL'])\n"
+        "edition = open('/etc/guestbook/edition').read() + os.environ['EDITION']\n"
+        "sys.exit(f'table entries is locked by {edition}, said ' + os.environ['DATABASE_URL'])\n"
     )
-    failed = lab.playbook("deploy.yml", *source(version("stuck", migrate=dying)))
+    # What comes with a release is there for its migration, and there alone.
+    given = {"app_server_environment": {"EDITION": "second"}, "app_server_files": {"/etc/guestbook/edition": "the "}}
+    failed = lab.playbook("deploy.yml", *source(version("stuck", migrate=dying)), "-e", json.dumps(given))
     assert failed.code != 0
     told = " ".join(failed.output.split())
-    assert "so nothing was switched: upgrading table entries is locked, said (DATABASE_URL)" in told
+    assert "so nothing was switched: upgrading table entries is locked by the second, said (DATABASE_URL)" in told
     assert secrets["app"] not in failed.output
-    assert releases(lab) == before
+    assert (releases(lab), described(lab)) == (before, was)
 
 
 def test_a_second_deployment_has_to_wait(lab: Lab, version: Callable[..., Path]) -> None:

@@ -17,7 +17,7 @@ from client import DOMAIN, TOP
 from conftest import Lab
 from issued import Authority
 from test_1_deployed import ask
-from test_3_releases import WEB, in_the_balancer, releases
+from test_3_releases import WEB, described, in_the_balancer, releases
 
 DEMONSTRATION = str(TOP / "demo" / "guestbook")
 
@@ -80,11 +80,11 @@ REFUSED: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_release_is_told_and_switches_nothing(lab: Lab, tmp_path: Path, case: str) -> None:
     variables, sentence = REFUSED[case]
-    before = releases(lab)
+    before, was = releases(lab), described(lab)
     run = lab.playbook("deploy.yml", "-e", json.dumps(variables(tmp_path)))
     assert run.code != 0
     assert sentence in " ".join(run.output.split()), run.output[-3000:]
-    assert releases(lab) == before
+    assert (releases(lab), described(lab)) == (before, was)
     assert {in_the_balancer(lab, node) for node in WEB} == {"UP"}
     assert json.loads(ask("/readyz")[2])["release"] in before
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 from pathlib import Path
 from typing import Any
@@ -230,6 +232,34 @@ def test_units_that_the_service_no_longer_has_are_stopped_and_removed(run_module
     ]
     assert sorted(path.name for path in units.iterdir()) == ["shop-admin.service", "shop.service"]
     assert run_module(service, files=[kept], marked=mark)["changed"] is False
+
+
+def test_what_there_was_is_remembered_and_comes_back(run_module, state, tmp_path, monkeypatch):
+    units = tmp_path / "system"
+    units.mkdir()
+    monkeypatch.setattr(service, "UNITS", units)
+    mark, settings = "X-Webstack-Application=shop", tmp_path / "shop.env"
+    was = {settings: "A=1\n", units / "shop.service": f"[Unit]\n{mark}\n", units / "shop-old.service": f"{mark}\n"}
+    for path, content in was.items():
+        path.write_text(content)
+        path.chmod(0o640)
+    unit(state, "shop.service")
+    unit(state, "shop-old.service", "active", "enabled")
+    owner = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
+    wanted = [
+        {**owner, "dest": str(settings), "content": "A=2\n"},
+        {**owner, "dest": str(units / "shop.service"), "content": f"[Unit]\n{mark}\n[Service]\n"},
+        {**owner, "dest": str(units / "shop-new.service"), "content": f"{mark}\n"},
+    ]
+    seen = run_module(service, check=True, files=wanted, marked=mark, remember=True)
+    assert seen["removed"] == [str(units / "shop-old.service")]
+    assert seen["before"]["started"] == ["shop-old.service"]
+    assert {path: path.read_text() for path in was} == was
+    assert run_module(service, files=wanted, marked=mark, remember=True)["before"] == seen["before"]
+    assert "before" not in run_module(service, files=wanted, marked=mark)
+    run_module(service, files=seen["before"]["files"], marked=mark)
+    assert {path: path.read_text() for path in (settings, *units.iterdir())} == was
+    assert {path.stat().st_mode & 0o777 for path in was} == {0o640}
 
 
 @pytest.fixture
