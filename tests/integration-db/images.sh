@@ -20,13 +20,15 @@ quiet='printf "#!/bin/sh\nexit 101\n" > /usr/sbin/policy-rc.d && chmod 755 /usr/
 # A data directory made at build time would give every container the same server_uuid.
 wipe='rm -rf /var/lib/mysql && install -d -o mysql -g mysql /var/lib/mysql /run/mysqld && apt-get clean'
 
+# The package of MySQL may shut its new server down too early; then it begins again with nothing.
 if wanted mysql97; then
     cat > "$work/Dockerfile" <<DOCKER
 FROM $base
 RUN $quiet \\
  && printf 'Types: deb\nURIs: $mirror\nSuites: unstable\nComponents: main\nCheck-Valid-Until: no\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' > /etc/apt/sources.list.d/unstable.sources \\
  && printf 'Package: *\nPin: release a=unstable\nPin-Priority: 100\n' > /etc/apt/preferences.d/unstable \\
- && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends -t unstable mysql-server openssl \\
+ && apt-get update -q && { DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends -t unstable mysql-server openssl \\
+   || { rm -rf /var/lib/mysql && dpkg --configure --pending; }; } \\
  && $wipe
 DOCKER
     docker build -q -t repltest-mysql97 "$work" >/dev/null
