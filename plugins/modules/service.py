@@ -291,12 +291,13 @@ class Keeper:
 
     def before(self, mark: str, files: list[dict[str, Any]]) -> dict[str, Any]:
         """What there is now of these files and of the units of this service."""
-        there = [Path(file["dest"]) for file in files if Path(file["dest"]).is_file()]
-        there += [path for path in marked(mark) if path not in there]
+        # By the names that they were given, so that whoever compares finds them.
+        wanted = {Path(file["dest"]): file["dest"] for file in files if Path(file["dest"]).is_file()}
+        there = {**{path: str(path) for path in marked(mark)}, **wanted}
         units = [path.name for path in there if path.parent == UNITS]
         states = parse(self.systemctl("show", f"--property={PROPERTIES}", *units)) if units else {}
         return {
-            "files": [described(path) for path in there],
+            "files": [{"dest": name, **described(path)} for path, name in there.items()],
             "started": [name for name in units if states.get(name, {}).get("ActiveState") in RUNNING],
         }
 
@@ -380,10 +381,9 @@ def marked(mark: str) -> dict[Path, str]:
 
 
 def described(path: Path) -> dict[str, str]:
-    """A file as the option C(files) has it."""
+    """What a file holds and whose it is, as the option C(files) has it."""
     state = path.stat()
     return {
-        "dest": str(path),
         "content": path.read_bytes().decode("utf-8", "surrogateescape"),
         "owner": pwd.getpwuid(state.st_uid).pw_name,
         "group": grp.getgrgid(state.st_gid).gr_name,

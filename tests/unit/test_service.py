@@ -247,13 +247,14 @@ def test_what_there_was_is_remembered_and_comes_back(run_module, state, tmp_path
     unit(state, "shop-old.service", "active", "enabled")
     owner = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
     wanted = [
-        {**owner, "dest": str(settings), "content": "A=2\n"},
+        {**owner, "dest": f"{tmp_path}//shop.env", "content": "A=2\n"},
         {**owner, "dest": str(units / "shop.service"), "content": f"[Unit]\n{mark}\n[Service]\n"},
         {**owner, "dest": str(units / "shop-new.service"), "content": f"{mark}\n"},
     ]
     seen = run_module(service, check=True, files=wanted, marked=mark, remember=True)
     assert seen["removed"] == [str(units / "shop-old.service")]
     assert seen["before"]["started"] == ["shop-old.service"]
+    assert wanted[0]["dest"] in [file["dest"] for file in seen["before"]["files"]]
     assert {path: path.read_text() for path in was} == was
     assert run_module(service, files=wanted, marked=mark, remember=True)["before"] == seen["before"]
     assert "before" not in run_module(service, files=wanted, marked=mark)
