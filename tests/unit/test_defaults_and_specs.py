@@ -136,6 +136,12 @@ def test_variables_carry_the_name_of_their_role(role):
 
 
 @roles
+def test_what_users_cannot_set_begins_with_two_underscores(role):
+    """Variables of a role win over the inventory, so a public name among them would be ignored in silence."""
+    assert [name for path in (role / "vars").glob("*.yml") for name in load(path) if not name.startswith("__")] == []
+
+
+@roles
 def test_no_secret_has_a_literal_default(role):
     for file in ("defaults/main.yml", "vars/main.yml"):
         for entry in entries(load(role / file)):
@@ -194,9 +200,11 @@ def test_validating_commands_name_the_file_that_they_judge():
     assert [command for command in commands if "%s" not in command and not is_template(command)] == []
 
 
-@pytest.mark.parametrize("role", [role for role in ROLES if "webstack_known" in text(role / "tasks" / "configure.yml")])
+@pytest.mark.parametrize(
+    "role", [role for role in ROLES if "__webstack_known" in text(role / "tasks" / "configure.yml")]
+)
 def test_a_role_by_itself_does_not_rely_on_what_was_seen_before_it(role):
     """Only the playbooks know that nobody came in between; they use configure.yml, and everybody else main.yml."""
     tasks = yaml.safe_load((role / "tasks" / "main.yml").read_text())
     (last,) = [task for task in tasks if "configure.yml" in task.values()]
-    assert last["vars"]["webstack_known"] == ""
+    assert last["vars"]["__webstack_known"] == ""

@@ -155,7 +155,7 @@ def test_the_input_of_right_nodes_has_no_problem(play):
 def test_variables_that_roles_keep_for_themselves_are_known_too(play):
     play.common["webstack_redirect_from"] = []
     found = built(play, [])
-    assert found.value("lb1", "webstack_site")["domains"] == ["www.example.com"]
+    assert found.value("lb1", "__webstack_site")["domains"] == ["www.example.com"]
 
 
 def test_certificates_are_judged_by_what_the_variables_become(play):
