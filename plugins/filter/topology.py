@@ -5,19 +5,19 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
 
-def host_addresses(hostvars: Mapping[str, Any]) -> dict[str, str]:
-    """Address of every host: its C(webstack_address), or that of the interface with the default route.
+def host_addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[str, str]:
+    """Address of each of the hosts: its C(webstack_address), or that of the interface with the default route.
 
     Hosts of which neither is known (they did not answer, or gathered no facts) are left out.
     """
     found = {}
-    for host in hostvars:
+    for host in hosts:
         facts = hostvars[host].get("ansible_facts") or {}
         address = hostvars[host].get("webstack_address") or (facts.get("default_ipv4") or {}).get("address")
         if address:
@@ -91,7 +91,7 @@ def live_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -
         for channel in seen[host].get("channels") or []
         if channel.get("source")
     }
-    addresses = host_addresses(hostvars)
+    addresses = host_addresses(hostvars, hosts)
     sources = [host for host in hosts if addresses.get(host) in followed and roles[host].get("observed") != "replica"]
     # One that is known to follow another server is none, whatever was wished.
     wished = [host for host in groups.get("mysql_primary", []) if roles.get(host, {}).get("observed") != "replica"]

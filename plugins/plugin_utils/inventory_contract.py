@@ -24,6 +24,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from . import certificates
 from .application_contract import application_problems
 
+# Hosts of the inventory that are in none of these are none of ours. The playbook nodes.yml has them too.
+OUR_GROUPS = ("haproxy", "web", "mysql", "monitoring")
 SUPPORTED_SYSTEMS = {"Debian": ("12", "13"), "Ubuntu": ("22.04", "24.04", "26.04")}
 # The first version that is supported and the first that is not.
 SUPPORTED_ENGINES = {"mysql": ((8, 0), (10, 0)), "mariadb": ((10, 11), (12, 0))}
@@ -92,7 +94,10 @@ ROLES_OF_GROUP = {
 
 @dataclass
 class Stack:
-    """The whole input: groups, and per host the variables (defaults of the roles included) and which ones are set."""
+    """The whole input: groups, and per host the variables (defaults of the roles included) and which ones are set.
+
+    The group C(all) has the hosts of the stack alone.
+    """
 
     groups: Mapping[str, list[str]]
     variables: Mapping[str, Mapping[str, Any]]
@@ -101,7 +106,7 @@ class Stack:
 
     @property
     def hosts(self) -> list[str]:
-        """All hosts, in the order of the inventory."""
+        """All hosts of the stack, in the order of the inventory."""
         return list(self.groups.get("all", []))
 
     def members(self, group: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
-from .inventory_contract import Stack
+from .inventory_contract import OUR_GROUPS, Stack
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -48,6 +48,12 @@ def load_templates(loader: Any, path: str) -> dict[str, Any]:
         return loader.load_from_file(path) or {}
 
 
+def our_hosts(groups: Mapping[str, list[str]]) -> list[str]:
+    """Hosts of the stack, in the order of the inventory."""
+    ours = {host for group in OUR_GROUPS for host in groups.get(group, [])}
+    return [host for host in groups["all"] if host in ours]
+
+
 def stack_of(templar: Any, loader: Any, task_vars: Mapping[str, Any], broken: list[str]) -> Stack:
     """The stack of the running play; notes in broken which variables cannot be evaluated."""
     hostvars, groups = task_vars["hostvars"], task_vars["groups"]
@@ -59,9 +65,9 @@ def stack_of(templar: Any, loader: Any, task_vars: Mapping[str, Any], broken: li
                 defaults.update(load_templates(loader, str(role / kind / "main.yml")))
         spec = loader.load_from_file(str(role / "meta" / "argument_specs.yml"))
         specs[role.name] = spec["argument_specs"]["main"].get("options", {})
-    given = {host: hostvars.raw_get(host) for host in groups["all"]}
+    ours = our_hosts(groups)
+    given = {host: hostvars.raw_get(host) for host in ours}
     variables = {
-        host: Variables(host, templar, {**defaults, **given[host], "hostvars": hostvars}, broken)
-        for host in groups["all"]
+        host: Variables(host, templar, {**defaults, **given[host], "hostvars": hostvars}, broken) for host in ours
     }
-    return Stack(groups=groups, variables=variables, given=given, specs=specs)
+    return Stack(groups={**groups, "all": ours}, variables=variables, given=given, specs=specs)

@@ -50,11 +50,13 @@ class Play:
             "haproxy_sites": [{"name": "site", "domains": ["{{ webstack_domain }}"], "servers": []}],
         }
         self.failed: list[str] = []
+        self.others: dict[str, dict[str, Any]] = {}
 
     def task_vars(self) -> tuple[dict[str, Any], Templar, DataLoader]:
         """Variables of the play as Ansible makes them, with its templating."""
         source = self.folder / "hosts.yml"
         children = {group: {"hosts": dict.fromkeys(hosts)} for group, hosts in GROUPS.items()}
+        children.update({group: {"hosts": hosts} for group, hosts in self.others.items()})
         whole = {"hosts": self.variables, "children": children, "vars": self.common}
         source.write_text(yaml.safe_dump({"all": whole}))
         loader = DataLoader()
@@ -112,6 +114,15 @@ def test_defaults_of_the_roles_stand_below_what_is_set(play):
     assert "haproxy_balance" in found.specs["haproxy"]
     assert "haproxy_balance" in list(found.variables["lb1"])
     assert len(found.variables["lb1"]) == len(list(found.variables["lb1"]))
+
+
+def test_hosts_that_are_in_no_group_of_the_contract_are_not_of_the_stack(play):
+    play.others = {"mailservers": {"mail1": {"webstack_domain": "{{ nobody_said }}", "haproxy_balance": "random"}}}
+    found = built(play, [])
+    assert sorted(found.hosts) == sorted(HOSTS)
+    assert sorted(found.variables) == sorted(found.given) == sorted(HOSTS)
+    answer = play.run(preflight)
+    assert (answer.get("problems"), answer.get("failed")) == (None, None)
 
 
 def test_templates_are_evaluated_for_each_host_by_itself(play):

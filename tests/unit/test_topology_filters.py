@@ -109,14 +109,18 @@ def test_a_stack_without_a_database_has_no_primary():
 
 def test_addresses_come_from_the_inventory_then_from_the_facts_and_are_left_out_where_unknown():
     facts = {"default_ipv4": {"address": "192.0.2.2"}}
-    assert host_addresses(
-        {
-            "given": {"webstack_address": "192.0.2.1", "ansible_facts": facts},
-            "found": {"ansible_facts": facts},
-            "silent": {},
-            "unrouted": {"ansible_facts": {"default_ipv4": {}}, "webstack_address": ""},
-        }
-    ) == {"given": "192.0.2.1", "found": "192.0.2.2"}
+    variables = {
+        "given": {"webstack_address": "192.0.2.1", "ansible_facts": facts},
+        "found": {"ansible_facts": facts},
+        "silent": {},
+        "unrouted": {"ansible_facts": {"default_ipv4": {}}, "webstack_address": ""},
+    }
+    assert host_addresses(variables, list(variables)) == {"given": "192.0.2.1", "found": "192.0.2.2"}
+
+
+def test_addresses_of_hosts_that_are_not_asked_for_are_left_alone():
+    ours, theirs = {"webstack_address": "192.0.2.1"}, {"webstack_address": "192.0.2.9"}
+    assert host_addresses({"web1": ours, "mail1": theirs}, ["web1"]) == {"web1": "192.0.2.1"}
 
 
 def test_endpoints_keep_the_order_and_make_the_port_a_number():
