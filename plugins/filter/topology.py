@@ -10,6 +10,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ..module_utils.mysql_values import option_name, option_value
+
 
 def host_addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[str, str]:
     """Address of each of the hosts: its C(webstack_address), or that of the interface with the default route.
@@ -58,6 +60,16 @@ def by_zone(domains: list[str], zones_wanted: list[str]) -> dict[str, list[str]]
             )
         found[max(holders, key=len)].append(domain)
     return {zone: names for zone, names in found.items() if names}
+
+
+def server_settings(settings: Mapping[str, Any], engine: str = "") -> dict[str, str | None]:
+    """Settings of a database server by the one spelling of their names, with values as its option file takes them.
+
+    A setting without a value, as C(skip_name_resolve), stays one.
+    """
+    return {
+        option_name(name, engine): None if value is None else option_value(value) for name, value in settings.items()
+    }
 
 
 def server_id(address: str) -> int:
@@ -165,6 +177,7 @@ class FilterModule:
             "host_port": host_port,
             "live_primary": live_primary,
             "server_id": server_id,
+            "server_settings": server_settings,
             "shared_directory": shared_directory,
             "timer_unit": timer_unit,
             "zones": zones,

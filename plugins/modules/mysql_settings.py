@@ -14,15 +14,24 @@ author: The pentad.webstack contributors (@pentad)
 description:
   - Compares global variables with the values wanted, all in one connection, and sets those that the server can change
     while it runs.
+  - Values are compared as the server understands them. A variable that sessions have as well is tried in a session of
+    its own, which says what the server makes of C(utf8), of a C(sql_mode) in another order or of a part of
+    C(optimizer_switch); numbers are compared with their suffixes, limits and rounding.
   - Variables that only a restart can change are reported, not an error.
   - Keeping the values over a restart is the business of the configuration file.
 options:
   settings:
     description:
-      - Variables and their values, as in the configuration file. C(ON), C(1) and V(true) are the same, as are C(1M) and
-        C(1048576).
+      - Variables and their values, as in the configuration file, with dashes or underscores. C(ON), C(1) and V(true)
+        are the same, as are C(1M) and C(1048576).
     type: dict
     required: true
+  configuration:
+    description:
+      - File with the same settings. A variable that still differs although the server was started after the file
+        changed is one that the server adjusts, or that another file sets; it needs no restart.
+    type: path
+    version_added: 0.2.0
 extends_documentation_fragment:
   - pentad.webstack.mysql
 attributes:
@@ -58,7 +67,8 @@ restart_required:
   sample: [server_id]
 """
 
-import re
+import time
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -71,84 +81,170 @@ from ..module_utils.mysql_connection import (
     connect_to_starting,
     quote,
 )
+from ..module_utils.mysql_values import (
+    NO_LIMITS,
+    VARIABLES,
+    Limits,
+    bound,
+    in_order,
+    number,
+    option_name,
+    option_value,
+    same,
+    variable,
+)
 
 READ_ONLY_VARIABLE = {1193, 1238, 1621}
-UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+ONE_STEP_AT_A_TIME = 1788
+# They take a file name in the configuration and read back as a switch.
+SWITCHES = {"log_bin"}
+POOL = "innodb_buffer_pool_size"
+
+Differences = dict[str, tuple[str, Any]]
 
 
-def normalised(value: Any) -> str:
-    """A value in the one form in which two spellings of it are equal."""
-    text = str(value).strip()
-    if text.upper() in ("ON", "TRUE", "YES"):
-        return "1"
-    if text.upper() in ("OFF", "FALSE", "NO"):
-        return "0"
-    size = re.fullmatch(r"(\d+)([KMGT])", text.upper())
-    if size:
-        return str(int(size[1]) * UNITS[size[2]])
-    return text
-
-
-def differing(running: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Variables whose running value is another; unknown ones (options that are no variables) are left out.
-
-    C(log_bin) and its like take a file name in the configuration and read back as a switch.
-    """
-    result = {}
-    for name, value in wanted.items():
-        if name not in running:
-            continue
-        now, then = normalised(running[name]), normalised(value)
-        if now != then and not (now == "1" and name == "log_bin"):
-            result[name] = (str(running[name]), str(value))
-    return result
-
-
-def literal(value: str) -> Any:
-    """The Python value that the driver binds as the server wants it: a number where it is one."""
-    text = normalised(value)
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
-
-
-def running_values(connection: Connection, names: list[str]) -> dict[str, Any]:
-    """Global variables by name."""
+def running_values(connection: Connection, names: list[str], scope: str = "GLOBAL") -> dict[str, Any]:
+    """Variables by name."""
+    if not names:
+        return {}
     marks = ", ".join(["%s"] * len(names))
-    rows = connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", names)
+    rows = connection.rows(f"SHOW {scope} VARIABLES WHERE Variable_name IN ({marks})", names)
     return {row["Variable_name"]: row["Value"] for row in rows}
 
 
-def apply(connection: Connection, differences: dict[str, tuple[str, str]], dry: bool) -> tuple[list[str], list[str]]:
+def asked_for(settings: dict[str, Any]) -> list[str]:
+    """Variables that may be what the settings set, and those by which values are judged."""
+    plain = [option_name(name).removeprefix("loose_") for name in settings]
+    pool = ["innodb_buffer_pool_chunk_size", "innodb_buffer_pool_instances"] if POOL in plain else []
+    return list(dict.fromkeys([*plain, *(VARIABLES[name] for name in plain if name in VARIABLES), "datadir", *pool]))
+
+
+def wishes(settings: dict[str, Any], running: dict[str, Any]) -> dict[str, Any]:
+    """Values by variable; options that are no variables are left out."""
+    found = {variable(name, running): value for name, value in settings.items()}
+    return {name: value for name, value in found.items() if name is not None and value is not None}
+
+
+def differing(running: dict[str, Any], wanted: dict[str, Any], limits: dict[str, Limits]) -> Differences:
+    """Variables whose running value is another, as far as the spelling tells."""
+    return {
+        name: (str(running[name]), wanted[name])
+        for name in in_order(wanted)
+        if not (
+            same(running[name], wanted[name], limits.get(name, NO_LIMITS), running.get("datadir", ""))
+            or (name in SWITCHES and str(running[name]) == "ON")
+        )
+    }
+
+
+def limits_of(connection: Connection, running: dict[str, Any], names: list[str]) -> dict[str, Limits]:
+    """What the server tells of the numbers that it takes."""
+    numeric = [name for name in names if number(running[name]) is not None]
+    if not numeric:
+        return {}
+    marks = ", ".join(["%s"] * len(numeric))
+    if connection.dialect.mariadb:
+        asked = "NUMERIC_MIN_VALUE AS low, NUMERIC_MAX_VALUE AS high FROM information_schema.SYSTEM_VARIABLES"
+    else:
+        asked = "MIN_VALUE AS low, MAX_VALUE AS high FROM performance_schema.variables_info"
+    rows = connection.rows(
+        f"SELECT LOWER(VARIABLE_NAME) AS name, {asked} WHERE LOWER(VARIABLE_NAME) IN ({marks})", numeric
+    )
+    found = {row["name"]: Limits(number(row["low"]), number(row["high"])) for row in rows}
+    if POOL in found:
+        chunk = int(running.get("innodb_buffer_pool_chunk_size") or 0)
+        block = chunk * int(running.get("innodb_buffer_pool_instances") or 1)
+        found[POOL] = found[POOL]._replace(block=block)
+    return found
+
+
+def understood(options: ConnectionOptions, differences: Differences) -> set[str]:
+    """Variables of which the server, told in a session of its own, makes the value that is running."""
+    words = {name: then for name, (now, then) in differences.items() if number(now) is None}
+    if not words:
+        return set()
+    told = []
+    with Connection(options) as trial:
+        for name, then in words.items():
+            try:
+                trial.rows(f"SET SESSION {quote(name)} = %s", [bound(then)])
+            except DatabaseError as error:
+                # A global one, or a value that it does not take; what is set for all will say so.
+                if error.lost:
+                    raise
+                continue
+            told.append(name)
+        values = running_values(trial, told, "SESSION")
+    return {name for name in told if values.get(name) == differences[name][0]}
+
+
+def apply(connection: Connection, differences: Differences, dry: bool) -> tuple[list[str], list[str]]:
     """Set what can be set; returns the names set and those that need a restart."""
     live, restart = [], []
-    for name, (_now, then) in differences.items():
+    for name, (now, then) in differences.items():
         try:
             if dry:
                 # Setting a variable to itself tells whether it can be set at all, and changes nothing.
                 connection.rows(f"SET GLOBAL {quote(name)} = @@GLOBAL.{quote(name)}")
             else:
-                connection.rows(f"SET GLOBAL {quote(name)} = %s", [literal(then)])
+                connection.rows(f"SET GLOBAL {quote(name)} = %s", [bound(then)])
+                # An enumeration given by number, or a set, may be what it was.
+                if number(now) is None and running_values(connection, [name])[name] == now:
+                    continue
             live.append(name)
         except DatabaseError as error:
             if error.errno not in READ_ONLY_VARIABLE:
-                raise
+                raise told(error, name, then) from error
             restart.append(name)
     return live, restart
+
+
+def told(error: DatabaseError, name: str, value: Any) -> DatabaseError:
+    """The error with the setting that it is about."""
+    hint = error.hint
+    if error.errno == ONE_STEP_AT_A_TIME:
+        hint = "Name this host in mysql_server_enable_gtid, which takes every step and waits for it."
+    return DatabaseError(f"{name} = {option_value(value)} was refused: {error.message}", error.errno, hint)
+
+
+def started_with(connection: Connection, configuration: str | None) -> bool:
+    """Whether the server was started after its configuration last changed."""
+    if not configuration or not Path(configuration).exists():
+        return False
+    uptime = connection.rows("SHOW GLOBAL STATUS WHERE Variable_name = 'Uptime'")[0]["Value"]
+    return Path(configuration).stat().st_mtime < time.time() - int(uptime)
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={**argument_spec(), "settings": {"type": "dict", "required": True}},
+        argument_spec={
+            **argument_spec(),
+            "settings": {"type": "dict", "required": True},
+            "configuration": {"type": "path"},
+        },
         supports_check_mode=True,
     )
-    wanted = module.params["settings"]
+    settings = module.params["settings"]
+    options = ConnectionOptions.from_params(module.params)
+    live: list[str] = []
+    restart: list[str] = []
+    differences: Differences = {}
     try:
-        with connect_to_starting(ConnectionOptions.from_params(module.params)) as connection:
-            differences = differing(running_values(connection, list(wanted)), wanted) if wanted else {}
-            live, restart = apply(connection, differences, module.check_mode)
+        with connect_to_starting(options) as connection:
+            running = running_values(connection, asked_for(settings)) if settings else {}
+            wanted = wishes(settings, running)
+            differences = differing(running, wanted, {})
+            if differences:
+                differences = differing(running, wanted, limits_of(connection, running, list(differences)))
+                for name in understood(options, differences):
+                    del differences[name]
+                live, restart = apply(connection, differences, module.check_mode)
+            if restart and started_with(connection, module.params["configuration"]):
+                restart = []
     except DatabaseError as error:
         module.fail_json(msg=str(error))
-    shown = {name: differences[name] for name in live}
+    shown = {name: (now, option_value(then)) for name, (now, then) in differences.items() if name in live}
     module.exit_json(
         changed=bool(live),
         live=live,

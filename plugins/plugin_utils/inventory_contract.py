@@ -23,6 +23,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from . import certificates
 from .application_contract import application_problems
+from .database_contract import JUDGES as DATABASE_JUDGES
 
 # Hosts of the inventory that are in none of these are none of ours. The playbook nodes.yml has them too.
 OUR_GROUPS = ("haproxy", "web", "mysql", "monitoring")
@@ -478,7 +479,7 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     found: list[str] = []
     for judge in (
         judge_groups, judge_answers, judge_arguments, judge_addresses, judge_names, judge_sites, judge_certificates,
-        judge_acme, judge_applications, judge_ports, judge_systems, judge_databases,
+        judge_acme, judge_applications, judge_ports, judge_systems, judge_databases, *DATABASE_JUDGES,
     ):  # fmt: skip
         found += judge(stack)
     found += duplicated_uuids(stack)[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import lab
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.pentad.webstack.plugins.modules import mysql_replication_verify
 
 BASE = {"mysql97": 10, "mariadb118": 20, "mariadb1011": 30}
@@ -213,3 +215,18 @@ def running(request):
 def pair(running):
     running.healthy()
     return running
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a module as Ansible does."""
+
+    def call(module, check_mode=False, **options):
+        arguments = {"config_file": "", "_ansible_check_mode": check_mode, **options}
+        with patch_module_args(arguments), pytest.raises(SystemExit) as stopped:
+            module.main()
+        result = json.loads(capsys.readouterr().out)
+        assert bool(result.get("failed")) == bool(stopped.value.code)
+        return result
+
+    return call

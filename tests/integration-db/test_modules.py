@@ -6,27 +6,12 @@ import json
 import time
 
 import lab
-import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.pentad.webstack.plugins.modules import (
     mysql_accounts,
     mysql_replication_channel,
     mysql_replication_verify,
 )
 from conftest import local, remote
-
-
-@pytest.fixture
-def run(capsys):
-    def call(module, check_mode=False, **options):
-        arguments = {"config_file": "", "_ansible_check_mode": check_mode, **options}
-        with patch_module_args(arguments), pytest.raises(SystemExit) as stopped:
-            module.main()
-        result = json.loads(capsys.readouterr().out)
-        assert bool(result.get("failed")) == bool(stopped.value.code)
-        return result
-
-    return call
 
 
 def test_verify(pair, run):

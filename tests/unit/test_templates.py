@@ -145,7 +145,15 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "settings": (
             "mysql_server",
             "server.cnf.j2",
-            {"mysql_server_settings": {"max_connections": 7, "slow_query_log": "ON"}},
+            {
+                "mysql_server_settings": {
+                    "max-connections": 7,
+                    "slow_query_log": True,
+                    "skip-name-resolve": None,
+                    "sql_mode": "",
+                    "Replica_Net_Timeout": 20,
+                }
+            },
         ),
         "health": ("mysql_health", "mysql-health.json.j2", {}),
     },
@@ -608,9 +616,9 @@ def test_the_application_runs_in_a_sandbox_behind_its_socket(rendered):
 def settings(text: str) -> dict[str, str]:
     """Settings of a server's configuration file."""
     assert lines(text)[0] == "[mysqld]"
-    pairs = [line.split(" = ", 1) for line in lines(text)[1:]]
+    pairs = [line.partition(" =")[::2] for line in lines(text)[1:]]
     assert len(dict(pairs)) == len(pairs), "a setting is there twice"
-    return dict(pairs)
+    return {name: value.strip() for name, value in pairs}
 
 
 def test_a_database_comes_up_read_only_and_safe_against_a_crash(rendered):
@@ -633,7 +641,10 @@ def test_each_engine_gets_its_own_words(rendered):
 
 def test_a_setting_of_the_user_wins(rendered):
     found = settings(rendered["db1"]["settings"])
-    assert (found["max_connections"], found["slow_query_log"]) == ("7", "ON")
+    assert (found["max_connections"], found["slow_query_log"], found["sql_mode"]) == ("7", "ON", "")
+    text = lines(rendered["db1"]["settings"])
+    assert [line for line in text if line.startswith(("max", "skip"))] == ["max_connections = 7", "skip_name_resolve"]
+    assert [line for line in text if "net_timeout" in line] == ["replica_net_timeout = 20"]
 
 
 def test_the_health_endpoint_knows_the_other_database_nodes(rendered):

@@ -17,6 +17,7 @@ from ansible_collections.pentad.webstack.plugins.filter.topology import (
     host_port,
     live_primary,
     server_id,
+    server_settings,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,3 +189,13 @@ def test_what_runs_in_the_background_is_a_unit_for_each_instance():
 )  # fmt: skip
 def test_a_directory_is_served_where_the_document_root_has_it(directory, docroot, path):
     assert below(directory, docroot) == path
+
+
+def test_a_setting_of_the_database_has_one_spelling():
+    given = {"Max-Connections": 300, "slow_query_log": True, "skip-name-resolve": None, "sql_mode": ""}
+    assert server_settings(given, "mysql") == {
+        "max_connections": "300",
+        "slow_query_log": "ON",
+        "skip_name_resolve": None,
+        "sql_mode": "",
+    }

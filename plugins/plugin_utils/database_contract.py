@@ -1,0 +1,178 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be true of the database servers and of what is asked of them, before anything is changed.
+
+Pure, as the inventory contract, of which it is a part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..module_utils.mysql_values import option_name, option_value
+
+if TYPE_CHECKING:
+    from .inventory_contract import Stack
+
+# Accounts of the stack by the variables of their names, with those of their passwords.
+ACCOUNTS = {
+    "webstack_app_user": "webstack_app_password",
+    "webstack_app_reader_user": "webstack_app_reader_password",
+    "webstack_replication_user": "webstack_replication_password",
+    "webstack_verification_user": "webstack_verification_password",
+    "mysql_primary_administration_user": "mysql_primary_administration_password",
+    "mysql_primary_monitoring_user": "",
+    "webstack_mysql_health_user": "",
+}
+LONGEST_NAME = 32
+# Names that are judged with those of the application.
+JUDGED_ELSEWHERE = {"webstack_app_user", "webstack_app_reader_user"}
+# Bytes that a replication channel takes for its password.
+LONGEST_REPLICATION_PASSWORD = {"mysql": 32, "mariadb": 96}
+# What a password that is generated looks like.
+GENERATED = "aB3" * 10 + "aB"
+
+
+def wished(stack: Stack, host: str) -> dict[str, Any]:
+    """Settings of the host's server by the one spelling of their names."""
+    given = stack.value(host, "mysql_server_settings")
+    engine = str(stack.value(host, "webstack_mysql_engine"))
+    return {option_name(name, engine): value for name, value in given.items()} if isinstance(given, Mapping) else {}
+
+
+def running(stack: Stack, host: str) -> Mapping[str, Any]:
+    """What the running server said of itself; empty where none runs."""
+    return (stack.survey(host).get("database") or {}).get("server") or {}
+
+
+def judge_settings(stack: Stack) -> Iterable[str]:
+    """Every setting of a server has one value, which fits on a line."""
+    for host in stack.members("mysql"):
+        given = stack.value(host, "mysql_server_settings")
+        if not isinstance(given, Mapping):
+            continue
+        spelled = defaultdict(list)
+        for name, value in given.items():
+            spelled[option_name(name, str(stack.value(host, "webstack_mysql_engine")))].append(str(name))
+            if isinstance(value, (list, Mapping)) or "\n" in option_value(value):
+                yield (
+                    f"{host}: mysql_server_settings: {name} = {value!r} is not one line: "
+                    "write it as in the server's option file, lists with commas."
+                )
+        for names in spelled.values():
+            if len(names) > 1:
+                yield (
+                    f"{host}: mysql_server_settings: {' and '.join(names)} are the same setting, with the values "
+                    f"{' and '.join(repr(given[name]) for name in names)}: keep one of them."
+                )
+
+
+def passwords(stack: Stack, host: str) -> Iterable[tuple[str, str, str]]:
+    """Accounts that log in with a password: the variable, the account's name and the password.
+
+    One that is not given is generated, and has the shape of all such; it is not made because somebody looks.
+    """
+    for user, variable in ACCOUNTS.items():
+        if variable:
+            given = stack.value(host, variable) if variable in stack.given[host] else GENERATED
+            yield variable, str(stack.value(host, user)), str(given)
+    more = stack.value(host, "mysql_primary_accounts")
+    for account in more if isinstance(more, list) else []:
+        if isinstance(account, Mapping) and account.get("password") is not None:
+            name = str(account.get("name"))
+            yield f"mysql_primary_accounts[{name}].password", name, str(account["password"])
+
+
+def judge_accounts(stack: Stack) -> Iterable[str]:
+    """The accounts can be created: their names and passwords are such as the servers take."""
+    for host in stack.members("mysql"):
+        engine = str(stack.value(host, "webstack_mysql_engine"))
+        for variable in sorted(ACCOUNTS.keys() - JUDGED_ELSEWHERE):
+            name = stack.value(host, variable)
+            if name is not None and not re.fullmatch(rf"[A-Za-z0-9_.-]{{1,{LONGEST_NAME}}}", str(name)):
+                yield (
+                    f"{host}: {variable} = {str(name)!r} cannot name an account: "
+                    f"letters, digits, '_', '.' and '-', at most {LONGEST_NAME}."
+                )
+        rules = password_rules(stack, host)
+        for variable, user, password in passwords(stack, host):
+            for fault in faults(password, user, rules):
+                yield f"{host}: {variable} {fault}"
+        longest = LONGEST_REPLICATION_PASSWORD.get(engine, 96)
+        variable = "webstack_replication_password"
+        given = stack.value(host, variable) if variable in stack.given[host] else ""
+        if len(str(given).encode()) > longest:
+            yield (
+                f"{host}: {variable} has {len(str(given).encode())} bytes and a replication channel of {engine} takes "
+                f"{longest}: give a shorter one."
+            )
+
+
+def password_rules(stack: Stack, host: str) -> dict[str, str]:
+    """Variables by which the host's server judges passwords: as it runs, with the settings that are to come."""
+    said = {**(running(stack, host).get("variables") or {}), **wished(stack, host)}
+    found = {}
+    for name, value in said.items():
+        # As a component its variables have a dot, as a plugin none.
+        match = re.fullmatch(r"(validate_password|simple_password_check)[._](\w+)", name)
+        if match:
+            found[f"{match[1]}.{match[2]}"] = option_value(value).upper()
+    return found
+
+
+def faults(password: str, user: str, rules: Mapping[str, str]) -> Iterable[str]:
+    """What the server, or those who are given it, would not take of a password; the password itself is not told."""
+    if not password:
+        yield "is empty: give a password, or leave the variable out to have one generated."
+        return
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in password):
+        yield "contains a line break or another control character: a vault value often ends in one; remove it."
+    counts = {
+        "lower case letters": sum(letter.islower() for letter in password),
+        "capital letters": sum(letter.isupper() for letter in password),
+        "digits": sum(letter.isdigit() for letter in password),
+        "special characters": sum(not letter.isalnum() for letter in password),
+        "characters": len(password),
+    }
+    for what, (least, rule) in required(rules).items():
+        if counts[what] < least:
+            yield (
+                f"has {counts[what]} {what} and the server's {rule} asks for {least}: "
+                "give one that has, or lower the server's rule."
+            )
+    if rules.get("validate_password.check_user_name") == "ON" and password.lower() in (
+        user.lower(),
+        user[::-1].lower(),
+    ):
+        yield "is the name of its account, which the server's validate_password.check_user_name forbids: give another."
+
+
+def required(rules: Mapping[str, str]) -> dict[str, tuple[int, str]]:
+    """The least number of each kind of characters, and the variable that says so."""
+    found: dict[str, tuple[int, str]] = {}
+
+    def least(what: str, rule: str) -> None:
+        if rules.get(rule, "").isdigit() and int(rules[rule]) > found.get(what, (0, ""))[0]:
+            found[what] = (int(rules[rule]), rule)
+
+    policy = rules.get("validate_password.policy")
+    if policy:
+        least("characters", "validate_password.length")
+    if policy and policy not in ("LOW", "0"):
+        least("lower case letters", "validate_password.mixed_case_count")
+        least("capital letters", "validate_password.mixed_case_count")
+        least("digits", "validate_password.number_count")
+        least("special characters", "validate_password.special_char_count")
+    least("characters", "simple_password_check.minimal_length")
+    least("lower case letters", "simple_password_check.letters_same_case")
+    least("capital letters", "simple_password_check.letters_same_case")
+    least("digits", "simple_password_check.digits")
+    least("special characters", "simple_password_check.other_characters")
+    return found
+
+
+JUDGES = (judge_settings, judge_accounts)
