@@ -4,11 +4,8 @@ SHELL := /bin/bash
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# The tests run on a lab of their own beside the demo: other containers, another network, other loopback ports.
-TEST_LAB := WEBSTACK_LAB_SUFFIX=-test WEBSTACK_LAB_NET=172.30.81 WEBSTACK_LAB_SITE_PORT=18080 \
-  WEBSTACK_LAB_HTTPS_PORT=18443 WEBSTACK_LAB_STATS_PORT=18404 WEBSTACK_LAB_PROMETHEUS_PORT=19090 \
-  MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-test \
-  ANSIBLE_CACHE_PLUGIN_CONNECTION=$(CURDIR)/.cache/facts-test ANSIBLE_NOCOLOR=1 NO_COLOR=1
+# Machines of the tests stand beside those of the demo.
+BESIDE := WEBSTACK_LAB_SUFFIX=-test ANSIBLE_NOCOLOR=1 NO_COLOR=1
 
 # What the replica of seeding-test copies.
 SEEDING_MEGABYTES := 96
@@ -40,20 +37,19 @@ sanity: ## ansible-test sanity
 	tools/sanity
 
 lab-test: ## molecule test on five nodes of its own: check mode, converge, idempotence, proof, failures
-	$(TEST_LAB) molecule test
+	ANSIBLE_NOCOLOR=1 NO_COLOR=1 molecule test
 
 seeding-test: ## molecule test of an empty replica that joins a primary under writes, on MySQL and on MariaDB
-	$(TEST_LAB) WEBSTACK_SEEDING_MEGABYTES=$(SEEDING_MEGABYTES) tools/seeding-test
+	$(BESIDE) WEBSTACK_SEEDING_MEGABYTES=$(SEEDING_MEGABYTES) tools/seeding-test
 
 acme-test: ## molecule test of certificates from a real ACME server: ordered, renewed, refused
-	$(TEST_LAB) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-acme molecule test -s acme
+	$(BESIDE) molecule test -s acme
 
 runtimes-test: ## molecule test of each runtime: Python, PHP, Node.js, any command (about eight minutes)
-	$(TEST_LAB) WEBSTACK_RUNTIMES_NET=172.30.92 MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-runtimes \
-	  molecule test -s runtimes
+	$(BESIDE) WEBSTACK_RUNTIMES_NET=172.30.92 molecule test -s runtimes
 
 applications-test: setup ## molecule test with WordPress, I hate money and Ghost in the place of the demonstration
-	$(TEST_LAB) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-applications tools/applications-test
+	$(BESIDE) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-applications tools/applications-test
 
 integration: ## the verdict on real servers, each fault really produced (ENGINES=mysql97 for one)
 	REPLTEST_ENGINES="$(ENGINES)" tools/integration
@@ -78,4 +74,5 @@ bench-verdict: setup ## times of the verdict and of comparing data, beside other
 	REPLTEST_ENGINES="$(filter-out mariadb1011,$(ENGINES))" tools/bench-verdict
 
 bench: setup ## wall times against plain apt and a bare ping, to docs/performance.md
-	$(TEST_LAB) tools/bench
+	$(BESIDE) WEBSTACK_LAB_NET=172.30.81 MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-bench \
+	  ANSIBLE_CACHE_PLUGIN_CONNECTION=$(CURDIR)/.cache/facts-bench tools/bench

@@ -12,7 +12,8 @@ author: The pentad.webstack contributors (@pentad)
 description:
   - Reads C(platforms) of a C(molecule.yml), so that the machines of a lab are described in one place
     whether Molecule or C(ansible-playbook) drives them.
-  - C(${NAME}) and C(${NAME:-default}) are filled in from the environment, as Molecule does.
+  - C(${NAME}), C(${NAME:-default}) and C(${NAME-default}) are filled in from the environment, as Molecule does.
+  - A machine is reached by SSH at the first address that its platform names.
 options:
   plugin:
     description: Marks the file as a source of this plugin.
@@ -23,30 +24,71 @@ options:
     description: Directory of the scenario, relative to the inventory file.
     type: str
     required: true
-  connection:
-    description: Connection plugin by which the platforms are reached.
+  access:
+    description:
+      - Directory, relative to the inventory file, with what C(tools/setup) makes for the operator.
+      - C(key) is the private key, C(known_hosts) has the key of the hosts, and C(password) is what C(sudo) asks for.
     type: str
-    default: community.docker.docker
+    required: true
+  user:
+    description: Account on the machines.
+    type: str
+    default: deploy
+  environment:
+    description: Values for names that are not in the environment.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
 # inventories/lab/lab.molecule.yml
 plugin: pentad.webstack.molecule
 scenario: ../../molecule/default
+access: ../../.cache/lab-access
 """
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
 
 
-def expand(text: str, environment: dict[str, str]) -> str:
-    """Fill in ${NAME} and ${NAME:-default}; an unset name without a default becomes the empty string."""
-    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", lambda m: environment.get(m[1]) or m[2] or "", text)
+def expand(text: str, environment: Mapping[str, str]) -> str:
+    """Fill in ${NAME}, ${NAME:-default} and, where an empty value counts, ${NAME-default}."""
+
+    def value(found: re.Match[str]) -> str:
+        name, operator, default = found.groups()
+        given = environment.get(name)
+        return (default or "") if given is None or (operator == ":-" and not given) else given
+
+    return re.sub(r"\$\{(\w+)(?:(:?-)([^}]*))?\}", value, text)
+
+
+def address_of(platform: Mapping[str, Any]) -> str:
+    """The first address that a platform names; its name where it names none."""
+    for network in platform.get("networks") or []:
+        if network.get("ipv4_address"):
+            return network["ipv4_address"]
+    return platform["name"]
+
+
+def access(directory: Path, user: str) -> dict[str, Any]:
+    """Variables by which a machine is reached."""
+    password = directory / "password"
+    return {
+        "ansible_connection": "ssh",
+        "ansible_user": user,
+        "ansible_ssh_private_key_file": str(directory / "key"),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={directory / 'known_hosts'} -o StrictHostKeyChecking=yes",
+        "ansible_become": True,
+        # Not there before the set-up, which the unit tests and a syntax check do without.
+        "ansible_become_password": password.read_text().strip() if password.exists() else "",
+    }
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -62,17 +104,22 @@ class InventoryModule(BaseInventoryPlugin):
         """Read the scenario and fill the inventory."""
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        scenario = Path(path).parent / self.get_option("scenario") / "molecule.yml"
+        # Molecule links to the file, whose neighbours are meant.
+        base = Path(path).resolve().parent
+        scenario = base / self.get_option("scenario") / "molecule.yml"
         try:
-            platforms = yaml.safe_load(expand(scenario.read_text(), dict(os.environ)))["platforms"]
-            machines = [(platform["name"], list(platform.get("groups") or [])) for platform in platforms]
+            text = expand(scenario.read_text(), {**self.get_option("environment"), **os.environ})
+            platforms = yaml.safe_load(text)["platforms"]
+            machines = [(each["name"], address_of(each), list(each.get("groups") or [])) for each in platforms]
         except (OSError, AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
             raise AnsibleParserError(
                 f"{path}: option scenario: {scenario} has no readable list of platforms ({error})."
             ) from error
-        for name, groups in machines:
+        variables = access((base / self.get_option("access")).resolve(), self.get_option("user"))
+        for name, address, groups in machines:
             inventory.add_host(name)
-            inventory.set_variable(name, "ansible_connection", self.get_option("connection"))
+            for key, value in {"ansible_host": address, **variables}.items():
+                inventory.set_variable(name, key, value)
             for group in groups:
                 inventory.add_group(group)
                 inventory.add_host(name, group=group)

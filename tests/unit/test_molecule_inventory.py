@@ -22,7 +22,7 @@ from molecule.config import Config
 SCENARIO = Path("molecule/default/molecule.yml")
 
 
-def ours(top: Path, environment: dict[str, str], source: str = "inventories/lab/lab.molecule.yml") -> dict[str, Any]:
+def ours(top: Path, environment: dict[str, str], source: str) -> dict[str, Any]:
     """What ansible-inventory makes of the lab's source."""
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-inventory"), "-i", source, "--list"],
@@ -30,7 +30,9 @@ def ours(top: Path, environment: dict[str, str], source: str = "inventories/lab/
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout) | {"stderr": done.stderr}
+    return json.loads(done.stdout, object_hook=lambda found: found.get("__ansible_unsafe", found)) | {
+        "stderr": done.stderr
+    }
 
 
 def groups_of(inventory: dict[str, Any]) -> dict[str, set[str]]:
@@ -39,17 +41,21 @@ def groups_of(inventory: dict[str, Any]) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(
-    ("environment", "first"),
-    [({}, "lb1"), ({"WEBSTACK_LAB_SUFFIX": "-other", "WEBSTACK_LAB_NET": "10.9.8"}, "lb1-other")],
+    ("environment", "first", "address"),
+    [
+        ({}, "lb1-test", "172.30.81.11"),
+        ({"WEBSTACK_LAB_SUFFIX": "-other", "WEBSTACK_LAB_NET": "10.9.8"}, "lb1-other", "10.9.8.11"),
+        ({"WEBSTACK_LAB_SUFFIX": "", "WEBSTACK_LAB_NET": ""}, "lb1", "172.30.81.11"),
+    ],
 )
-def test_molecule_and_ansible_see_the_same_machines(top, monkeypatch, environment, first):
+def test_molecule_and_ansible_see_the_same_machines(top, monkeypatch, environment, first, address):
     for name in ("WEBSTACK_LAB_SUFFIX", "WEBSTACK_LAB_NET"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(top)
     theirs = Config(str(SCENARIO)).provisioner.inventory
-    found = ours(top, environment)
+    found = ours(top, environment, "molecule/default/inventory/lab.molecule.yml")
     assert groups_of(found) == {
         name: set(group["hosts"]) for name, group in theirs.items() if "hosts" in group and name != "all"
     }
@@ -57,9 +63,19 @@ def test_molecule_and_ansible_see_the_same_machines(top, monkeypatch, environmen
     assert set(variables) == set(theirs["all"]["hosts"])
     assert len(variables) == 5
     assert first in groups_of(found)["haproxy"]
-    assert {each["ansible_connection"] for each in variables.values()} == {
-        each["ansible_connection"] for each in theirs["all"]["hosts"].values()
-    }
+    assert variables[first]["ansible_host"] == address
+    assert {each["ansible_connection"] for each in variables.values()} == {"ssh"}
+    assert {each["ansible_become"] for each in variables.values()} == {True}
+
+
+def test_the_demo_has_machines_of_its_own(top, monkeypatch):
+    for name in ("WEBSTACK_LAB_SUFFIX", "WEBSTACK_LAB_NET"):
+        monkeypatch.delenv(name, raising=False)
+    demo = ours(top, {}, "inventories/lab/lab.molecule.yml")["_meta"]["hostvars"]
+    tests = ours(top, {}, "molecule/default/inventory/lab.molecule.yml")["_meta"]["hostvars"]
+    assert sorted(demo) == ["db1", "db2", "lb1", "web1", "web2"]
+    assert demo["lb1"]["ansible_host"] == "172.30.80.11"
+    assert not {each["ansible_host"] for each in demo.values()} & {each["ansible_host"] for each in tests.values()}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +86,8 @@ def test_molecule_and_ansible_see_the_same_machines(top, monkeypatch, environmen
         ("${EMPTY:-x}", "x"),
         ("${MISSING:-x y}", "x y"),
         ("${MISSING:-}", ""),
+        ("${MISSING--x}", "-x"),
+        ("${EMPTY--x}", ""),
         ("n-${MISSING}-${A}", "n--a"),
         ("$A", "$A"),
     ],
@@ -80,7 +98,7 @@ def test_names_are_filled_in(text, expected):
 
 def test_a_scenario_that_is_not_there_is_named(top, tmp_path):
     source = tmp_path / "lab.molecule.yml"
-    source.write_text("plugin: pentad.webstack.molecule\nscenario: nowhere\n")
+    source.write_text("plugin: pentad.webstack.molecule\nscenario: nowhere\naccess: access\n")
     found = ours(top, {}, str(source))
     assert "option scenario" in found["stderr"]
     assert "nowhere/molecule.yml has no readable list of platforms" in " ".join(found["stderr"].split())
@@ -107,7 +125,9 @@ def parsed(source: Path) -> InventoryData:
 def scenario(tmp_path) -> Path:
     """A source, whose scenario is written by the test."""
     source = tmp_path / "lab.molecule.yml"
-    source.write_text("plugin: pentad.webstack.molecule\nscenario: scenario\nconnection: ssh\n")
+    source.write_text(
+        "plugin: pentad.webstack.molecule\nscenario: scenario\naccess: access\nenvironment: {LAB_REST: z}\n"
+    )
     (tmp_path / "scenario").mkdir()
     return source
 
@@ -121,15 +141,28 @@ def test_each_platform_is_a_host_in_the_groups_that_it_names(scenario, monkeypat
     monkeypatch.setenv("LAB_SUFFIX", "-x")
     write(
         scenario,
-        "platforms:\n- {name: 'a${LAB_SUFFIX}', groups: [web, all_of_them]}\n- {name: b, groups: [web]}\n- {name: c}",
+        "platforms:\n- {name: 'a${LAB_SUFFIX}', groups: [web, all_of_them]}\n- {name: b, groups: [web]}\n"
+        "- {name: 'c${LAB_REST}', networks: [{name: n}, {name: m, ipv4_address: 192.0.2.1}]}",
     )
     inventory = parsed(scenario)
     assert {name: [host.name for host in inventory.groups[name].hosts] for name in ("web", "all_of_them")} == {
         "web": ["a-x", "b"], "all_of_them": ["a-x"],
     }  # fmt: skip
-    assert {name: host.vars["ansible_connection"] for name, host in inventory.hosts.items()} == dict.fromkeys(
-        ("a-x", "b", "c"), "ssh"
-    )
+    assert {name: host.vars["ansible_host"] for name, host in inventory.hosts.items()} == {
+        "a-x": "a-x", "b": "b", "cz": "192.0.2.1",
+    }  # fmt: skip
+
+
+def test_machines_are_reached_as_the_set_up_has_made_it(scenario):
+    write(scenario, "platforms: [{name: a}]")
+    assert parsed(scenario).hosts["a"].vars["ansible_become_password"] == ""
+    directory = scenario.parent / "access"
+    directory.mkdir()
+    (directory / "password").write_text("secret\n")
+    found = parsed(scenario).hosts["a"].vars
+    assert (found["ansible_user"], found["ansible_become_password"]) == ("deploy", "secret")
+    assert found["ansible_ssh_private_key_file"] == str(directory / "key")
+    assert f"UserKnownHostsFile={directory / 'known_hosts'}" in found["ansible_ssh_common_args"]
 
 
 @pytest.mark.parametrize(
