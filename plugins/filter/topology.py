@@ -10,7 +10,9 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ..module_utils.gtid import GtidError
 from ..module_utils.mysql_values import option_name, option_value
+from ..plugin_utils.primary import Refused, choose, member
 
 
 def host_addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[str, str]:
@@ -80,46 +82,39 @@ def server_id(address: str) -> int:
         raise AnsibleFilterError(f"webstack_address {address!r} is not an IP address: {error}") from error
 
 
-def live_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> str:
-    """The host that is the primary, by what the servers said (C(webstack_replication) of every database host).
+def find_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The primary, by what the module C(mysql_replication_info) found (C(webstack_replication) of every database host).
 
-    A server that takes writes and follows nobody is the primary; failing that, the one that the others follow.
-    Only a set in which nobody takes writes or follows is as the inventory says, because there is nothing else to go by.
+    Returns C(primary); C(refusal), a sentence if it cannot be told; C(silent), other hosts that did not answer;
+    C(objections), why a host must not be pointed at the primary.
     """
     hosts = list(groups.get("mysql", []))
-    seen = {host: hostvars[host].get("webstack_replication") or {} for host in hosts}
-    roles = {host: (seen[host].get("role") or {}) for host in hosts}
-    writable = [
-        host for host in hosts if roles[host].get("observed") != "replica" and roles[host].get("read_only") is False
-    ]
-    if len(writable) > 1:
-        raise AnsibleFilterError(
-            f"{' and '.join(writable)} both take writes: decide which one is the primary, "
-            "and set super_read_only (MariaDB: read_only) on the other before anything else."
-        )
-    followed = {
-        channel["source"]["host"]
-        for host in hosts
-        for channel in seen[host].get("channels") or []
-        if channel.get("source")
-    }
     addresses = host_addresses(hostvars, hosts)
-    sources = [host for host in hosts if addresses.get(host) in followed and roles[host].get("observed") != "replica"]
-    # One that is known to follow another server is none, whatever was wished.
-    wished = [host for host in groups.get("mysql_primary", []) if roles.get(host, {}).get("observed") != "replica"]
-    # A server that takes writes but is followed by nobody is a fresh one, unless it is the one that was wished for.
-    candidates = [*sources, *[host for host in writable if host in wished], *writable, *wished]
-    if hosts and not candidates:
-        following = "; ".join(
-            f"{host} follows {channel['source']['host']}"
-            for host in hosts
-            for channel in seen[host].get("channels") or []
-            if channel.get("source")
+    members = [
+        member(
+            host,
+            hostvars[host].get("webstack_replication"),
+            address=addresses.get(host, ""),
+            installed=not hostvars[host].get("packages_missing"),
+            given_up=host in _listed(hostvars[host].get("mysql_replica_rebuild")),
         )
-        raise AnsibleFilterError(
-            f"no database host is the primary ({following}): start the server that is followed, or choose another."
-        )
-    return (candidates or [""])[0]
+        for host in hosts
+    ]
+    try:
+        choice = choose(members, groups.get("mysql_primary", []))
+    except (Refused, GtidError) as refusal:
+        return {"primary": "", "refusal": str(refusal), "silent": [], "objections": {}}
+    return {
+        "primary": choice.primary,
+        "refusal": "",
+        "silent": [host for host in choice.silent if host != choice.primary],
+        "objections": dict(choice.objections),
+    }
+
+
+def _listed(value: Any) -> list[str]:
+    """The hosts that a variable names, as a list or as a single one."""
+    return [value] if isinstance(value, str) else list(value or [])
 
 
 def below(directory: str, docroot: str) -> str:
@@ -174,8 +169,8 @@ class FilterModule:
             "host_addresses": host_addresses,
             "endpoints": endpoints,
             "exec_line": exec_line,
+            "find_primary": find_primary,
             "host_port": host_port,
-            "live_primary": live_primary,
             "server_id": server_id,
             "server_settings": server_settings,
             "shared_directory": shared_directory,

@@ -134,6 +134,10 @@ class GtidSet:
         dropped = {uuid.lower() for uuid in uuids}
         return GtidSet({k: v for k, v in self._members.items() if k[0] not in dropped})
 
+    def of_uuids(self, uuids: Iterable[str]) -> GtidSet:
+        kept = {uuid.lower() for uuid in uuids}
+        return GtidSet({k: v for k, v in self._members.items() if k[0] in kept})
+
 
 class MariadbGtid:
     """A MariaDB GTID list: the last sequence number per (domain, server id)."""
@@ -183,6 +187,19 @@ class MariadbGtid:
         for (domain, _server), sequence in self._last.items():
             highest[domain] = max(sequence, highest.get(domain, 0))
         return highest
+
+    @property
+    def servers(self) -> set[tuple[int, int]]:
+        """The (domain, server id) pairs."""
+        return set(self._last)
+
+    def without_servers(self, server_ids: Iterable[int]) -> MariadbGtid:
+        dropped = set(server_ids)
+        return MariadbGtid({k: v for k, v in self._last.items() if k[1] not in dropped})
+
+    def of_servers(self, server_ids: Iterable[int]) -> MariadbGtid:
+        kept = set(server_ids)
+        return MariadbGtid({k: v for k, v in self._last.items() if k[1] in kept})
 
     def behind(self, target: MariadbGtid) -> dict[int, int]:
         """Domains in which this position has not reached target, with the number of transactions missing."""

@@ -20,6 +20,7 @@ DRIVER_MISSING = (
     "Install the package python3-pymysql (Debian, Ubuntu), or PyMySQL with pip."
 )
 
+SYSTEM_SCHEMAS = ("mysql", "sys", "performance_schema", "information_schema")
 _SSL_CONNECTION_ERROR = 2026
 _UNREACHABLE = {2002, 2003}
 _LOST = {2006, 2013, 2014}
@@ -321,3 +322,10 @@ def _error_parts(error: Exception) -> tuple:
     reason = re.match(r"Can't connect to MySQL server on '[^']*' \((.*)\)$", text)
     errno = arguments[0] if arguments and isinstance(arguments[0], int) else None
     return errno, (reason.group(1) if reason else text)
+
+
+def user_schemas(connection: Connection) -> list[str]:
+    """Databases that are not the server's own; directories without tables, as a file system's lost+found, are none."""
+    rows = connection.rows("SELECT schema_name AS name FROM information_schema.schemata ORDER BY 1")
+    names = [row["name"] for row in rows]
+    return [name for name in names if name not in SYSTEM_SCHEMAS and not name.startswith("#mysql50#")]

@@ -26,6 +26,12 @@ _PURGED = Advice(
     "naming this host in mysql_replica_rebuild, or from a backup of the primary.",
     False,
 )
+_AHEAD = Advice(
+    "the source does not have what this replica has",
+    "Do not rebuild this replica before it is known which of the two has the data: the source may be a new or restored "
+    "server, or have lost transactions. Compare the two, and make the one with the data the primary.",
+    False,
+)
 _IO: dict[int, Advice] = {
     1045: Advice(
         "the source refuses the password or the account",
@@ -168,8 +174,12 @@ def applier_advice(errno: int) -> Advice | None:
 
 def receiver_advice(errno: int, message: str) -> Advice | None:
     lower = message.lower()
+    if errno in {1236, 13114} and re.search(
+        r"more gtids than the|which is not in the (?:master|source)'s binlog", lower
+    ):
+        return _AHEAD
     if errno in {1236, 13114} and not re.search(
-        r"purged|could not find (?:first|gtid|log)|not in the (?:master|source)'s binlog|obtain start position", lower
+        r"purged|could not find (?:first|gtid|log)|obtain start position", lower
     ):
         if "server_uuid" in lower or "server_id" in lower or "same server" in lower:
             return _IO[1593]

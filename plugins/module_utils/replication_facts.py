@@ -219,6 +219,11 @@ class Collector:
         self._named("variables", "VARIABLES", _VARIABLES)
         return self.channel_rows()
 
+    def group_members(self) -> None:
+        """Members of the replication group of a MySQL server."""
+        if not self.dialect.mariadb:
+            self._rows("group_members", _MEMBERS)
+
     def channel_rows(self) -> Snapshot:
         """Only what concerns the channels."""
         self.positions()
@@ -247,7 +252,7 @@ class Collector:
             if any(w.get("APPLYING_TRANSACTION") for w in self.snapshot.get("workers") or []):
                 self._rows("blockers", _MYSQL_BLOCKERS)
             self._rows("global_filters", "SELECT * FROM performance_schema.replication_applier_global_filters")
-        self._rows("group_members", _MEMBERS)
+        self.group_members()
         self._rows("dump_threads", _MYSQL_DUMP_THREADS)
         self._rows("replicas", self.dialect["show_replicas"])
         self._rows("binlog_status", self.dialect["show_binlog_status"])

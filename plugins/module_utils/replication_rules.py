@@ -14,6 +14,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from .gtid import GtidError, GtidSet, MariadbGtid, or_none
 from .replication_errors import applier_advice, applier_trouble, receiver_advice
+from .replication_history import History
 from .replication_model import (
     CONNECTING,
     OFF,
@@ -619,6 +620,8 @@ def _source_identity(ctx: Context, channel: Channel) -> Finding | None:
         return passed(seen, wanted, f"The source is {channel.source_host}:{channel.source_port}, as expected.")
     text = ", ".join(f"{k} is {seen[k] or 'not known'} instead of {v}" for k, v in wrong.items())
     hint = f"Point the channel at the right source ({ctx.d['change_source']} ...)."
+    if not {"host", "port"} & set(wrong):
+        hint = f"Another server stands at this address than the one that was followed. {_KEEP_DATA}"
     message = f"The replica follows another source than expected: {text}."
     return failed(seen, wanted, message, hint, heals=False)
 
@@ -912,12 +915,30 @@ def _errant(ctx: Context) -> Finding | None:
         return None
     if not found:
         return passed("", "", "No errant transaction.")
+    foreign = _primary_lost(ctx)
+    if foreign:
+        message = f"The primary lacks transactions that this server has and did not write itself: {foreign}."
+        return failed(str(found), "", message, _KEEP_DATA, heals=False)
     message = f"Somebody wrote on this replica: {found} does not exist on the primary."
     hint = (
         "Find out what it was (mysqlbinlog), make the server read-only, then rebuild it; promoted as it is, it would "
         "spread or break on that transaction."
     )
     return failed(str(found), "", message, hint, heals=False)
+
+
+_KEEP_DATA = (
+    "Do not rebuild this server before it is known which of the two has the data: the primary may be a new or restored "
+    "server, or have lost them in a failover. Compare the two, and make the one with the data the primary."
+)
+
+
+def _primary_lost(ctx: Context) -> str:
+    """Transactions here that somebody else has written and the primary lacks; all, if the two have none in common."""
+    if not ctx.primary:
+        return ""
+    here, there = History.of(ctx.local), History.of(ctx.primary)
+    return there.lacks(here, but=[here.identity] if there.shares(here) else [])
 
 
 def unrecoverable(ctx: Context) -> Any | None:

@@ -142,10 +142,10 @@ from typing import Any, Iterator, Mapping
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.gtid import MariadbGtid
-from ..module_utils.mysql_connection import Connection, ConnectionOptions, DatabaseError, argument_spec
+from ..module_utils.mysql_connection import Connection, ConnectionOptions, DatabaseError, argument_spec, user_schemas
 from ..module_utils.pipeline import pipeline
+from ..module_utils.replication_history import History
 
-SYSTEM_SCHEMAS = ("mysql", "sys", "performance_schema", "information_schema")
 RECEIVER = "mariadb-seed.service"
 LOCK = Path("/run/mariadb-seed.lock")
 # Left in the new data directory until the position is set: it says that the rest of the work is still to be done.
@@ -234,7 +234,9 @@ def can_catch_up(local: str, state: str, position: str, purged: str, own_id: int
     return not have.behind(MariadbGtid.parse(purged))
 
 
-def decide(unfinished: bool, channels: int, schemas: list[str], catch_up: bool, overwrite: bool) -> tuple[str, str]:
+def decide(
+    unfinished: bool, channels: int, schemas: list[str], catch_up: bool, overwrite: bool, related: bool = True
+) -> tuple[str, str]:
     """What to do, and why; raises where that would destroy data nobody gave up."""
     if unfinished:
         if catch_up:
@@ -248,6 +250,11 @@ def decide(unfinished: bool, channels: int, schemas: list[str], catch_up: bool, 
         return "none", "the server can catch up from the source's binary logs"
     if not schemas:
         return "seed", "the server is empty"
+    if not related:
+        raise SeedError(
+            f"The server holds data ({', '.join(schemas)}) and the source has none of its transactions; they are left "
+            "alone. Find out first which of the two has the data: a source that is new must not be the primary."
+        )
     raise SeedError(
         f"The server holds data ({', '.join(schemas)}) that the source does not account for; they are left alone. "
         "To give them up, name this host in mysql_replica_rebuild."
@@ -348,13 +355,6 @@ def is_mount_point(path: Path) -> bool:
     return str(path) in {line.split()[4].encode().decode("unicode_escape") for line in lines}
 
 
-def user_schemas(connection: Connection) -> list[str]:
-    """Schemas that are not the server's own; directories without tables, as a file system's lost+found, are none."""
-    rows = connection.rows("SELECT schema_name AS name FROM information_schema.schemata ORDER BY 1")
-    names = [row["name"] for row in rows]
-    return [name for name in names if name not in SYSTEM_SCHEMAS and not name.startswith("#mysql50#")]
-
-
 def local_transactions(connection: Connection) -> str:
     """All that the server has executed, from a source or by itself."""
     row = connection.one("SELECT @@GLOBAL.gtid_slave_pos AS applied, @@GLOBAL.gtid_binlog_state AS logged")
@@ -428,7 +428,8 @@ def look(connection: Connection, options: ConnectionOptions, overwrite: bool, pl
         logs = source.rows("SHOW BINARY LOGS")
         purged = source.value("SELECT BINLOG_GTID_POS(%s, 4)", [logs[0]["Log_name"]]) if logs else ""
     catch_up = can_catch_up(local, row["state"] or "", row["position"] or "", purged or "", int(own["id"]))
-    action, reason = decide(unfinished, channels, user_schemas(connection), catch_up, overwrite)
+    related = History(True, "", row["state"] or "", row["position"] or "").shares(History(True, "", local))
+    action, reason = decide(unfinished, channels, user_schemas(connection), catch_up, overwrite, related)
     if action == "seed" and series(own["version"]) != series(row["version"]):
         raise SeedError(
             f"{options.where} runs MariaDB {series(row['version'])} and this server {series(own['version'])}: a copy "

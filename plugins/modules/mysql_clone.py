@@ -89,15 +89,18 @@ from ..module_utils.mysql_connection import (
     DatabaseError,
     argument_spec,
     connect_to_starting,
+    user_schemas,
 )
+from ..module_utils.replication_history import History
 
-SYSTEM_SCHEMAS = ("mysql", "sys", "performance_schema", "information_schema")
 # The server restarts itself at the end of the copy: the connection is lost, or it says that nobody restarts it.
 RESTARTING = {2006, 2013, 3707}
 NO_SUCH_TABLE = 1146
 
 
-def decide(channels: int, schemas: list[str], catch_up: bool, overwrite: bool) -> tuple[bool, str]:
+def decide(
+    channels: int, schemas: list[str], catch_up: bool, overwrite: bool, related: bool = True
+) -> tuple[bool, str]:
     """Whether to copy, and why; raises where that would destroy data nobody gave up."""
     if overwrite:
         return True, "overwriting was asked for"
@@ -107,16 +110,15 @@ def decide(channels: int, schemas: list[str], catch_up: bool, overwrite: bool) -
         return False, "the server can catch up from the donor's binary logs"
     if not schemas:
         return True, "the server is empty"
+    if not related:
+        raise DatabaseError(
+            f"The server holds data ({', '.join(schemas)}) and the donor has none of its transactions; they are left "
+            "alone. Find out first which of the two has the data: a donor that is new must not be the primary."
+        )
     raise DatabaseError(
         f"The server holds data ({', '.join(schemas)}) that the donor does not account for; they are left alone. "
         "To give them up, name this host in mysql_replica_rebuild."
     )
-
-
-def user_schemas(connection: Connection) -> list[str]:
-    """Schemas that are not the server's own."""
-    rows = connection.rows("SELECT schema_name AS name FROM information_schema.schemata ORDER BY 1")
-    return [row["name"] for row in rows if row["name"] not in SYSTEM_SCHEMAS]
 
 
 def can_catch_up(local: Connection, donor: Connection) -> bool:
@@ -131,6 +133,12 @@ def can_catch_up(local: Connection, donor: Connection) -> bool:
             "SELECT GTID_SUBSET(%s, %s) AND GTID_SUBSET(%s, %s)", [executed, donor_executed, donor_purged, executed]
         )
     )
+
+
+def have_common(local: Connection, donor: Connection) -> bool:
+    """Whether any transaction is on both."""
+    here, there = (History(False, "", each.value("SELECT @@GLOBAL.gtid_executed")) for each in (local, donor))
+    return there.shares(here)
 
 
 def clone_status(connection: Connection) -> dict[str, Any]:
@@ -242,12 +250,13 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     with Connection(options) as local:
         channels = len(local.rows("SHOW REPLICA STATUS"))
         schemas = user_schemas(local)
-        catch_up = False
+        catch_up, related = False, True
         if params["overwrite"] or not channels:
             # Before anything is given up, the donor has to answer.
             with Connection(donor_options) as donor:
                 catch_up = not params["overwrite"] and can_catch_up(local, donor)
-    needed, reason = decide(channels, schemas, catch_up, params["overwrite"])
+                related = params["overwrite"] or catch_up or have_common(local, donor)
+    needed, reason = decide(channels, schemas, catch_up, params["overwrite"], related)
     if needed and not module.check_mode:
         copy(options, params)
         await_restart(options, params["timeout"])

@@ -33,6 +33,12 @@ def test_data_of_its_own_are_left_alone():
         mysql_clone.decide(0, ["guestbook", "shop"], False, False)
 
 
+def test_a_donor_without_any_of_the_transactions_is_no_reason_to_give_up_the_data():
+    with pytest.raises(DatabaseError, match=r"\(shop\) and the donor has none of its transactions") as refused:
+        mysql_clone.decide(0, ["shop"], False, False, related=False)
+    assert "rebuild" not in str(refused.value)
+
+
 class Server:
     """A server that answers the questions of the module."""
 

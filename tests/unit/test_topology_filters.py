@@ -13,9 +13,9 @@ from ansible_collections.pentad.webstack.plugins.filter.topology import (
     below,
     endpoints,
     exec_line,
+    find_primary,
     host_addresses,
     host_port,
-    live_primary,
     server_id,
     server_settings,
 )
@@ -25,87 +25,65 @@ from hypothesis import strategies as st
 ADDRESSES = {"db1": "192.0.2.31", "db2": "192.0.2.32", "db3": "192.0.2.33"}
 GROUPS = {"mysql": ["db1", "db2", "db3"], "mysql_primary": ["db1"], "mysql_replica": ["db2", "db3"]}
 
-WRITABLE: dict[str, Any] = {"role": {"observed": "primary", "read_only": False}, "channels": []}
-FENCED: dict[str, Any] = {"role": {"observed": "standalone", "read_only": True}, "channels": []}
-SILENT: dict[str, Any] = {}
 
-
-def follows(address: str, read_only: bool = True) -> dict[str, Any]:
-    """What a replica says."""
-    return {"role": {"observed": "replica", "read_only": read_only}, "channels": [{"source": {"host": address}}]}
-
-
-def hosts(**said: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The variables of the database hosts."""
+def said(writable: bool = False, follows: str = "", **more: Any) -> dict[str, Any]:
+    """What the module mysql_replication_info returns."""
+    source = {"host": follows, "port": 3306, "user": "replication", "id": ""}
     return {
-        host: {"webstack_address": ADDRESSES[host], "webstack_replication": said.get(host, SILENT)}
-        for host in ADDRESSES
+        "role": {"observed": "replica" if follows else "standalone", "writable": writable},
+        "channels": [{"name": "", "source": source, "receiver": {"state": "on"}}] if follows else [],
+        "history": {"mariadb": False, "identity": "", "executed": "", "applied": "", "position": ""},
+        "schemas": ["shop"],
+        "marked": False,
+        **more,
     }
 
 
-@pytest.mark.parametrize(
-    ("said", "primary"),
-    [
-        pytest.param(dict.fromkeys(ADDRESSES, FENCED), "db1", id="a fresh set is as the inventory says"),
-        pytest.param({}, "db1", id="nobody answers"),
-        pytest.param(
-            {"db1": WRITABLE, "db2": follows("192.0.2.31"), "db3": follows("192.0.2.31")}, "db1", id="as deployed"
-        ),
-        pytest.param(
-            {"db1": follows("192.0.2.32"), "db2": WRITABLE, "db3": follows("192.0.2.32")},
-            "db2",
-            id="after a switchover",
-        ),
-        pytest.param(
-            {"db2": WRITABLE, "db3": follows("192.0.2.32")}, "db2", id="after a failover, the old one is down"
-        ),
-        pytest.param(
-            {"db1": FENCED, "db2": WRITABLE, "db3": follows("192.0.2.32")}, "db2", id="the old one came back, fenced"
-        ),
-        pytest.param(
-            {"db1": FENCED, "db2": follows("192.0.2.31"), "db3": follows("192.0.2.31")}, "db1", id="restarted, fenced"
-        ),
-        pytest.param({"db2": follows("192.0.2.31"), "db3": follows("192.0.2.31")}, "db1", id="the primary is down"),
-        pytest.param(
-            {"db1": follows("192.0.2.32"), "db3": follows("192.0.2.32")},
-            "db2",
-            id="the primary is down and is not the one of the inventory",
-        ),
-        pytest.param({"db2": WRITABLE, "db3": FENCED}, "db2", id="the only one that takes writes"),
-        pytest.param({"db1": WRITABLE, "db2": FENCED, "db3": FENCED}, "db1", id="replicas not seeded yet"),
-        pytest.param(
-            {"db1": follows("192.0.2.32"), "db2": follows("192.0.2.33"), "db3": WRITABLE}, "db3", id="a chain"
-        ),
-        pytest.param(
-            {"db1": WRITABLE, "db2": follows("192.0.2.31", read_only=False), "db3": FENCED},
-            "db1",
-            id="a replica that takes writes is still a replica",
-        ),
-    ],
-)
-def test_the_servers_say_who_is_the_primary(said, primary):
-    assert live_primary(hosts(**said), GROUPS) == primary
+def found(**servers: dict[str, Any]) -> dict[str, Any]:
+    """What is found of these servers."""
+    variables = {
+        host: {"webstack_address": ADDRESSES[host], "packages_missing": [], **servers.get(host, {})}
+        for host in ADDRESSES
+    }
+    return find_primary(variables, GROUPS)
 
 
-def test_two_writers_are_refused_by_name():
-    with pytest.raises(AnsibleFilterError, match=r"db1 and db3 both take writes: decide .*read_only.* on the other"):
-        live_primary(hosts(db1=WRITABLE, db2=follows("192.0.2.31"), db3=WRITABLE), GROUPS)
+def test_what_the_servers_said_is_found_in_the_variables_of_the_hosts():
+    told = found(
+        db1={"webstack_replication": said(follows="192.0.2.32")},
+        db2={"webstack_replication": said(writable=True)},
+        db3={"webstack_replication": {"msg": "the server cannot be reached", "failed": True}},
+    )
+    assert told == {"primary": "db2", "refusal": "", "silent": ["db3"], "objections": {}}
 
 
-def test_a_replica_of_an_unknown_server_is_never_taken_for_the_primary():
-    said = {host: follows("192.0.2.99") for host in ADDRESSES}
-    with pytest.raises(AnsibleFilterError, match=r"no database host is the primary \(db1 follows 192\.0\.2\.99; db2 "):
-        live_primary(hosts(**said), GROUPS)
+def test_what_is_not_installed_is_not_silent():
+    assert found(**{host: {"packages_missing": ["mysql-server"]} for host in ADDRESSES})["silent"] == []
 
 
-def test_two_that_follow_each_other_have_no_primary():
-    said = {"db1": follows("192.0.2.32"), "db2": follows("192.0.2.31")}
-    with pytest.raises(AnsibleFilterError, match="no database host is the primary"):
-        live_primary(hosts(**said), {"mysql": ["db1", "db2"], "mysql_primary": ["db1"]})
+def test_a_primary_that_cannot_be_told_is_a_refusal_in_words():
+    told = found(**{host: {"webstack_replication": said(writable=True)} for host in ("db1", "db3")})
+    assert (told["primary"], told["refusal"][:32]) == ("", "db1 and db3 both take writes: de")
+
+
+@pytest.mark.parametrize(("value", "refused"), [(["db2"], False), ("db2", False), ("db22", True), ([], True)])
+def test_data_are_given_up_by_the_exact_name_of_the_host(value, refused):
+    told = found(
+        db1={"webstack_replication": said(schemas=[])},
+        db2={"webstack_replication": said(), "mysql_replica_rebuild": value},
+        db3={"webstack_replication": said(schemas=[])},
+    )
+    assert bool(told["refusal"]) is refused
+
+
+def test_a_history_that_cannot_be_read_is_a_refusal():
+    broken = {"mariadb": False, "identity": "a", "executed": "nonsense", "applied": "", "position": ""}
+    told = found(db1={"webstack_replication": said(marked=True)}, db2={"webstack_replication": said(history=broken)})
+    assert "'nonsense' is not a server UUID" in told["refusal"]
 
 
 def test_a_stack_without_a_database_has_no_primary():
-    assert live_primary({}, {}) == ""
+    assert find_primary({}, {})["primary"] == ""
 
 
 def test_addresses_come_from_the_inventory_then_from_the_facts_and_are_left_out_where_unknown():
@@ -164,7 +142,7 @@ def test_server_id_refuses_a_name():
 
 
 def test_every_filter_is_offered():
-    assert FilterModule().filters().keys() >= {"host_addresses", "host_port", "endpoints", "live_primary", "server_id"}
+    assert FilterModule().filters().keys() >= {"host_addresses", "host_port", "endpoints", "find_primary", "server_id"}
 
 
 def test_a_command_reaches_its_program_word_by_word_past_systemd():

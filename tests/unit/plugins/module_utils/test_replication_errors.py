@@ -54,7 +54,9 @@ def test_unknown_error_keeps_the_reason_without_the_query():
         (2061, "Authentication requires secure connection", "public key", False),
         (13114, "Got fatal error 1236 ... the source has purged required binary logs", "purged", False),
         (1236, "Error: connecting slave requested to start from GTID 0-1-5, which is not in the master's binlog",
-         "purged", False),
+         "does not have what this replica has", False),
+        (13114, "Got fatal error 1236 from source when reading data from binary log: 'Replica has more GTIDs than the "
+         "source has, using the source's SERVER_UUID.'", "does not have what this replica has", False),
         (1236, "A replica with the same server_uuid/server_id as this replica has connected", "refuses", False),
         (13117, "Fatal error: The replica I/O thread stops because source and replica have equal MySQL server UUIDs",
          "refuses", False),
@@ -69,6 +71,13 @@ def test_receiver_catalogue(errno, message, word, heals):
     assert word in advice.meaning
     assert advice.heals is heals
     assert advice.remedy
+
+
+def test_a_source_that_lacks_what_is_here_is_no_reason_to_rebuild():
+    advice = receiver_advice(
+        1236, "connecting slave requested to start from GTID 0-1-5, which is not in the master's binlog"
+    )
+    assert advice.remedy.startswith("Do not rebuild this replica before it is known which of the two has the data")
 
 
 def test_what_is_not_in_the_catalogue():

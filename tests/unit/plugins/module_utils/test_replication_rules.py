@@ -250,6 +250,43 @@ def test_errant_of_mariadb(mariadb):
     assert mariadb.troubles() == {"errant": "fail"}
 
 
+def emptied(case):
+    """The primary was installed again."""
+    case.primary["executed"] = case.primary["position"] = case.primary["binlog_pos"] = ""
+    if case.mariadb:
+        case.primary["slave_pos"] = ""
+
+
+@pytest.mark.parametrize("engine", MYSQL + MARIADB)
+def test_the_side_that_has_the_data_is_never_to_be_rebuilt(engine):
+    case = Case(engine)
+    emptied(case)
+    hints = [c["hint"] for c in case.judge().checks if c["status"] not in {"pass", "info"}]
+    assert "The primary lacks transactions" in case.check("errant")["message"]
+    assert any("Do not rebuild this server before it is known which of the two has the data" in hint for hint in hints)
+    assert not [hint for hint in hints if "rebuild it" in hint or "rebuild this replica" in hint]
+
+
+def test_what_was_written_here_and_what_the_primary_lost_are_told_apart(mysql, mariadb):
+    for case in (mysql, mariadb):
+        written = "0-{}-999" if case.mariadb else "{}:999"
+        name = "server_id" if case.mariadb else "server_uuid"
+        own, lost = (written.format(side["variables"][name]) for side in (case.replica, case.primary))
+        before = case.replica["executed"]
+        case.replica["executed"] = f"{before},{own}"
+        assert "Somebody wrote on this replica" in case.check("errant")["message"]
+        case.replica["executed"] = f"{before},{lost}"
+        assert "The primary lacks transactions that this server has" in case.check("errant")["message"]
+
+
+def test_another_server_at_the_address_of_the_source_is_no_reason_to_rebuild(mysql):
+    mysql.set_status(Source_UUID=OTHER)
+    found = mysql.check("source_identity")
+    assert "Another server stands at this address" in found["hint"]
+    assert "Do not rebuild this server" in found["hint"]
+    assert "Point the channel" in mysql.check("source_identity", expected_source_host="192.0.2.99")["hint"]
+
+
 def test_errant_confirmed_elsewhere_counts(mysql):
     """The caller re-reads the primary; its finding is the one that is judged."""
     mysql.replica["executed"] += f",{OTHER}:1"

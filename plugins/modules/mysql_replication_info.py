@@ -1,0 +1,155 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mysql_replication_info
+short_description: Tell the role of a database server, whom it follows and what it holds
+version_added: 1.0.0
+author: The pentad.webstack contributors (@pentad)
+description:
+  - Tells what is needed to say which server of a set is the primary - identity, read-only flags, channels with the
+    identity that each recorded of its source, executed transactions, databases.
+  - Does not judge; M(pentad.webstack.mysql_replication_verify) does.
+extends_documentation_fragment: pentad.webstack.mysql
+attributes:
+  check_mode:
+    description: Only reads.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+  idempotent:
+    description: Changes nothing.
+    support: full
+options:
+  primary_marker:
+    description: File that is there on the node that was made the primary last.
+    type: path
+seealso:
+  - module: pentad.webstack.mysql_replication_verify
+"""
+
+EXAMPLES = r"""
+- name: Ask the server for its role
+  pentad.webstack.mysql_replication_info:
+    login_unix_socket: /run/mysqld/mysqld.sock
+    primary_marker: /etc/mysql/webstack-primary
+  register: server
+"""
+
+RETURN = r"""
+engine:
+  description: Flavor, version and identity of the server.
+  returned: success
+  type: dict
+  sample: {flavor: mysql, version: 9.7.0, version_tuple: [9, 7, 0], server_id: 2, server_uuid:
+    3e11fa47-71ca-11e1-9e33-c80aa9429562, report_host: 192.0.2.32}
+role:
+  description: >-
+    Role as observed (V(replica), V(standalone), V(group_primary) or V(group_secondary)), the read-only flags, and
+    whether the server takes writes.
+  returned: success
+  type: dict
+  sample: {observed: standalone, read_only: false, super_read_only: false, offline_mode: false, writable: true}
+channels:
+  description: >-
+    Each channel with its source (address, port, user, and the identity that was recorded when it was connected last)
+    and the state of its receiver (V(on), V(connecting) or V(off)) with its last error.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: ""
+      source: {host: 192.0.2.31, port: 3306, user: replication, id: 4e11fa47-71ca-11e1-9e33-c80aa9429562}
+      receiver: {state: "on", errno: 0, error: ""}
+history:
+  description: >-
+    What the server has executed, in C(executed) - C(gtid_executed) of MySQL, C(gtid_binlog_state) of MariaDB. Of
+    MariaDB also C(gtid_slave_pos) in C(applied) and C(gtid_current_pos) in C(position). C(identity) is C(server_uuid),
+    or C(server_id) on MariaDB, by which its followers and its own transactions name it.
+  returned: success
+  type: dict
+  sample: {mariadb: false, identity: 3e11fa47-71ca-11e1-9e33-c80aa9429562, executed:
+    "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77", applied: "", position: ""}
+schemas:
+  description: Databases that are not the server's own.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop]
+marked:
+  description: Whether O(primary_marker) is there.
+  returned: success
+  type: bool
+  sample: true
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.mysql_connection import Connection, ConnectionOptions, DatabaseError, argument_spec, user_schemas
+from ..module_utils.replication_facts import Collector
+from ..module_utils.replication_history import History
+from ..module_utils.replication_model import Channel, Server, build, describe
+
+
+def look(connection: Connection) -> Server:
+    """The server with its role, its channels and its positions."""
+    collector = Collector(connection)
+    snapshot = collector.essentials()
+    collector.group_members()
+    refused = snapshot["denied"].get("variables") or snapshot["denied"].get("replica_status")
+    if refused:
+        raise DatabaseError(f"{refused['error']} {refused['grant']}".strip(), refused["errno"])
+    return build(snapshot)
+
+
+def channel_told(channel: Channel) -> dict[str, Any]:
+    """A channel as it is returned."""
+    return {
+        "name": channel.name,
+        "source": {
+            "host": channel.source_host,
+            "port": channel.source_port,
+            "user": channel.source_user,
+            "id": channel.source_uuid or str(channel.source_server_id or ""),
+        },
+        "receiver": {"state": channel.io_state, "errno": channel.io_errno, "error": channel.io_error},
+    }
+
+
+def told(server: Server) -> dict[str, Any]:
+    """What is returned of a server."""
+    about = describe(server)
+    fences = {name: value for name, value in about["role"].items() if name != "boot_read_only"}
+    # A member of a group that is thawed can still look writable; the group refuses its writes.
+    writable = server.writable and server.role != "group_secondary"
+    return {
+        "engine": about["engine"],
+        "role": {**fences, "writable": writable},
+        "channels": [channel_told(channel) for channel in server.channels],
+        "history": History.of(server).as_told(),
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={**argument_spec(), "primary_marker": {"type": "path"}}, supports_check_mode=True
+    )
+    marker = module.params["primary_marker"]
+    try:
+        with Connection(ConnectionOptions.from_params(module.params)) as connection:
+            found = {**told(look(connection)), "schemas": user_schemas(connection)}
+    except DatabaseError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, marked=bool(marker) and Path(marker).exists(), **found)
+
+
+if __name__ == "__main__":
+    main()

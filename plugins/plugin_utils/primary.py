@@ -1,0 +1,304 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which database server is the primary, by what all of them said; or why that cannot be told. Pure.
+
+A server that takes writes is the primary; if none does, the one that the others follow. The inventory decides only for
+servers of which none has ever had a role. One that is opened must have all that the others have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..module_utils.replication_history import History
+
+OPERATIONS = "docs/operations.md, 'Another primary'"
+LONGEST_SET = 200
+
+
+@dataclass(frozen=True)
+class Link:
+    """A channel: the address of its source, the identity that was recorded of it, the state of the receiver."""
+
+    host: str
+    source_id: str = ""
+    receiver: str = "on"
+
+
+@dataclass(frozen=True)
+class Member:
+    """What one server said of itself."""
+
+    name: str
+    address: str = ""
+    # An engine that is not installed yet has no role and no data; one that does not answer may have both.
+    answered: bool = True
+    installed: bool = True
+    writable: bool = False
+    links: tuple[Link, ...] = ()
+    history: History = field(default_factory=lambda: History(False, ""))
+    schemas: tuple[str, ...] = ()
+    # It was made the primary by this collection, and nothing has ended that.
+    marked: bool = False
+    # Its data may be overwritten, by a variable that names it.
+    given_up: bool = False
+
+    @property
+    def identity(self) -> str:
+        """By what its followers know it."""
+        return self.history.identity
+
+    @property
+    def holds(self) -> bool:
+        """Whether there are data here that somebody may want."""
+        return bool(self.schemas) and not self.given_up
+
+    @property
+    def fence(self) -> str:
+        """The statement after which it takes no writes."""
+        return f"SET GLOBAL {'' if self.history.mariadb else 'super_'}read_only = ON"
+
+    @property
+    def forget(self) -> str:
+        """The statements after which it follows nobody."""
+        words = (
+            ("STOP ALL SLAVES", "RESET SLAVE ALL") if self.history.mariadb else ("STOP REPLICA", "RESET REPLICA ALL")
+        )
+        return "; ".join(words)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.address})" if self.address else self.name
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The primary; servers that did not answer; why a replica of another server must not be pointed at the primary."""
+
+    primary: str
+    silent: tuple[str, ...] = ()
+    objections: Mapping[str, str] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """The primary cannot be told, or must not be opened, in one sentence with the remedy."""
+
+
+def member(
+    name: str, said: Mapping[str, Any] | None, *, address: str = "", installed: bool = True, given_up: bool = False
+) -> Member:
+    """A server by what the module C(mysql_replication_info) returned of it."""
+    said = said or {}
+    if not said.get("history"):
+        return Member(name, address, answered=False, installed=installed, given_up=given_up)
+    return Member(
+        name,
+        address or str((said.get("engine") or {}).get("report_host") or ""),
+        writable=bool(said["role"]["writable"]),
+        links=tuple(
+            Link(str(each["source"]["host"]), str(each["source"]["id"] or ""), str(each["receiver"]["state"]))
+            for each in said["channels"]
+        ),
+        history=History.told(said["history"]),
+        schemas=tuple(said["schemas"]),
+        marked=bool(said["marked"]),
+        given_up=given_up,
+    )
+
+
+def choose(members: Sequence[Member], wished: Sequence[str]) -> Choice:
+    """The primary of these servers; wished are those that the inventory names for it. Raises Refused."""
+    known = [each for each in members if each.answered]
+    silent = tuple(each.name for each in members if not each.answered and each.installed)
+    primary = _writer(known, members) or _closed(known, members, wished)
+    if primary is None:
+        return Choice(wished[0] if wished else "", silent)
+    return Choice(primary.name, silent, dict(_objections(primary, known, members)))
+
+
+def source_of(link: Link, follower: Member, members: Iterable[Member]) -> Member | None:
+    """The server that a channel leads to: the one with the recorded identity, else the one at its address."""
+    others = [each for each in members if each is not follower]
+    named = next((each for each in others if link.source_id and each.identity == link.source_id), None)
+    return named or next((each for each in others if each.address and each.address == link.host), None)
+
+
+def _link_to(source: Member, follower: Member, members: Iterable[Member]) -> Link | None:
+    return next((link for link in follower.links if source_of(link, follower, members) is source), None)
+
+
+def _named(items: Iterable[Any]) -> str:
+    return " and ".join(map(str, items))
+
+
+# --- with a server that takes writes --------------------------------------------------------------------------------
+
+
+def _writer(known: Sequence[Member], members: Sequence[Member]) -> Member | None:
+    """The one server that takes writes; None if there is none."""
+    writers = [each for each in known if each.writable]
+    free = [each for each in writers if not each.links]
+    if len(free) == 1:
+        # A replica that runs and takes writes is still a replica; the verdict says what is wrong with it.
+        writers = [each for each in writers if each is free[0] or not _follows(each, free[0], members)]
+    if len(writers) > 1:
+        raise Refused(
+            f"{_named(each.name for each in writers)} both take writes: decide which one is the primary, and run "
+            f"'{writers[-1].fence}' on the other before anything else."
+        )
+    if not writers:
+        return None
+    if not free:
+        one = writers[0]
+        raise Refused(
+            f"{one.name} takes writes and has a channel to {_named(link.host for link in one.links)}: if it was "
+            f"promoted, run '{one.forget}' on it; if it is a replica, '{one.fence}'."
+        )
+    for other in known:
+        if other is not free[0]:
+            _refuse_stranger(free[0], other, members)
+    return free[0]
+
+
+def _follows(follower: Member, source: Member, members: Sequence[Member]) -> bool:
+    """Whether it has a channel there that was not stopped."""
+    link = _link_to(source, follower, members)
+    return link is not None and link.receiver != "off"
+
+
+def _refuse_stranger(primary: Member, other: Member, members: Sequence[Member]) -> None:
+    """A server that takes writes without having what its followers got from it has taken the place of another one."""
+    if other.given_up:
+        return
+    link = _link_to(primary, other, members)
+    if other.holds and not primary.schemas:
+        raise Refused(f"{primary.name} takes writes and holds no database, {_kept(other, primary)}")
+    if link is None:
+        _refuse_unknown(primary, other, members)
+        return
+    _refuse_identity(primary, other, link)
+    if not primary.history.shares(other.history):
+        raise Refused(f"{primary.name} takes writes and knows no transaction of {other.name}, {_kept(other, primary)}")
+    # While the receiver runs, the follower may have been asked a moment later than its source.
+    lost = primary.history.lacks(other.history, by=[primary.identity])
+    if lost and link.receiver != "on":
+        raise Refused(
+            f"{primary.name} takes writes and lacks transactions of its own ({_short(lost)}), {_kept(other, primary)}"
+        )
+
+
+def _refuse_unknown(primary: Member, other: Member, members: Sequence[Member]) -> None:
+    """A server that takes writes but has nothing in common with the others is not their primary, unless it was."""
+    followed = any(_link_to(primary, each, members) for each in members if each is not primary)
+    if other.holds and not (primary.marked or followed or primary.history.shares(other.history)):
+        raise Refused(
+            f"{primary.name} takes writes, {other.name} holds data ({', '.join(other.schemas)}), and they have no "
+            f"transaction in common: decide which one is the primary, and empty the other one or take it out of the "
+            f"group mysql. As long as that is open, run '{primary.fence}' on {primary.name} unless it is the primary."
+        )
+
+
+# --- with none ------------------------------------------------------------------------------------------------------
+
+
+def _closed(known: Sequence[Member], members: Sequence[Member], wished: Sequence[str]) -> Member | None:
+    """The server to be opened, where none takes writes; one that does not answer if that one is followed."""
+    followers = [each for each in known if each.links]
+    if not followers:
+        return _without_channels(known, members, wished)
+    sources = [source_of(link, each, members) for each in followers for link in each.links]
+    roots = list(dict.fromkeys(each for each in sources if each is not None and each not in followers))
+    told = "; ".join(f"{each.name} follows {link.host}" for each in followers for link in each.links)
+    if not roots:
+        raise Refused(
+            f"no database host is the primary ({told}): start the server that is followed, or choose another "
+            f"({OPERATIONS})."
+        )
+    if len(roots) > 1:
+        raise Refused(
+            f"{_named(each.name for each in roots)} are followed and neither takes writes ({told}): open the one that "
+            f"is the primary ({OPERATIONS})."
+        )
+    if roots[0].answered:
+        _refuse_opening(roots[0], known, members)
+    return roots[0]
+
+
+def _without_channels(known: Sequence[Member], members: Sequence[Member], wished: Sequence[str]) -> Member | None:
+    """The server to be opened where none follows another one."""
+    by_wish = next((each for each in members if each.name in wished), None)
+    marked = [each for each in known if each.marked]
+    if by_wish is None or not (marked or any(each.holds for each in known)):
+        return by_wish
+    candidates = marked or [by_wish]
+    fit, refusals = [], []
+    for each in candidates:
+        try:
+            if each.answered:
+                _refuse_opening(each, known, members)
+            fit.append(each)
+        except Refused as refusal:
+            refusals.append(refusal)
+    if not fit:
+        raise refusals[0]
+    return by_wish if by_wish in fit else fit[0]
+
+
+def _refuse_opening(candidate: Member, known: Iterable[Member], members: Sequence[Member]) -> None:
+    """A server is opened only if it has all that the others have, and is the one that its followers have followed."""
+    for other in known:
+        if other is candidate or other.given_up:
+            continue
+        link = _link_to(candidate, other, members)
+        if link is None and not (other.schemas or other.marked):
+            # Whatever a server without data has executed, nobody misses it.
+            continue
+        if link is not None:
+            _refuse_identity(candidate, other, link)
+        if other.holds and not candidate.schemas:
+            raise Refused(f"{candidate} holds no database, {_kept(other, candidate)}")
+        # What somebody wrote on a replica is for the verdict, and no reason to leave the site without a primary.
+        local = [other.identity] if link is not None and candidate.history.shares(other.history) else []
+        lost = candidate.history.lacks(other.history, but=local)
+        if lost:
+            raise Refused(f"{candidate} lacks transactions ({_short(lost)}), {_kept(other, candidate)}")
+
+
+def _refuse_identity(source: Member, follower: Member, link: Link) -> None:
+    if link.source_id and link.source_id != source.identity:
+        kind = "server_id" if source.history.mariadb else "server_uuid"
+        raise Refused(
+            f"{source} has the {kind} {source.identity}, and {follower.name} has followed {link.source_id} there: it "
+            f"is not the same server, {_kept(follower, source)}"
+        )
+
+
+def _kept(holder: Member, other: Member) -> str:
+    """What to do where the data are not on the server that is in the primary's place."""
+    what = f" ({', '.join(holder.schemas)})" if holder.schemas else ""
+    return (
+        f"and {holder.name} has the data{what}: keep {holder.name} as it is, and make it the primary ({OPERATIONS}); "
+        f"{other.name} can then follow it. Nothing was changed on either."
+    )
+
+
+def _objections(primary: Member, known: Iterable[Member], members: Collection[Member]) -> Iterable[tuple[str, str]]:
+    """Why a replica that follows another server must not be pointed at the primary."""
+    for each in known:
+        if each is primary or each.given_up or not each.links or _link_to(primary, each, list(members)) is not None:
+            continue
+        extra = primary.history.lacks(each.history, but=[primary.identity] if primary.writable else [])
+        if primary.answered and extra:
+            sources = _named(link.host for link in each.links)
+            text = (
+                f"{each.name} follows {sources} and has transactions that the primary {primary.name} lacks "
+                f"({_short(extra)}): it was left as it is. Compare the two, repeat on {primary.name} what is wanted, "
+                f"and only then name {each.name} in mysql_replica_rebuild."
+            )
+            yield each.name, text
+
+
+def _short(transactions: str) -> str:
+    return transactions if len(transactions) <= LONGEST_SET else f"{transactions[:LONGEST_SET]}..."
