@@ -77,7 +77,9 @@ options:
         default: true
         version_added: 0.1.0
       validate:
-        description: Command that judges the new file, C(%s) standing for its path; if it fails, the old file stays.
+        description: >-
+          Command that judges the new file, C(%s) standing for its path; if it fails, the old file stays. The new one is
+          in the same directory meanwhile, which a program that is confined may read, as C(.<name>.<random>.new).
         type: str
   marked:
     description: >-
@@ -262,20 +264,28 @@ class Keeper:
 
     def replace(self, dest: str, wanted: dict[str, Any]) -> None:
         """Validate the new content beside the old and move it into place."""
-        descriptor, fresh = tempfile.mkstemp(dir=self.module.tmpdir)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(wanted["content"].encode("utf-8", "surrogateescape"))
-        if wanted["validate"]:
-            command = wanted["validate"]
-            if "%s" not in command:
-                self.module.fail_json(msg=f"validate of {dest} has no %s for the path of the file: {command}")
-            code, out, err = self.module.run_command(command.replace("%s", fresh))
-            if code:
-                said = (err or out).strip().replace(fresh, dest)
-                self.module.fail_json(msg=f"{dest} is refused by '{command}' and stays as it was: {said}")
-        if not Path(dest).parent.is_dir():
+        path = Path(dest)
+        if not path.parent.is_dir():
             self.module.fail_json(msg=f"{dest} cannot be written: its directory is not there; list it in directories.")
-        self.module.atomic_move(fresh, dest)
+        # A program that is confined reads its own directory and not Ansible's; nothing includes a name like this one.
+        descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(wanted["content"].encode("utf-8", "surrogateescape"))
+            if wanted["validate"]:
+                self.validate(dest, wanted["validate"], fresh)
+            self.module.atomic_move(fresh, dest)
+        finally:
+            Path(fresh).unlink(missing_ok=True)
+
+    def validate(self, dest: str, command: str, fresh: str) -> None:
+        """Have the program of a file judge the new content."""
+        if "%s" not in command:
+            self.module.fail_json(msg=f"validate of {dest} has no %s for the path of the file: {command}")
+        code, out, err = self.module.run_command(command.replace("%s", fresh))
+        if code:
+            said = (err or out).strip().replace(fresh, dest)
+            self.module.fail_json(msg=f"{dest} is refused by '{command}' and stays as it was: {said}")
 
     def accounts(self, wanted: dict[str, Any]) -> None:
         """The file that describes system accounts, and those accounts."""
