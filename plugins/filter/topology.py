@@ -4,15 +4,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ..module_utils.addresses import certificate_name
 from ..module_utils.gtid import GtidError
 from ..module_utils.mysql_values import option_name, option_value
 from ..plugin_utils.primary import Refused, choose, member
+
+# Of a server_id; 0 is none.
+LARGEST_ID = 2**32 - 1
+
+
+def default_address(facts: Mapping[str, Any]) -> str:
+    """Address of the interface with the default route, of IPv6 where there is none for IPv4; empty without either."""
+    routes = ((facts or {}).get(name) or {} for name in ("default_ipv4", "default_ipv6"))
+    return next((str(route["address"]) for route in routes if route.get("address")), "")
 
 
 def host_addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[str, str]:
@@ -22,8 +33,7 @@ def host_addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[st
     """
     found = {}
     for host in hosts:
-        facts = hostvars[host].get("ansible_facts") or {}
-        address = hostvars[host].get("webstack_address") or (facts.get("default_ipv4") or {}).get("address")
+        address = hostvars[host].get("webstack_address") or default_address(hostvars[host].get("ansible_facts") or {})
         if address:
             found[host] = str(address)
     return found
@@ -75,11 +85,17 @@ def server_settings(settings: Mapping[str, Any], engine: str = "") -> dict[str, 
 
 
 def server_id(address: str) -> int:
-    """A server_id that no two nodes share: the IPv4 address as a number, or the low 32 bits of an IPv6 address."""
+    """A server_id from 1 to 4294967295: an IPv4 address as a number, and a digest of an IPv6 address.
+
+    No two IPv4 addresses share one. Two IPv6 addresses may, by a chance of one in four thousand millions.
+    """
     try:
-        return int(ipaddress.ip_address(address)) & 0xFFFFFFFF
+        found = ipaddress.ip_address(address)
     except ValueError as error:
         raise AnsibleFilterError(f"webstack_address {address!r} is not an IP address: {error}") from error
+    if found.version == 4:
+        return int(found)
+    return int.from_bytes(hashlib.sha256(found.packed).digest()[:4], "big") % LARGEST_ID + 1
 
 
 def find_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -166,6 +182,8 @@ class FilterModule:
             "background_units": background_units,
             "below": below,
             "by_zone": by_zone,
+            "certificate_name": certificate_name,
+            "default_address": default_address,
             "host_addresses": host_addresses,
             "endpoints": endpoints,
             "exec_line": exec_line,
