@@ -19,7 +19,7 @@ options:
     description: What to tell, V(all) standing for everything.
     type: list
     elements: str
-    choices: [all, listeners, database, packages, certificates, links, state]
+    choices: [all, addresses, listeners, database, packages, certificates, links, state]
     default: [all]
   datadir:
     description: Data directory of the database server.
@@ -62,6 +62,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+addresses:
+  description: IP addresses of the node's interfaces, those of the loopback included.
+  returned: if gathered
+  type: list
+  elements: str
+  sample: [127.0.0.1, 192.0.2.21, "fd00::21"]
 listeners:
   description: TCP sockets that listen, with the name of the process (empty if it cannot be read).
   returned: if gathered
@@ -126,6 +132,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pentad.webstack.plugins.module_utils.addresses import certificate_name
 from ansible_collections.pentad.webstack.plugins.module_utils.node_state import packed
 from ansible_collections.pentad.webstack.plugins.module_utils.systemd import PROPERTIES, UNITS, parse
 
@@ -143,6 +150,15 @@ def address(text: str) -> str:
     found = ipaddress.ip_address(raw)
     mapped = getattr(found, "ipv4_mapped", None)
     return str(mapped or found)
+
+
+def addresses(_module: AnsibleModule) -> list[str]:
+    """Addresses of the node, as it is now and not as facts that were kept have it."""
+    routes, own = PROC / "net" / "fib_trie", PROC / "net" / "if_inet6"
+    # Without a protocol in the kernel there is no table of it.
+    found = set(re.findall(r"\|-- (\S+)\n\s+/32 host LOCAL", routes.read_text())) if routes.exists() else set()
+    lines = own.read_text().splitlines() if own.exists() else []
+    return sorted(found | {str(ipaddress.IPv6Address(bytes.fromhex(line.split()[0]))) for line in lines})
 
 
 def sockets(table: str) -> dict[str, tuple[str, int]]:
@@ -323,7 +339,7 @@ def days_left(text: str, now: float) -> float:
 def names(text: str) -> list[str]:
     """Subject alternative names that openssl prints, as they are written in a request."""
     found = re.search(r"Subject Alternative Name:.*\n\s*(.+)", text)
-    return found[1].replace("IP Address:", "IP:").split(", ") if found else []
+    return [certificate_name(name) for name in found[1].replace("IP Address:", "IP:").split(", ")] if found else []
 
 
 def packages(_module: AnsibleModule) -> str:
@@ -337,6 +353,7 @@ def links(module: AnsibleModule) -> dict[str, str]:
 
 
 PARTS: dict[str, Callable[[AnsibleModule], Any]] = {
+    "addresses": addresses,
     "listeners": listeners,
     "database": database,
     "packages": packages,

@@ -9,10 +9,9 @@ value and the fix.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import stat
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from . import certificates
+from .address_contract import address_problems
 from .application_contract import application_problems
 from .database_contract import JUDGES as DATABASE_JUDGES
 
@@ -53,7 +53,8 @@ class Claim:
     processes: tuple[str, ...]
 
 
-LOOPBACK, NODE, ANY = "127.0.0.1", "node", "0.0.0.0"  # noqa: S104 - names an address, opens nothing
+# Names of addresses, by which nothing is opened; any is one of either protocol.
+LOOPBACK, NODE, ANY, IPV4 = "127.0.0.1", "node", "*", "0.0.0.0"  # noqa: S104
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     "haproxy": (
         Claim("webstack_site_port", ANY, ("haproxy",)),
@@ -193,26 +194,12 @@ def validator_form(option: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def judge_addresses(stack: Stack) -> Iterable[str]:
-    """Every address is one, and no two hosts share it."""
-    seen = defaultdict(list)
-    for host in stack.hosts:
-        address = stack.address(host)
-        if not address:
-            if stack.answered(host):
-                yield (
-                    f"{host}: webstack_address is not set and the node has no default route: "
-                    "set it to the node's address."
-                )
-            continue
-        try:
-            seen[str(ipaddress.ip_address(address))].append(host)
-        except ValueError:
-            yield (
-                f"{host}: webstack_address = {address!r} is not an IP address: set it to the one the other nodes reach."
-            )
-    for address, hosts in seen.items():
-        if len(hosts) > 1:
-            yield f"webstack_address = {address} belongs to {', '.join(hosts)}: every host needs an address of its own."
+    """The nodes can reach each other by their addresses, and nobody else is let in by them unasked."""
+    ports = {
+        host: sorted({port for claim, port, _address in claims(stack, host) if claim.address == NODE})
+        for host in stack.hosts
+    }
+    return address_problems(stack, ports)
 
 
 def judge_names(stack: Stack) -> Iterable[str]:
@@ -362,7 +349,10 @@ def listeners_of_their_own(stack: Stack) -> list[str]:
 
 def overlap(one: str, other: str) -> bool:
     """Whether two listeners on the same port exclude each other."""
-    return one == other or ANY in (one, other) or "::" in (one, other)
+    if one == other or {ANY, "::"} & {one, other}:
+        return True
+    # All addresses of IPv4 are none of IPv6.
+    return IPV4 in (one, other) and ":" not in one + other
 
 
 def judge_ports(stack: Stack) -> Iterable[str]:

@@ -196,9 +196,9 @@ def openssl(*words: str) -> None:
 def issued(tmp_path):
     """A directory with an authority and a function that issues a certificate of it."""
 
-    def issue(name: str, days: int = 90) -> Path:
+    def issue(name: str, days: int = 90, address: str = "192.0.2.31") -> Path:
         key, request, cert = (str(tmp_path / f"{name}{end}") for end in (".key", ".csr", ".pem"))
-        names = "subjectAltName=DNS:db1,IP:192.0.2.31"
+        names = f"subjectAltName=DNS:db1,IP:{address}"
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
                 "-out", request, "-subj", "/CN=db1", "-addext", names)  # fmt: skip
         openssl("x509", "-req", "-in", request, "-CA", str(tmp_path / "ca.pem"), "-CAkey", str(tmp_path / "ca.key"),
@@ -271,6 +271,31 @@ def test_a_key_of_another_certificate_does_not_match(run_module, issued, tmp_pat
     other.with_suffix(".key").replace(cert.with_suffix(".key"))
     found = run_module(host_survey, certificates=[tmp_path])["certificates"]
     assert found[str(cert)]["key_matches"] is False
+
+
+def test_an_address_of_ipv6_is_told_as_it_is_asked_for(run_module, issued, tmp_path):
+    cert = issued("server", address="FD00:0::31")
+    found = run_module(host_survey, certificates=[tmp_path])["certificates"]
+    assert found[str(cert)]["names"] == ["DNS:db1", "IP:fd00::31"]
+
+
+def test_addresses_are_those_of_both_protocols(run_module, monkeypatch, tmp_path):
+    (tmp_path / "net").mkdir()
+    monkeypatch.setattr(host_survey, "PROC", tmp_path)
+    assert run_module(host_survey, gather_subset=["addresses"])["addresses"] == []
+    (tmp_path / "net" / "fib_trie").write_text(
+        "Main:\n  +-- 192.0.2.0/24 2 0 2\n     |-- 192.0.2.0\n        /24 link UNICAST\n"
+        "     |-- 192.0.2.21\n        /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n"
+    )
+    (tmp_path / "net" / "if_inet6").write_text(
+        "fd000000000000000000000000000021 04 40 00 80     eth0\n00000000000000000000000000000001 01 80 10 80       lo\n"
+    )
+    found = run_module(host_survey, gather_subset=["addresses"])["addresses"]
+    assert found == ["192.0.2.21", "::1", "fd00::21"]
+
+
+def test_the_addresses_of_this_machine_are_found(run_module):
+    assert "127.0.0.1" in run_module(host_survey, gather_subset=["addresses"])["addresses"]
 
 
 @pytest.mark.parametrize("content", ["", "no certificate"])

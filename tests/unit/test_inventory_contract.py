@@ -52,6 +52,20 @@ def stack(changes: dict[str, dict[str, Any]] | None = None, **groups: list[str])
     return contract.Stack(groups=members, variables=variables, given=given, specs=SPECS)
 
 
+ACCEPT = {"webstack_accept_public_address": True}
+
+
+def has(*addresses: str) -> dict[str, Any]:
+    """A survey that found these addresses."""
+    return {"webstack_survey": {"addresses": list(addresses), "listeners": [], "database": {}}}
+
+
+def six(**changes: dict[str, Any]) -> contract.Stack:
+    """The five nodes with addresses of IPv6, and with changed variables of some hosts."""
+    addresses = {host: {"webstack_address": f"fd00::{number}"} for number, host in enumerate(GROUPS["all"], 1)}
+    return stack({host: {**address, **changes.get(host, {})} for host, address in addresses.items()})
+
+
 SITE = {"name": "shop", "domains": ["shop.example.com"], "servers": []}
 
 
@@ -101,7 +115,12 @@ ACCEPTED = {
     ),
     "no monitoring": stack(monitoring=[]),
     "monitoring on a database node": stack(monitoring=["db2"]),
-    "IPv6": stack({"web1": {"webstack_address": "2001:db8::21"}}),
+    "IPv6": six(),
+    "addresses of the nodes": stack({"web1": {**has("192.0.2.11", "127.0.0.1"), "webstack_address": "192.0.2.11"}}),
+    "a public address that was accepted": stack(
+        {"web1": {"webstack_address": "198.18.0.1"}, "db1": {"webstack_address": "8.8.8.8", **ACCEPT}}
+    ),
+    "server_ids of its own": stack({"db1": {"mysql_server_id": 1}, "db2": {"mysql_server_id": "4294967295"}}),
     "values of the right kind": stack({"lb1": {"haproxy_balance": "leastconn", "haproxy_maxconn": "5000"}}),
     "a number given as text": stack({"lb1": {"webstack_site_port": "8000"}}),
     "two sites": stack({"lb1": sites(SITE, {**SITE, "name": "blog", "domains": ["blog.example.com"]})}),
@@ -256,8 +275,65 @@ REFUSED = {
         "web1: webstack_address = 'web1.local' is not an IP address: set it to the one the other nodes reach.",
     ),
     "one address twice": (
-        stack({"web1": {"webstack_address": "2001:db8::1"}, "db1": {"webstack_address": "2001:DB8:0::1"}}),
-        "webstack_address = 2001:db8::1 belongs to web1, db1: every host needs an address of its own.",
+        stack({"web1": {"webstack_address": "192.0.2.99"}, "db1": {"webstack_address": "192.0.2.99"}}),
+        "webstack_address = 192.0.2.99 belongs to web1, db1: every host needs an address of its own.",
+    ),
+    "an address that is spelled otherwise": (
+        six(web1={"webstack_address": "FD00:0::21"}),
+        "web1: webstack_address = 'FD00:0::21' is not how the node itself writes it: set it to 'fd00::21'.",
+    ),
+    "an address of IPv4 in IPv6": (
+        six(web1={"webstack_address": "::ffff:192.0.2.21"}),
+        "web1: webstack_address = '::ffff:192.0.2.21' is not how the node itself writes it: set it to '192.0.2.21'.",
+    ),
+    "an address of the link": (
+        six(web1={"webstack_address": "fe80::21"}),
+        "web1: webstack_address = 'fe80::21' is no address by which other nodes reach it: "
+        "set it to one of the node's network.",
+    ),
+    "the loopback": (
+        stack({"web1": {"webstack_address": "127.0.0.1"}}),
+        "web1: webstack_address = '127.0.0.1' is no address by which other nodes reach it: "
+        "set it to one of the node's network.",
+    ),
+    "two protocols": (
+        stack({"web1": {"webstack_address": "fd00::21"}}),
+        "webstack_address is one of IPv4 on lb1, web2, db1, db2 and one of IPv6 on web1, and the nodes know each other "
+        "by one protocol: set webstack_address of all of them to addresses of the same one.",
+    ),
+    "an address of another machine": (
+        stack({"web1": {**has("127.0.0.1", "198.51.100.21", "fd00::21"), "webstack_address": "192.0.2.99"}}),
+        "web1: webstack_address = '192.0.2.99' is on none of the node's interfaces, which have 198.51.100.21, "
+        "fd00::21: set it to one of these, or add it to an interface.",
+    ),
+    "a public address": (
+        stack({"db1": {"webstack_address": "8.8.8.8"}}),
+        "db1: webstack_address = '8.8.8.8' is a public address, and what is meant for the other nodes alone would "
+        "listen on it (ports 3306, 3380, 9100, 9104): set webstack_address to a private address of the node, or, "
+        "where a firewall keeps these ports for the nodes, webstack_accept_public_address to true.",
+    ),
+    "a server_id of two": (
+        stack({"db1": {"mysql_server_id": 7}, "db2": {"mysql_server_id": "7"}}),
+        "mysql_server_id = 7 belongs to db1, db2, and every server needs one of its own: set mysql_server_id of db2 to "
+        "another number from 1 to 4294967295.",
+    ),
+    "a server_id that is none": (
+        stack({"db1": {"mysql_server_id": 0}}),
+        "db1: mysql_server_id = 0 is none: use a number from 1 to 4294967295.",
+    ),
+    "a server_id that is too large": (
+        stack({"db1": {"mysql_server_id": 2**32}}),
+        "db1: mysql_server_id = 4294967296 is none: use a number from 1 to 4294967295.",
+    ),
+    "an address for a name": (
+        stack(all=[*GROUPS["all"], "fd00::21"]),
+        "fd00::21: this name of the inventory cannot be that of a server: use letters, digits, '-', '.' and '_', and "
+        "give the node's address as ansible_host.",
+    ),
+    "an authority with a long name": (
+        stack({"web1": {"pki_ca_common_name": "a" * 65}}),
+        f"web1: pki_ca_common_name = '{'a' * 65}' has 65 characters, and certificates have room for 64: choose a "
+        "shorter one.",
     ),
     "domain": (stack({"lb1": {"webstack_domain": "www_foo"}}), f"lb1: webstack_domain = 'www_foo' {DOMAIN_FIX}"),
     "label": (

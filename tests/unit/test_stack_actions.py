@@ -37,7 +37,9 @@ class Play:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.variables: dict[str, dict[str, Any]] = {
-            host: {"webstack_address": f"192.0.2.{10 + number}"} for number, host in enumerate(HOSTS)
+            # The default of its server_id is made by a filter as well, see below.
+            host: {"webstack_address": f"192.0.2.{10 + number}", "mysql_server_id": 10 + number}
+            for number, host in enumerate(HOSTS)
         }
         self.facts: dict[str, dict[str, Any]] = {
             host: {"webstack_survey": {"listeners": [], "database": {}}} for host in HOSTS

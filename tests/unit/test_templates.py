@@ -61,6 +61,9 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "certificates": ("haproxy", "certificates.j2", {"haproxy_sites": [BLOG, SHOP]}),
         "servers": ("haproxy", "haproxy.cfg.j2", {"haproxy_servers": OTHERS}),
         "public port": ("haproxy", "haproxy.cfg.j2", {"webstack_public_https_port": 8443}),
+        "both protocols": ("haproxy", "haproxy.cfg.j2", {"ansible_facts": {"all_ipv6_addresses": ["fd00::11"]}}),
+        "one address": ("haproxy", "haproxy.cfg.j2", {"haproxy_site_address": "fd00::11"}),
+        "prometheus": ("monitoring", "prometheus.yml.j2", {"monitoring_address": "fd00::11"}),
         "limited": (
             "haproxy",
             "haproxy.cfg.j2",
@@ -296,6 +299,21 @@ def test_a_balancer_serves_the_site_and_no_database(rendered):
     assert frontend[-1] == "default_backend site"
 
 
+def test_a_node_with_ipv6_serves_the_site_on_it_as_well_and_shows_clients_of_ipv4_as_such(rendered):
+    for case, addresses in (("both protocols", "*:{0},[::]:{0} v6only"), ("one address", "[fd00::11]:{0}")):
+        assert f"bind {addresses.format(80)}" in section(rendered["lb1"][case], "frontend http")
+        [https] = [line for line in section(rendered["lb1"][case], "frontend sites") if line.startswith("bind ")]
+        assert https.startswith(f"bind {addresses.format(443)} ssl ")
+
+
+def test_prometheus_asks_addresses_of_ipv6(rendered):
+    config = yaml.safe_load(rendered["lb1"]["prometheus"])
+    assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["[fd00::11]:9093"]
+    jobs = {job["job_name"]: job["static_configs"] for job in config["scrape_configs"]}
+    assert jobs["prometheus"] == [{"targets": ["[fd00::11]:9090"], "labels": {"instance": "lb1"}}]
+    assert jobs["mysql"][0]["targets"] == ["192.0.2.31:9104"]
+
+
 def test_plain_http_leads_to_https_but_for_acme_challenges(rendered):
     for case, port in (("default", ""), ("public port", ":8443")):
         frontend = section(rendered["lb1"][case], "frontend http")
@@ -484,8 +502,8 @@ def test_timeouts_are_replaced_as_a_whole(rendered):
 def test_statistics_are_on_the_node_s_address_and_closed_to_strangers(rendered, host, case):
     admin = section(rendered[host][case], "frontend admin")
     assert f"bind {ADDRESSES[host]}:8404" in admin
-    assert "http-request deny unless { src 127.0.0.0/8 192.0.2.11 }" in admin
-    assert admin.index("http-request deny unless { src 127.0.0.0/8 192.0.2.11 }") < admin.index("stats enable")
+    assert "http-request deny unless { src 127.0.0.0/8 ::1 192.0.2.11 }" in admin
+    assert admin.index("http-request deny unless { src 127.0.0.0/8 ::1 192.0.2.11 }") < admin.index("stats enable")
 
 
 def test_a_web_node_has_the_database_on_its_loopback_and_no_site(rendered):

@@ -11,6 +11,8 @@ from ansible_collections.pentad.webstack.plugins.filter.topology import (
     FilterModule,
     background_units,
     below,
+    certificate_name,
+    default_address,
     endpoints,
     exec_line,
     find_primary,
@@ -131,9 +133,45 @@ def test_server_ids_of_ipv4_addresses_differ(addresses):
     assert len({server_id(str(address)) for address in addresses}) == len(addresses)
 
 
-@given(st.ip_addresses())
-def test_server_ids_fit_into_32_bits(address):
-    assert 0 <= server_id(str(address)) < 2**32
+@given(st.ip_addresses(v=6))
+def test_a_server_id_of_ipv6_is_one(address):
+    assert 1 <= server_id(str(address)) < 2**32
+
+
+def test_server_ids_of_ipv6_stay_and_differ_where_only_the_network_does():
+    assert server_id("fd00:1::1") == 3036760563
+    assert server_id("fd00:1::1") == server_id("FD00:1:0::1")
+    networks = [f"fd00:{network}::{node}" for network in range(200) for node in (0, 1, 2)]
+    assert len({server_id(address) for address in networks}) == len(networks)
+
+
+@pytest.mark.parametrize(
+    ("facts", "address"),
+    [
+        ({"default_ipv4": {"address": "192.0.2.21"}, "default_ipv6": {"address": "fd00::21"}}, "192.0.2.21"),
+        ({"default_ipv4": {}, "default_ipv6": {"address": "fd00::21"}}, "fd00::21"),
+        ({"default_ipv6": {"address": "fd00::21"}}, "fd00::21"),
+        ({"default_ipv4": {}, "default_ipv6": {}}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_node_without_ipv4_is_known_by_ipv6(facts, address):
+    assert default_address(facts) == address
+    assert host_addresses({"web1": {"ansible_facts": facts}}, ["web1"]) == ({"web1": address} if address else {})
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("IP:FD00:0:0:0:0:0:0:21", "IP:fd00::21"),
+        ("IP:192.0.2.21", "IP:192.0.2.21"),
+        ("DNS:Shop.Example.COM", "DNS:shop.example.com"),
+        ("email:Root@example.com", "email:Root@example.com"),
+        ("IP:nonsense", "IP:nonsense"),
+    ],
+)
+def test_names_of_certificates_are_compared_in_one_form(name, written):
+    assert certificate_name(name) == written
 
 
 def test_server_id_refuses_a_name():
