@@ -34,18 +34,19 @@ def _normalize(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
 
 
 def _cut(whole: Iterable[Interval], holes: Iterable[Interval]) -> Iterator[Interval]:
-    """What of the sorted intervals in whole lies outside the sorted intervals in holes."""
-    gaps = list(holes)
-    for first, last in whole:
-        start = first
-        for low, high in gaps:
-            if high < start:
-                continue
-            if low > last:
-                break
+    """What of the sorted intervals in whole lies outside the sorted intervals in holes; each is read once."""
+    gaps = iter(holes)
+    gap = next(gaps, None)
+    for start, last in whole:
+        while gap is not None and gap[0] <= last:
+            low, high = gap
             if low > start:
                 yield (start, low - 1)
-            start = high + 1
+            start = max(start, high + 1)
+            if high > last:
+                # It may reach into the next interval, too.
+                break
+            gap = next(gaps, None)
         if start <= last:
             yield (start, last)
 
@@ -206,6 +207,10 @@ class MariadbGtid:
         here = self.domains
         gaps = {domain: sequence - here.get(domain, 0) for domain, sequence in target.domains.items()}
         return {domain: gap for domain, gap in gaps.items() if gap > 0}
+
+    def without(self, unwanted: Callable[[int, int], bool]) -> MariadbGtid:
+        """Leaves out the entries of which unwanted(domain, server id) is true."""
+        return MariadbGtid({key: sequence for key, sequence in self._last.items() if not unwanted(*key)})
 
     def foreign_to(self, binlog_state: MariadbGtid, position: MariadbGtid, own_server_id: int) -> MariadbGtid:
         """Entries of this (local) binary log state that a primary cannot have written or replicated.

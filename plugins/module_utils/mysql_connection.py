@@ -181,6 +181,8 @@ def _raw_connect(driver: Any, options: ConnectionOptions, tls: ssl.SSLContext | 
         "charset": "utf8mb4",
         "cursorclass": driver.cursors.DictCursor,
         "program_name": "pentad.webstack",
+        # Times are compared; in UTC no hour comes twice.
+        "init_command": "SET SESSION time_zone = '+00:00'",
     }
     config = Path(options.config_file).expanduser() if options.config_file else None
     if config and config.is_file() and not options.user:

@@ -23,6 +23,12 @@ _CONFIRMATIONS = 5
 _LONGEST_STATEMENT = 30
 _UNKEYED_LIMIT = 100_000
 
+# Kinds whose values as text never hold the mark between values.
+_WITHOUT_MARK = {
+    "tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "bit", "date", "datetime",
+    "timestamp", "time", "year", "inet4", "inet6", "uuid",
+}  # fmt: skip
+
 
 class Table(NamedTuple):
     schema: str
@@ -40,7 +46,7 @@ class Table(NamedTuple):
 
     @property
     def crc(self) -> str:
-        """One number per row; NULL and the empty string give different ones."""
+        """One number per row; NULL, the empty string and the ends of texts give different ones."""
         mixed = len({charset for _name, _kind, charset in self.columns if charset}) > 1
         values = []
         for name, kind, charset in self.columns:
@@ -50,6 +56,9 @@ class Table(NamedTuple):
                 column = f"CAST({column} AS BINARY)"
             elif kind == "bit":
                 column += " + 0"
+            if kind not in _WITHOUT_MARK:
+                # The mark between two values may be a part of them.
+                values.append(f"LENGTH({quote(name)})")
             values.append(column)
         nulls = ", ".join(f"ISNULL({quote(name)})" for name, _kind, _charset in self.columns)
         return f"CRC32(CONCAT_WS('#', {', '.join(values)}, CONCAT({nulls})))"

@@ -75,9 +75,14 @@ _MEMBERS = """
 _MYSQL_ACCOUNT = """
     SELECT User AS user, Host AS host, plugin, Repl_slave_priv AS may_replicate, password_expired AS expired,
       account_locked AS locked, ssl_type,
-      IF(COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) = 0 OR authentication_string = '', NULL,
+      IF(COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) = 0
+         OR plugin NOT IN ('caching_sha2_password', 'sha256_password', 'mysql_native_password'), NULL,
          TIMESTAMPDIFF(SECOND, NOW(), password_last_changed + INTERVAL
            COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) DAY)) AS expires_in
+    FROM mysql.user WHERE User IN (%s)"""
+# Without the passwords, which are in the column that also tells of a lock and a lifetime.
+_MARIADB_ACCOUNT_OPENLY = """
+    SELECT User AS user, Host AS host, plugin, Repl_slave_priv AS may_replicate, password_expired AS expired, ssl_type
     FROM mysql.user WHERE User IN (%s)"""
 _MARIADB_ACCOUNT = """
     SELECT u.User AS user, u.Host AS host, u.plugin, u.Repl_slave_priv AS may_replicate,
@@ -90,11 +95,12 @@ _MARIADB_ACCOUNT = """
          - UNIX_TIMESTAMP()) AS expires_in
     FROM mysql.user u JOIN mysql.global_priv g ON g.Host = u.Host AND g.User = u.User
     WHERE u.User IN (%s)"""
+# InnoDB tells the start of a transaction by the clock of the host, whatever the time zone of the server or session.
 _LONG_TRANSACTIONS = """
-    SELECT trx_mysql_thread_id AS thread, TIMESTAMPDIFF(SECOND, trx_started, NOW()) AS age,
+    SELECT trx_mysql_thread_id AS thread, TIMESTAMPDIFF(SECOND, trx_started, {now}) AS age,
       trx_rows_modified AS modified, LEFT(COALESCE(trx_query, ''), 100) AS query
-    FROM information_schema.INNODB_TRX WHERE trx_started < NOW() - INTERVAL %s SECOND
-    ORDER BY trx_started LIMIT 10"""
+    FROM information_schema.INNODB_TRX WHERE trx_started < {now} - INTERVAL %s SECOND
+    ORDER BY trx_started LIMIT 10""".format(now="CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM')")
 _NO_PRIMARY_KEY = """
     SELECT t.TABLE_SCHEMA AS `schema`, t.TABLE_NAME AS `table` FROM information_schema.TABLES t
     LEFT JOIN information_schema.STATISTICS s
@@ -164,6 +170,7 @@ class Collector:
             "version": self.dialect.text,
             "version_comment": "MariaDB" if self.dialect.mariadb else "MySQL",
             "name": connection.where,
+            "address": "" if connection.options.unix_socket else connection.options.host,
             "denied": {},
         }
 
@@ -302,15 +309,28 @@ class Collector:
                 executed=row["state"], binlog_pos=row["binlog"], slave_pos=row["slave"], position=row["current"]
             )
             return
-        row = self.connection.one("SELECT @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged")
+        # What is about to be committed is asked for first: it can only move from there to what is executed.
+        row = self.connection.one(
+            "SELECT @@GLOBAL.gtid_owned AS owned, @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged"
+        )
         self.snapshot.update({key: str(value).replace("\n", "") for key, value in row.items()})
 
     def accounts(self, users: Iterable[str]) -> None:
         """What this server knows of the accounts that channels log in with."""
         names = tuple(sorted({user for user in users if user}))
-        if names:
-            statement = _MARIADB_ACCOUNT if self.dialect.mariadb else _MYSQL_ACCOUNT
-            self._rows("replication_account", statement.replace("(%s)", f"({', '.join(['%s'] * len(names))})"), names)
+        if not names:
+            return
+        marks = f"({', '.join(['%s'] * len(names))})"
+        statement = _MARIADB_ACCOUNT if self.dialect.mariadb else _MYSQL_ACCOUNT
+        self._rows("replication_account", statement.replace("(%s)", marks), names)
+        refusal = self.snapshot["denied"].get("replication_account") or {}
+        if self.dialect.mariadb and refusal.get("grant"):
+            try:
+                rows = self.connection.rows(_MARIADB_ACCOUNT_OPENLY.replace("(%s)", marks), names)
+            except DatabaseError:
+                return
+            del self.snapshot["denied"]["replication_account"]
+            self.snapshot.update(replication_account=rows, replication_account_grant=refusal["grant"])
 
     def heartbeat(self, table: str, server_id: int | None) -> None:
         """Age of the newest heartbeat row, by this server's own UTC clock (the schema of pt-heartbeat)."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from .replication_model import Channel, Server
-from .replication_rules import CRITICAL, WARNING, Finding, check_from, duplicates, failed, passed
+from .replication_rule import CRITICAL, SKIP, WARNING, Finding, failed, passed
+from .replication_rules import check_from, duplicates
 
 SET_RULES = {
     "single_writer": (CRITICAL, "Exactly one server of the set accepts writes"),
@@ -100,10 +101,11 @@ def check_set(
         "server_id_unique": _unique(servers),
     }
     checks = []
-    for name, text in sorted(unreachable.items()):
+    told = {} if policy["checks"].get("connect") == SKIP else unreachable
+    for name, text in sorted(told.items()):
         checks.append(check_from("connect", CRITICAL, failed(None, "a connection", text, ""), policy, server=name))
     for identifier, finding in findings.items():
-        if finding is not None and policy["checks"].get(identifier) != "skip":
+        if finding is not None and policy["checks"].get(identifier) != SKIP:
             severity = SET_RULES.get(identifier, (CRITICAL, ""))[0]
             checks.append(check_from(identifier, severity, finding, policy))
     return checks

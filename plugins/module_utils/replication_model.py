@@ -78,6 +78,20 @@ class Channel:
         return self.io_state == ON and self.sql_state == ON
 
     @property
+    def broken(self) -> bool:
+        return bool(self.io_errno or self.sql_errno or self.worker_errors)
+
+    @property
+    def identified(self) -> bool:
+        """Whether it has been connected, and so knows who its source is."""
+        return bool(self.source_uuid or self.source_server_id)
+
+    def leads_to(self, server: Server) -> bool:
+        if self.source_uuid:
+            return self.source_uuid == server.uuid
+        return bool(self.source_server_id) and self.source_server_id == server.server_id
+
+    @property
     def retry_window(self) -> float | None:
         """Seconds the receiver keeps trying; None for without end."""
         if self.retry_interval is None or not self.retry_count:
@@ -160,6 +174,12 @@ class Server:
     def position(self) -> str:
         """Where this server is: gtid_executed, or MariaDB's gtid_current_pos."""
         return str(self.snapshot.get("position") or "") if self.mariadb else self.executed
+
+    @property
+    def owned(self) -> str:
+        """MySQL: what sessions are about to commit, such as what waits for a semi-synchronous acknowledgement."""
+        # Each transaction is followed by the number of the session that owns it.
+        return re.sub(r"#\d+", "", str(self.snapshot.get("owned") or ""))
 
     @property
     def purged(self) -> str:
@@ -386,6 +406,15 @@ def unapplied(server: Server, channel: Channel) -> int | None:
             .values()
         )
     return (GtidSet.parse(channel.received) - GtidSet.parse(server.executed)).count
+
+
+def not_received(server: Server, primary: Server) -> int | None:
+    """Transactions of the primary that have not even arrived here."""
+    if server.mariadb:
+        here = ",".join(filter(None, [server.position, *(c.received for c in server.channels)]))
+        return sum(MariadbGtid.parse(here).behind(MariadbGtid.parse(primary.position)).values())
+    here = GtidSet.parse(",".join(filter(None, [server.executed, *(c.received for c in server.channels)])))
+    return (GtidSet.parse(primary.executed) - here).count
 
 
 def describe_channel(server: Server, channel: Channel) -> dict[str, Any]:

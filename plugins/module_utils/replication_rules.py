@@ -9,8 +9,10 @@ What could not be read is ``unknown``, never a pass.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, Sequence
 
 from .gtid import GtidError, GtidSet, MariadbGtid, or_none
 from .replication_errors import applier_advice, applier_trouble, receiver_advice
@@ -26,134 +28,31 @@ from .replication_model import (
     describe,
     describe_channel,
     is_on,
+    not_received,
     unapplied,
 )
+from .replication_rule import (
+    CRITICAL,
+    FAIL,
+    INFO,
+    PASS,
+    RULES,
+    SKIP,
+    UNKNOWN,
+    WARNING,
+    Context,
+    Finding,
+    Rule,
+    failed,
+    passed,
+    refused,
+    rule,
+    span,
+    unknown,
+)
 
-CRITICAL, WARNING, INFO, SKIP = "critical", "warning", "info", "skip"
-PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
-
-DEFAULT_POLICY: dict[str, Any] = {
-    "role": "auto",
-    "channel": "*",
-    "expected_source_host": None,
-    "expected_source_port": None,
-    "expected_source_uuid": None,
-    "expected_source_server_id": None,
-    "expected_replicas": None,
-    "max_lag": 30.0,
-    "warn_lag": 10.0,
-    "max_lag_transactions": None,
-    "max_source_silence": None,
-    "min_retry_window": 3600,
-    "min_binlog_retention": 86400,
-    "allow_errant": False,
-    "ignore_errant_uuids": (),
-    "allow_filters": False,
-    "allow_multi_source": False,
-    "expected_delay": 0,
-    "require_read_only": True,
-    "require_super_read_only": True,
-    "require_boot_read_only": True,
-    "boot_read_only": None,
-    "require_gtid": True,
-    "require_auto_position": True,
-    "require_tls": True,
-    "require_tls_verify": False,
-    "require_semi_sync": None,
-    "require_durable": True,
-    "require_promotable": False,
-    "min_free_disk_percent": 10.0,
-    "min_group_members": 3,
-    "checks": {},
-}
 # Where the caller's own knowledge of the option file is missing, this is what the server's default is.
 _MARIADB_RETRY_COUNT = 100000
-
-
-class Finding(NamedTuple):
-    status: str
-    observed: Any
-    expected: Any
-    message: str
-    hint: str = ""
-    # At most this severity, whatever the rule's own is.
-    cap: str | None = None
-    heals: bool = True
-
-
-@dataclass
-class Context:
-    """What is judged: one server, optionally its primary, optionally the whole set."""
-
-    local: Server
-    policy: dict[str, Any]
-    primary: Server | None = None
-    primary_gtid: str = ""
-    primary_error: str = ""
-    errant: Any = None
-    probe: dict[str, Any] | None = None
-    compare: dict[str, Any] | None = None
-
-    @property
-    def role(self) -> str:
-        wanted = self.policy["role"]
-        if wanted != "auto":
-            return str(wanted)
-        observed = self.local.role
-        return "group" if observed.startswith("group") else observed
-
-    @property
-    def replica(self) -> bool:
-        return self.role == "replica"
-
-    @property
-    def judged_channels(self) -> list[Channel]:
-        wanted = self.policy["channel"]
-        return [c for c in self.local.channels if wanted in {"*", c.name}]
-
-    @property
-    def d(self) -> Any:
-        return self.local.dialect
-
-
-class Rule(NamedTuple):
-    id: str
-    severity: str
-    title: str
-    function: Callable[..., Finding | None]
-    per_channel: bool
-
-
-RULES: list[Rule] = []
-
-
-def rule(identifier: str, severity: str, title: str, per_channel: bool = False) -> Callable[..., Any]:
-    def register(function: Callable[..., Finding | None]) -> Callable[..., Finding | None]:
-        RULES.append(Rule(identifier, severity, title, function, per_channel))
-        return function
-
-    return register
-
-
-def passed(observed: Any, expected: Any, message: str) -> Finding:
-    return Finding(PASS, observed, expected, message)
-
-
-def failed(observed: Any, expected: Any, message: str, hint: str, **more: Any) -> Finding:
-    return Finding(FAIL, observed, expected, message, hint, **more)
-
-
-def unknown(message: str, hint: str = "") -> Finding:
-    return Finding(UNKNOWN, None, None, message, hint)
-
-
-def refused(server: Server, *sections: str) -> Finding | None:
-    """The finding for rows that could not be read, with the grant that opens them."""
-    row = server.denied(*sections)
-    if not row:
-        return None
-    hint = f"Run on {server.name}: {row['grant']}" if row.get("grant") else ""
-    return unknown(f"This could not be read: {row.get('error')}", hint)
 
 
 def _label(channel: Channel) -> str:
@@ -330,8 +229,8 @@ def _retention(ctx: Context) -> Finding | None:
         hint = "Set binlog_expire_logs_seconds, or watch the disk."
         return failed(0, f">= {least}", "Binary logs are never purged and will fill the disk.", hint, cap=INFO)
     if value >= least:
-        return passed(value, f">= {least}", f"Binary logs are kept for {_span(value)}.")
-    message = f"Binary logs are kept for only {_span(value)}; a replica away for longer must be rebuilt."
+        return passed(value, f">= {least}", f"Binary logs are kept for {span(value)}.")
+    message = f"Binary logs are kept for only {span(value)}; a replica away for longer must be rebuilt."
     return failed(value, f">= {least}", message, f"Set binlog_expire_logs_seconds to {least} or more.")
 
 
@@ -524,6 +423,18 @@ def _channels(ctx: Context) -> Finding | None:
     return failed(names, 1, message, "Reset the one that does not belong here, or set allow_multi_source.", heals=False)
 
 
+@rule("channel", CRITICAL, "The channel that is to be judged exists")
+def _channel(ctx: Context) -> Finding | None:
+    wanted = str(ctx.policy["channel"])
+    if wanted == "*" or ctx.role == "primary" or refused(ctx.local, "replica_status"):
+        return None
+    names = [c.name or "(default)" for c in ctx.local.channels]
+    if ctx.judged_channels:
+        return passed(names, wanted or "(default)", f"The channel {wanted or '(default)'} exists.")
+    message = f"There is no channel {wanted or '(default)'} here; there is {', '.join(names) or 'none at all'}."
+    return failed(names, wanted or "(default)", message, "Correct its name, or configure it.", heals=False)
+
+
 @rule("io_thread", CRITICAL, "The receiver is connected to its source", per_channel=True)
 def _io_thread(ctx: Context, channel: Channel) -> Finding:
     source = f"{channel.source_host}:{channel.source_port}"
@@ -655,16 +566,24 @@ def _source_silent(ctx: Context, channel: Channel) -> Finding | None:
     return failed(round(quiet, 3), f"<= {limit:g} s", message, hint)
 
 
+# Seconds by which the clocks of two servers may differ.
+_CLOCK_TOLERANCE = 1.0
+_AHEAD = "heartbeat in the future"
+
+
 def lag_seconds(ctx: Context, channel: Channel) -> tuple[float | None, str]:
     """Time lag less the wanted delay, and where the figure is from."""
     beats = ctx.local.snapshot.get("heartbeat")
     if beats:
         ages = [as_float(b.get("age")) for b in beats]
         if ages and ages[0] is not None:
+            # A stamp in the future says nothing about the past.
+            if ages[0] < -_CLOCK_TOLERANCE:
+                return None, _AHEAD
             return max(0.0, ages[0] - channel.delay), "heartbeat"
     if not channel.running:
         return None, "none"
-    if channel.applying_age is not None:
+    if channel.applying_age is not None and channel.applying_age >= -_CLOCK_TOLERANCE:
         return max(0.0, channel.applying_age - channel.delay), "commit_timestamp"
     if channel.seconds_behind is None:
         return None, "none"
@@ -678,6 +597,10 @@ def _lag_seconds(ctx: Context, channel: Channel) -> Finding | None:
     lag, source = lag_seconds(ctx, channel)
     most, warn = float(ctx.policy["max_lag"]), float(ctx.policy["warn_lag"])
     if lag is None:
+        if source == _AHEAD:
+            ahead = -(as_float(ctx.local.snapshot["heartbeat"][0].get("age")) or 0)
+            hint = "Its writer has to stamp UTC (pt-heartbeat --utc), by a clock that is right."
+            return unknown(f"The newest heartbeat is {ahead:.0f} s in the future, so it tells no lag.", hint)
         if not channel.running:
             # io_thread and sql_thread say it already; a second voice would only hide which one it is.
             return None
@@ -691,17 +614,28 @@ def _lag_seconds(ctx: Context, channel: Channel) -> Finding | None:
     return failed(lag, f"<= {most:g} s", message, hint, cap=None if lag > most else WARNING)
 
 
-@rule("apply_backlog", WARNING, "What was received is applied", per_channel=True)
+@rule("apply_backlog", CRITICAL, "What was received is applied", per_channel=True)
 def _apply_backlog(ctx: Context, channel: Channel) -> Finding | None:
     limit = ctx.policy["max_lag_transactions"]
     denied = refused(ctx.local, "connection_status")
     if denied:
-        return denied
+        return denied._replace(cap=WARNING)
     count = unapplied(ctx.local, channel)
-    if count is None or limit is None or count <= limit:
+    if count is None or count <= limit:
         return passed(count, limit, f"{count} received transaction(s) wait to be applied.")
+    if ctx.policy["expected_delay"]:
+        return passed(count, None, f"{count} received transaction(s) wait to be applied; a delay is wanted.")
     message = f"{count} received transactions wait to be applied, more than {limit}."
-    return failed(count, f"<= {limit}", message, "The applier cannot keep up or stands still.")
+    hint = "The applier cannot keep up or stands still."
+    return failed(count, f"<= {limit}", message, hint, cap=_backlog_cap(count, limit))
+
+
+# So many times the limit of transactions is no longer a warning.
+_FAR_BEHIND = 10
+
+
+def _backlog_cap(count: int, limit: int) -> str | None:
+    return None if count > _FAR_BEHIND * limit else WARNING
 
 
 @rule("auto_position", CRITICAL, "The channel finds its position by GTID", per_channel=True)
@@ -742,6 +676,10 @@ def _tls_verify(ctx: Context, channel: Channel) -> Finding | None:
     return failed(False, True, message, hint, cap=None if ctx.policy["require_tls_verify"] else INFO)
 
 
+# What a backup program (mysqlbinlog) on the primary's own host uses never crosses a network.
+_WITHIN_THE_HOST = {"Socket", "Named Pipe", "Shared Memory"}
+
+
 @rule("tls_in_use", CRITICAL, "The primary sees the replica's connection encrypted")
 def _tls_in_use(ctx: Context) -> Finding | None:
     if not ctx.policy["require_tls"]:
@@ -755,6 +693,7 @@ def _tls_in_use(ctx: Context) -> Finding | None:
     rows = [r for r in rows if r.get("connection_type") is not None]
     if not rows:
         return None
+    rows = [r for r in rows if r["connection_type"] not in _WITHIN_THE_HOST]
     plain = [f"{r.get('user')}@{r.get('host')}" for r in rows if r["connection_type"] != "SSL/TLS"]
     if not plain:
         return passed([r["connection_type"] for r in rows], "SSL/TLS", f"{len(rows)} dump thread(s) use TLS.")
@@ -775,9 +714,9 @@ def _retry_window(ctx: Context, channel: Channel) -> Finding | None:
         return passed("unlimited", f">= {least} s", "The receiver never gives up.")
     window = count * interval
     if window >= least:
-        return passed(window, f">= {least} s", f"The receiver keeps trying for {_span(window)}.")
+        return passed(window, f">= {least} s", f"The receiver keeps trying for {span(window)}.")
     tries = f"{count} attempts every {interval} s"
-    message = f"After {_span(window)} without its source ({tries}) the receiver gives up for good."
+    message = f"After {span(window)} without its source ({tries}) the receiver gives up for good."
     option = (
         "master-retry-count=100000 in the option file"
         if ctx.local.mariadb
@@ -852,7 +791,7 @@ def _primary_reachable(ctx: Context) -> Finding | None:
     return passed(True, True, "The primary answers.") if ctx.primary else None
 
 
-@rule("lag_gtid", WARNING, "Few transactions of the primary are missing")
+@rule("lag_gtid", CRITICAL, "Few transactions of the primary are missing")
 def _lag_gtid(ctx: Context) -> Finding | None:
     if not ctx.replica:
         return None
@@ -861,10 +800,23 @@ def _lag_gtid(ctx: Context) -> Finding | None:
         return None
     text, count = found
     limit = ctx.policy["max_lag_transactions"]
-    if limit is None or count <= limit:
+    if ctx.policy["expected_delay"] and ctx.primary:
+        # What is held back on purpose has arrived all the same.
+        absent = not_received(ctx.local, ctx.primary) or 0
+        if absent <= limit:
+            return passed(absent, limit, f"{absent} transaction(s) of the primary have not arrived here yet.")
+        message = f"{absent} transactions of the primary have not arrived here, more than {limit}."
+        return failed(absent, f"<= {limit}", message, _ARRIVE, cap=_backlog_cap(absent, limit))
+    if count <= limit:
         return passed(count, limit, f"{count} transaction(s) of the primary are not applied here yet.")
     message = f"{count} transactions of the primary are missing here, more than {limit}."
-    return failed(text, f"<= {limit}", message, "See io_thread, sql_thread and lag_seconds for the reason.")
+    return failed(text, f"<= {limit}", message, _ARRIVE, cap=_backlog_cap(count, limit))
+
+
+_ARRIVE = (
+    "See io_thread, sql_thread and apply_backlog for the reason; where these are right, the receiver is slower than "
+    "the source (network, disk of the relay log)."
+)
 
 
 def missing(ctx: Context) -> tuple[str, int] | None:
@@ -891,19 +843,29 @@ def errant_now(ctx: Context) -> Any:
     if not ctx.replica or not (ctx.primary or ctx.primary_gtid):
         return None
     if ctx.local.mariadb:
-        if not ctx.primary:
-            return None
-        return MariadbGtid.parse(ctx.local.executed).foreign_to(
-            MariadbGtid.parse(ctx.primary.executed),
-            MariadbGtid.parse(ctx.primary.snapshot.get("position") or ""),
-            ctx.local.server_id or 0,
-        )
+        return _errant_of_mariadb(ctx, ctx.primary) if ctx.primary else None
     ignored = [str(u) for u in ctx.policy["ignore_errant_uuids"]]
-    if not ctx.primary:
-        # A value read some time ago: what its own source committed since is not errant.
-        ignored += [c.source_uuid for c in ctx.local.channels if c.source_uuid]
+    # What other sources sent is not errant, nor is what the own source committed since an older value was read.
+    elsewhere = ctx.other_channels if ctx.primary else ctx.local.channels
+    ignored += [c.source_uuid for c in elsewhere if c.source_uuid]
     there = GtidSet.parse(ctx.primary.executed if ctx.primary else ctx.primary_gtid)
+    for channel in elsewhere:
+        there = there | GtidSet.parse(channel.received)
+    if ctx.primary:
+        there = there | GtidSet.parse(ctx.primary.owned)
     return (GtidSet.parse(ctx.local.executed) - there).without_uuids(ignored)
+
+
+def _errant_of_mariadb(ctx: Context, primary: Server) -> MariadbGtid:
+    here, own = MariadbGtid.parse(ctx.local.executed), ctx.local.server_id or 0
+    there = MariadbGtid.parse(primary.executed)
+    position = MariadbGtid.parse(str(primary.snapshot.get("position") or ""))
+    others = {c.source_server_id for c in ctx.other_channels}
+    if others:
+        known = {*there.domains, *position.domains}
+        # A domain that the primary does not know came from another source, unless it was written here.
+        here = here.without(lambda domain, server: server != own and (server in others or domain not in known))
+    return here.foreign_to(there, position, own)
 
 
 @rule("errant", CRITICAL, "No transaction exists here that the primary does not have")
@@ -920,6 +882,8 @@ def _errant(ctx: Context) -> Finding | None:
         message = f"The primary lacks transactions that this server has and did not write itself: {foreign}."
         return failed(str(found), "", message, _KEEP_DATA, heals=False)
     message = f"Somebody wrote on this replica: {found} does not exist on the primary."
+    if len(ctx.local.channels) > 1 and not ctx.local.mariadb:
+        message += " What came over another channel before the last restart is listed, too: see ignore_errant_uuids."
     hint = (
         "Find out what it was (mysqlbinlog), make the server read-only, then rebuild it; promoted as it is, it would "
         "spread or break on that transaction."
@@ -983,7 +947,7 @@ def _clock(ctx: Context) -> Finding | None:
     if here is None or there is None:
         return None
     apart = round(abs(here - there), 3)
-    if apart <= 1:
+    if apart <= _CLOCK_TOLERANCE:
         return passed(apart, "<= 1 s", f"The clocks are {apart:g} s apart.")
     message = f"The clocks of the two servers are {apart:g} s apart, so every lag in seconds is wrong by that much."
     return failed(apart, "<= 1 s", message, "Synchronise both (chrony, systemd-timesyncd).")
@@ -991,25 +955,67 @@ def _clock(ctx: Context) -> Finding | None:
 
 @rule("repl_account", CRITICAL, "The replication account on the primary works and will keep working")
 def _repl_account(ctx: Context) -> Finding | None:
-    if not ctx.primary or not ctx.replica:
-        return None
-    return _account_finding(ctx, ctx.primary, "primary")
+    if ctx.primary and ctx.replica:
+        users = [c.source_user for c in ctx.own_channels if c.source_user]
+        clients = [(user, _addresses(ctx.local, ctx.primary, user)) for user in users]
+        return _account_finding(ctx.primary, clients, "primary")
+    if ctx.role == "primary":
+        return _account_finding(ctx.local, [(user, [host]) for user, host in attached_accounts(ctx.local)], "primary")
+    return None
 
 
 @rule("repl_account_here", WARNING, "The replication account exists here, so that this server can be promoted")
 def _repl_account_here(ctx: Context) -> Finding | None:
-    return _account_finding(ctx, ctx.local, "replica") if ctx.replica else None
+    if not ctx.replica:
+        return None
+    users = [c.source_user for c in ctx.own_channels if c.source_user]
+    addresses = _addresses(ctx.primary, ctx.local, "") if ctx.primary else []
+    return _account_finding(ctx.local, [(user, addresses) for user in users], "replica")
 
 
-def _account_finding(ctx: Context, server: Server, where: str) -> Finding | None:
+def attached_accounts(server: Server) -> list[tuple[str, str]]:
+    """With which accounts, and from where, others read the binary log of this server."""
+    rows = [r for r in server.snapshot.get("dump_threads") or [] if r.get("connection_type") not in _WITHIN_THE_HOST]
+    return sorted({(str(r.get("user")), _without_port(str(r.get("host") or ""))) for r in rows if r.get("user")})
+
+
+def accounts_of_interest(server: Server) -> list[str]:
+    """The accounts by which it follows; of a server that follows nobody, those by which others follow it."""
+    return [c.source_user for c in server.channels] or [user for user, _host in attached_accounts(server)]
+
+
+def _without_port(host: str) -> str:
+    return host.rsplit(":", 1)[0] if host.count(":") == 1 else host
+
+
+def _addresses(client: Server, source: Server, user: str) -> list[str]:
+    """Addresses by which a server may be known to its source, the surest first."""
+    known = [str(client.variables.get("report_host") or ""), str(client.snapshot.get("address") or "")]
+    seen = {host for name, host in attached_accounts(source) if name == user}
+    return [each for each in known if each] + (list(seen) if len(seen) == 1 else [])
+
+
+def _account_finding(server: Server, clients: Sequence[tuple[str, Sequence[str]]], where: str) -> Finding | None:
     rows = server.snapshot.get("replication_account")
     if rows is None:
         denied = refused(server, "replication_account")
         # Reading account tables is more than the least-privilege account may: not knowing is no alarm.
         return denied._replace(cap=WARNING) if denied else None
-    names = sorted({c.source_user for c in ctx.judged_channels if c.source_user})
-    findings = [_one_account(name, [r for r in rows if r.get("user") == name], where) for name in names]
-    return max(findings, key=lambda f: (f.status == FAIL) + (f.status == FAIL and f.cap is None), default=None)
+    findings = []
+    for name, addresses in clients:
+        findings.append(_one_account(name, account_used([r for r in rows if r.get("user") == name], addresses), where))
+    worst = max(findings, key=_gravity, default=None)
+    if worst and worst.status == PASS and any("locked" not in r for r in rows):
+        grant = server.snapshot.get("replication_account_grant") or ""
+        message = (
+            f"{worst.message} Whether it is locked, or expires soon, is seen by the verdict on the primary itself."
+        )
+        return failed(worst.observed, None, message, f"To see it from here, run there: {grant}", cap=INFO)
+    return worst
+
+
+def _gravity(finding: Finding) -> int:
+    return (finding.status == FAIL) + (finding.status == FAIL and finding.cap is None)
 
 
 def _one_account(name: str, rows: list[dict[str, Any]], where: str) -> Finding:
@@ -1022,16 +1028,45 @@ def _one_account(name: str, rows: list[dict[str, Any]], where: str) -> Finding:
     if not usable:
         message = f"The replication account {name!r} is locked on the {where}."
         return failed("locked", "open", message, "ALTER USER ... ACCOUNT UNLOCK.", heals=False)
-    left = [as_int(as_float(r.get("expires_in"))) for r in usable]
-    if any(r.get("expired") == "Y" for r in usable) or any(n is not None and n <= 0 for n in left):
+    left = [(as_int(as_float(r.get("expires_in"))), r) for r in usable if r.get("expired") != "Y"]
+    valid = [(seconds, r) for seconds, r in left if seconds is None or seconds > 0]
+    if not valid:
         message = f"The password of the replication account {name!r} has expired on the {where}."
         hint = "ALTER USER ... IDENTIFIED BY '...' PASSWORD EXPIRE NEVER, then the same password on the channel."
         return failed("expired", "valid", message, hint, heals=False)
-    soon = [n for n in left if n is not None and n < 14 * 86400]
-    if soon:
-        message = f"The password of the replication account {name!r} expires in {_span(min(soon))} on the {where}."
-        return failed(min(soon), ">= 14 days", message, "ALTER USER ... PASSWORD EXPIRE NEVER.", cap=WARNING)
-    return passed([r.get("host") for r in usable], None, f"The replication account {name!r} is usable on the {where}.")
+    soon = [seconds for seconds, _row in valid if seconds is not None and seconds < 14 * 86400]
+    if len(soon) == len(valid):
+        message = f"The password of the replication account {name!r} expires in {span(max(soon))} on the {where}."
+        return failed(max(soon), ">= 14 days", message, "ALTER USER ... PASSWORD EXPIRE NEVER.", cap=WARNING)
+    hosts = [r.get("host") for _seconds, r in valid]
+    return passed(hosts, None, f"The replication account {name!r} is usable on the {where}.")
+
+
+def account_used(rows: list[dict[str, Any]], addresses: Sequence[str]) -> list[dict[str, Any]]:
+    """The one account that the server picks for a client at the first address it knows; all where that is not known."""
+    for address in addresses:
+        matching = [r for r in rows if _matches(str(r.get("host") or "%"), address)]
+        if matching:
+            return [min(matching, key=lambda r: _breadth(str(r.get("host") or "%")))]
+    return rows
+
+
+def _matches(pattern: str, address: str) -> bool:
+    if "/" in pattern:
+        try:
+            return ipaddress.ip_address(address) in ipaddress.ip_network(pattern, strict=False)
+        except ValueError:
+            return False
+    expression = re.escape(pattern.lower()).replace("%", ".*").replace("_", ".")
+    return re.fullmatch(expression, address.lower()) is not None
+
+
+def _breadth(pattern: str) -> tuple[int, int]:
+    """How the server sorts accounts of one name: a literal host first, then networks, then patterns by their start."""
+    if "/" in pattern:
+        return 1, 0
+    start = re.split("[%_]", pattern, maxsplit=1)[0]
+    return (0, 0) if start == pattern else (2, -len(start))
 
 
 @rule("version_order", WARNING, "The replica is not older than its source")
@@ -1153,13 +1188,6 @@ def _compare(ctx: Context) -> Finding | None:
     return failed(different, "equal", message, hint, heals=False)
 
 
-def _span(seconds: float) -> str:
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 # --- verdict --------------------------------------------------------------------------------------------------------
 
 _STATUS = {CRITICAL: FAIL, WARNING: "warn", INFO: "info"}
@@ -1174,7 +1202,7 @@ class Verdict:
     @property
     def verdict(self) -> str:
         statuses = {c["status"] for c in self.checks}
-        blind = any(c["status"] == UNKNOWN and c["severity"] == CRITICAL for c in self.checks)
+        blind = any(map(_blind, self.checks))
         if FAIL in statuses:
             return CRITICAL
         if blind:
@@ -1183,8 +1211,17 @@ class Verdict:
 
     @property
     def reasons(self) -> list[str]:
-        worst = sorted((c for c in self.checks if c["status"] in {FAIL, "warn", UNKNOWN}), key=_rank)
-        return list(dict.fromkeys(c["id"] for c in worst))
+        """Why the verdict is not ok, the worst first."""
+        return list(dict.fromkeys(c["id"] for c in self._against))
+
+    @property
+    def not_judged(self) -> list[str]:
+        """What could not be read, whether that decides or not."""
+        return list(dict.fromkeys(c["id"] for c in self.checks if c["status"] == UNKNOWN))
+
+    @property
+    def _against(self) -> list[dict[str, Any]]:
+        return sorted((c for c in self.checks if c["status"] in {FAIL, "warn"} or _blind(c)), key=_rank)
 
     @property
     def hopeless(self) -> list[dict[str, Any]]:
@@ -1192,7 +1229,7 @@ class Verdict:
 
     def summary(self, name: str) -> str:
         """One paragraph: which server, what is wrong, what to do; the worst first."""
-        open_checks = sorted((c for c in self.checks if c["status"] in {FAIL, "warn", UNKNOWN}), key=_rank)
+        open_checks = self._against
         if self.verdict == "ok":
             return (
                 f"ok: replication of {name} is right ({sum(c['status'] == PASS for c in self.checks)} checks passed)."
@@ -1206,6 +1243,11 @@ class Verdict:
         return f"{self.verdict}: {name}: {' '.join(parts)}{tail}"
 
 
+def _blind(check: dict[str, Any]) -> bool:
+    """Whether a rule that decides could not be judged."""
+    return check["status"] == UNKNOWN and check["severity"] == CRITICAL
+
+
 def _rank(check: dict[str, Any]) -> tuple[int, int]:
     return ({FAIL: 0, UNKNOWN: 1, "warn": 2}.get(check["status"], 3), -_ORDER.get(check["severity"], 0))
 
@@ -1217,7 +1259,7 @@ def _findings(ctx: Context) -> Iterator[tuple[Rule, Finding | None, str | None]]
         if not entry.per_channel:
             yield entry, _guarded(entry, ctx), None
             continue
-        for channel in ctx.judged_channels if ctx.replica else []:
+        for channel in ctx.working_channels:
             yield entry, _guarded(entry, ctx, channel), channel.name
 
 
@@ -1260,8 +1302,10 @@ def judge(ctx: Context) -> Verdict:
 
 _BLOCKS_PROMOTION = {
     "sql_thread", "errant", "filters", "binlog", "gtid_mode", "repl_account_here", "version_order", "delay",
-    "lag_seconds", "purge_horizon", "compare", "disk_free",
+    "lag_seconds", "lag_gtid", "apply_backlog", "purge_horizon", "compare", "disk_free",
 }  # fmt: skip
+# These are against it even as a warning.
+_BLOCKS_AS_WARNING = {"repl_account_here", "version_order", "delay", "lag_gtid", "apply_backlog"}
 
 
 def promotion(ctx: Context, verdict: Verdict) -> dict[str, Any]:
@@ -1269,12 +1313,25 @@ def promotion(ctx: Context, verdict: Verdict) -> dict[str, Any]:
     if not ctx.replica:
         return {"promotable": False, "blockers": [f"it is a {ctx.local.role.replace('_', ' ')}"], "warnings": []}
     relevant = [c for c in verdict.checks if c["id"] in _BLOCKS_PROMOTION]
-    blockers = [
-        c["id"] for c in relevant if c["status"] == FAIL or c["id"] == "repl_account_here" and c["status"] == "warn"
-    ]
-    blockers += [c["id"] for c in relevant if c["status"] == "warn" and c["id"] in {"version_order", "delay"}]
-    warnings = [c["id"] for c in relevant if c["status"] in {"warn", UNKNOWN} and c["id"] not in blockers]
-    return {"promotable": not blockers, "blockers": sorted(set(blockers)), "warnings": sorted(set(warnings))}
+    blockers = {
+        c["id"] for c in relevant if c["status"] == FAIL or c["status"] == "warn" and c["id"] in _BLOCKS_AS_WARNING
+    }
+    warnings = {c["id"] for c in relevant if c["status"] in {"warn", UNKNOWN}}
+    # A wanted delay is no fault, but what it holds back would be lost all the same.
+    blockers |= _lacking(ctx)
+    if or_none(missing, ctx) is None:
+        # Nobody knows what the primary has.
+        warnings.add("lag_gtid")
+    return {"promotable": not blockers, "blockers": sorted(blockers), "warnings": sorted(warnings - blockers)}
+
+
+def _lacking(ctx: Context) -> set[str]:
+    """Rules by which more is missing here than a moment's work."""
+    limit = int(ctx.policy["max_lag_transactions"])
+    gap = or_none(missing, ctx)
+    found = {"lag_gtid"} if gap and gap[1] > limit else set()
+    backlogs = [or_none(unapplied, ctx.local, channel) or 0 for channel in ctx.own_channels]
+    return found | ({"apply_backlog"} if any(count > limit for count in backlogs) else set())
 
 
 @rule("promotable", CRITICAL, "This replica could take over as primary")
@@ -1299,6 +1356,7 @@ def report(ctx: Context, verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.verdict,
         "coverage": coverage(ctx, verdict),
         "reasons": verdict.reasons,
+        "not_judged": verdict.not_judged,
         "summary": verdict.summary(local.name),
         "checks": verdict.checks,
         **describe(local),

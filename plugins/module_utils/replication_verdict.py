@@ -16,12 +16,11 @@ from .replication_compare import Comparison
 from .replication_facts import Collector, watch_receiver
 from .replication_fleet import check_set, source_of, topology
 from .replication_model import ON, Channel, Server, build
+from .replication_rule import CRITICAL, DEFAULT_POLICY, SKIP, Context, failed
 from .replication_rules import (
-    CRITICAL,
-    DEFAULT_POLICY,
-    SKIP,
-    Context,
     Verdict,
+    accounts_of_interest,
+    check_from,
     errant_now,
     judge,
     report,
@@ -40,25 +39,20 @@ def policy_from(options: Mapping[str, Any]) -> dict[str, Any]:
     return policy
 
 
-def unreachable(name: str, error: DatabaseError, policy: Mapping[str, Any]) -> dict[str, Any]:
+def unreachable(name: str, error: DatabaseError, policy: dict[str, Any]) -> dict[str, Any]:
     """The verdict on a server that cannot be asked."""
-    check = {
-        "id": "connect",
-        "status": "fail",
-        "severity": CRITICAL,
-        "observed": error.errno,
-        "expected": "a connection",
-        "message": error.message,
-        "hint": error.hint,
-        "can_heal": True,
-    }
-    summary = f"critical: {name}: [connect] {error}"
+    finding = failed(error.errno, "a connection", error.message, error.hint)
+    skipped = policy["checks"].get("connect") == SKIP
+    verdict = Verdict([] if skipped else [check_from("connect", CRITICAL, finding, policy)])
+    # Of a server that was not asked nothing is known, whatever its not answering is taken for.
+    told = "unknown" if skipped else verdict.verdict
     return {
-        "verdict": CRITICAL,
+        "verdict": told,
         "coverage": "partial",
-        "reasons": ["connect"],
-        "summary": summary,
-        "checks": [check],
+        "reasons": verdict.reasons,
+        "not_judged": [],
+        "summary": f"{told}: {name}: [connect] {error}",
+        "checks": verdict.checks,
         "engine": None,
         "role": {"observed": None, "expected": policy["role"]},
         "channels": [],
@@ -145,7 +139,7 @@ class Verifier:
             raise
         local = build(collector.snapshot, self.name or self._own_name(collector))
         if self.policy["checks"].get("repl_account_here") != SKIP:
-            collector.accounts(c.source_user for c in local.channels)
+            collector.accounts(accounts_of_interest(local))
         context = Context(local, self.policy, primary_gtid=self.primary_gtid, probe=self.probe_result,
                           compare=self.compare_result)  # fmt: skip
         if self.primary_options:
@@ -222,11 +216,12 @@ class Verifier:
         return self.probe_result
 
     def _probe(self, timeout: float) -> dict[str, Any]:
-        primary, here = self.connection("primary"), self.connection()
+        primary = self.connection("primary")
         schema, _dot, name = self.heartbeat_table.partition(".")
         table = f"{quote(schema)}.{quote(name)}"
         number = primary.value("SELECT @@GLOBAL.server_id AS id")
         stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+        earlier = self._beat(table, number)
         began = time.monotonic()
         primary.rows(
             f"INSERT INTO {table} (ts, server_id) VALUES (%s, %s) ON DUPLICATE KEY UPDATE ts = %s",
@@ -234,14 +229,10 @@ class Verifier:
         )
         written = time.monotonic()
         while True:
-            try:
-                seen = here.value(f"SELECT ts FROM {table} WHERE server_id = %s", (number,))
-            except DatabaseError as error:
-                if error.errno not in {1146, 1049}:
-                    raise
-                seen = None
+            seen = self._beat(table, number)
             waited = time.monotonic() - began
-            if seen is not None and str(seen) >= stamp:
+            # Another writer may have written since; what was here before, even of the future, is not what was written.
+            if seen != earlier and seen >= stamp:
                 return {
                     "ok": True,
                     "latency_ms": round(waited * 1000, 1),
@@ -250,6 +241,16 @@ class Verifier:
             if waited > timeout:
                 return {"error": f"A row written on the primary {waited:.1f} s ago has not arrived here."}
             time.sleep(min(0.002 + waited / 20, 0.2))
+
+    def _beat(self, table: str, number: Any) -> str:
+        """The heartbeat that has arrived here; empty if there is none."""
+        try:
+            seen = self.connection().value(f"SELECT ts FROM {table} WHERE server_id = %s", (number,))
+        except DatabaseError as error:
+            if error.errno not in {1146, 1049}:
+                raise
+            seen = None
+        return "" if seen is None else str(seen)
 
     def compare(self, schemas: Sequence[str], seconds: float, chunk_rows: int) -> dict[str, Any]:
         """Compare the data of these schemas with the primary."""
@@ -390,7 +391,7 @@ class Fleet:
             collector = Collector(connection)
             collector.collect(max_transaction_age=self.max_transaction_age)
             server = build(collector.snapshot, name)
-            collector.accounts(c.source_user for c in server.channels)
+            collector.accounts(accounts_of_interest(server))
             unheard = _unheard(server, self.policy)
             if unheard:
                 limit = max(silence_limit(self.policy, c) for c in unheard) + 0.3
@@ -419,6 +420,7 @@ class Fleet:
             "verdict": verdict.verdict,
             "coverage": "partial" if partial else "full",
             "reasons": verdict.reasons,
+            "not_judged": verdict.not_judged,
             "summary": verdict.summary(f"the set of {', '.join(sorted(self.members))}"),
             "checks": [c for c in checks if c["status"] != "pass" or "server" not in c],
             "topology": tree,

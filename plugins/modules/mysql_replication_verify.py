@@ -38,8 +38,8 @@ options:
     choices: [auto, replica, primary, group]
     default: auto
   channel:
-    description: Replication channel (MySQL) or connection (MariaDB) to judge. V(*) judges all, an empty string the
-      unnamed one.
+    description: Replication channel (MySQL) or connection (MariaDB) to judge, which must exist. V(*) judges all, an
+      empty string the unnamed one.
     type: str
     default: "*"
     aliases: [connection_name]
@@ -127,8 +127,11 @@ options:
     type: float
     default: 10
   max_lag_transactions:
-    description: Number of missing transactions above which there is a warning. Only reported when not given.
+    description:
+      - Number of transactions above which there is a warning when so many of the primary's are missing, or wait to be
+        applied. Ten times as many are critical. Neither counts while O(expected_delay) holds them back on purpose.
     type: int
+    default: 10000
   heartbeat_table:
     description:
       - Table as C(schema.table) with the columns C(ts) (varchar(26)) and C(server_id), as of pt-heartbeat and
@@ -347,11 +350,17 @@ coverage:
   type: str
   sample: full
 reasons:
-  description: Ids of the rules that are not passed, the worst first.
+  description: Ids of the rules that the verdict rests on, the worst first. Empty when it is V(ok).
   returned: always
   type: list
   elements: str
   sample: [sql_thread, errant]
+not_judged:
+  description: Ids of the rules that could not be judged, usually for want of a privilege. Their checks name the grant.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 summary:
   description: The verdict in one paragraph.
   returned: always
@@ -509,7 +518,7 @@ def _spec() -> dict[str, Any]:
         expected_replicas={"type": "list", "elements": "str"},
         max_lag={"type": "float", "default": 30},
         warn_lag={"type": "float", "default": 10},
-        max_lag_transactions={"type": "int"},
+        max_lag_transactions={"type": "int", "default": 10000},
         heartbeat_table={"type": "str"},
         max_source_silence={"type": "float"},
         source_silence_wait={"type": "float"},
@@ -592,7 +601,14 @@ def complaints(params: dict[str, Any]) -> list[str]:
         found.append("wait_for=caught_up needs a target: primary_host, primary_gtid or wait_target")
     if params["role"] == "primary" and (has_primary or params["wait_for"] == "caught_up"):
         found.append("role=primary does not go with primary_host or wait_for=caught_up: a primary follows nobody")
-    for name in ("max_lag", "warn_lag", "wait_timeout", "min_retry_window", "min_free_disk_percent"):
+    for name in (
+        "max_lag",
+        "warn_lag",
+        "max_lag_transactions",
+        "wait_timeout",
+        "min_retry_window",
+        "min_free_disk_percent",
+    ):
         if params[name] < 0:
             found.append(f"{name} must not be negative")
     for name in ("poll_interval", "connect_timeout", "read_timeout"):

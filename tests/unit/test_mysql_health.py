@@ -86,6 +86,9 @@ def test_a_server_that_follows_nobody_is_the_primary_or_fenced(engine, fence, ro
         ({"Replica_IO_Running": "No"}, False),
         ({"Replica_SQL_Running": "No"}, False),
         ({"SQL_Delay": 3600}, False),
+        # A delay is not counted as lag, but what is read is as old as both together.
+        ({"SQL_Delay": 6, "Seconds_Behind_Source": 10}, True),
+        ({"SQL_Delay": 6, "Seconds_Behind_Source": 11}, False),
         # What is wrong without making reads old is for the verdict.
         ({"SQL_Delay": 5, "Auto_Position": 0}, True),
     ],

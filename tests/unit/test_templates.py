@@ -159,6 +159,8 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
             },
         ),
         "health": ("mysql_health", "mysql-health.json.j2", {}),
+        "verdict": ("mysql_health", "verdict.json.j2", {"mysql_health_policy": {"max_lag": 5}}),
+        "delayed verdict": ("mysql_health", "verdict.json.j2", {"mysql_replica_delay": "3600"}),
     },
 }
 # What ansible.cfg or a variable says may have several lines.
@@ -666,6 +668,8 @@ def test_a_setting_of_the_user_wins(rendered):
 
 
 def test_the_health_endpoint_knows_the_other_database_nodes(rendered):
+    assert json.loads(rendered["db1"]["verdict"])["policy"] == {"expected_delay": 0, "max_lag": 5}
+    assert json.loads(rendered["db1"]["delayed verdict"])["policy"] == {"expected_delay": 3600}
     found = json.loads(rendered["db1"]["health"])
     assert found["peers"] == ["192.0.2.32"]
     assert (found["port"], found["max_lag"], found["resume_timeout"]) == (3380, 10, 300)

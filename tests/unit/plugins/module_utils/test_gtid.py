@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.pentad.webstack.plugins.module_utils import gtid
 from ansible_collections.pentad.webstack.plugins.module_utils.gtid import (
     GtidError,
     GtidSet,
@@ -155,3 +156,40 @@ def test_a_figure_of_what_cannot_be_read_is_none_and_other_errors_are_not_hidden
     assert or_none(parse, "0-1-2", "mysql") is None
     with pytest.raises(ZeroDivisionError):
         or_none(lambda: 1 / 0)
+
+
+SPANS = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 12)), max_size=40)
+
+
+@given(SPANS, SPANS)
+def test_subtraction_of_spans_is_that_of_their_numbers(left, right):
+    whole, holes = (GtidSet({(A, ""): [(n, n + length) for n, length in spans]}) for spans in (left, right))
+    assert flat(whole - holes) == flat(whole) - flat(holes)
+
+
+class Counted(int):
+    """A number that counts how often it is compared."""
+
+    comparisons = 0
+
+    def _compared(name):
+        plain = getattr(int, name)
+
+        def compare(self, other):
+            Counted.comparisons += 1
+            return plain(self, other)
+
+        return compare
+
+    __lt__, __le__, __gt__, __ge__ = map(_compared, ("__lt__", "__le__", "__gt__", "__ge__"))
+
+
+def comparisons(count):
+    whole, holes = ([(Counted(4 * n + shift), Counted(4 * n + shift + 1)) for n in range(count)] for shift in (0, 1))
+    Counted.comparisons = 0
+    assert len(list(gtid._cut(whole, holes))) == count
+    return Counted.comparisons
+
+
+def test_twice_the_intervals_are_twice_the_work_of_a_subtraction():
+    assert comparisons(2000) <= 2.1 * comparisons(1000)

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from typing import Any
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils import replication_compare as compare
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import Connection, ConnectionOptions
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_mysql import Clock, Data, Network, Server, error
 
 TABLE = "CREATE TABLE shop.items (id INTEGER PRIMARY KEY, name VARCHAR, price DECIMAL)"
@@ -174,7 +177,35 @@ def test_texts_of_unlike_character_sets_are_compared_by_their_bytes(both):
     both.run("INSERT INTO shop.texts VALUES (1, 'a', 'b', 1)")
     assert differences(both.compare()) == []
     checksum = next(statement for statement in both.primary.server.told if "CRC32" in statement)
-    assert "`id`, CAST(`a` AS BINARY), CAST(`b` AS BINARY), `c` + 0" in checksum
+    assert "`id`, LENGTH(`a`), CAST(`a` AS BINARY), LENGTH(`b`), CAST(`b` AS BINARY), `c` + 0" in checksum
+
+
+@pytest.mark.parametrize(
+    ("there", "here"), [(("x#", "y"), ("x", "#y")), (("", "#"), ("#", "")), (("1#a", ""), ("1", "a#"))]
+)
+def test_values_that_hold_the_mark_between_values_are_told_apart(both, there, here):
+    both.run("CREATE TABLE shop.texts (id INTEGER PRIMARY KEY, a VARCHAR, b VARCHAR)")
+    for side, values in ((both.primary, there), (both.replica, here)):
+        side.run("INSERT INTO shop.texts VALUES (1, '{}', '{}')".format(*values))
+    assert differences(both.compare()) == ["shop.texts id = 1: 1 row(s) different"]
+
+
+TEXTS = st.one_of(st.none(), st.text(alphabet="#12a", max_size=4))
+
+
+@given(st.tuples(TEXTS, TEXTS, TEXTS), st.tuples(TEXTS, TEXTS, TEXTS))
+def test_rows_have_one_text_only_if_they_are_equal(left, right):
+    columns = tuple((name, "varchar", "utf8mb4") for name in "abc")
+    expression = compare.Table("s", "t", (), columns).crc.removeprefix("CRC32(").removesuffix(")")
+    base = sqlite3.connect(":memory:")
+    base.create_function("concat", -1, lambda *values: "".join(map(str, values)))
+    base.create_function("concat_ws", -1, lambda mark, *values: mark.join(str(v) for v in values if v is not None))
+    base.create_function("is_null", 1, lambda value: int(value is None))
+    told = [
+        base.execute(f"SELECT {expression.replace('ISNULL(', 'IS_NULL(')} FROM (SELECT ? a, ? b, ? c)", row).fetchone()
+        for row in (left, right)
+    ]
+    assert (told[0] == told[1]) == (left == right)
 
 
 # --- tables that differ ---------------------------------------------------------------------------------------------

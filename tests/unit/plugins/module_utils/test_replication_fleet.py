@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils.replication_fleet import check_set, topology
 from ansible_collections.pentad.webstack.plugins.module_utils.replication_model import build
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_rules import DEFAULT_POLICY
+from ansible_collections.pentad.webstack.plugins.module_utils.replication_rule import DEFAULT_POLICY
 
 
 def uuid(number):
@@ -59,6 +59,12 @@ def test_source_by_address_before_the_first_connection():
     assert tree["follows"] == {"db2": ["db1"]}
     tree, _troubles = look({"db1": mysql(1, writable=True), "db2": mysql(2, 1, by_uuid=False, host="db{}")})
     assert tree["follows"] == {"db2": ["db1"]}
+
+
+def test_a_server_that_need_not_be_reached_is_left_out():
+    servers = {"db1": mysql(1, writable=True)}
+    assert look(servers, unreachable={"db2": "it is off"})[1]["connect"] == "fail"
+    assert look(servers, unreachable={"db2": "it is off"}, connect="skip")[1] == {"single_writer": "warn"}
 
 
 @pytest.mark.parametrize("make", [mysql, mariadb])

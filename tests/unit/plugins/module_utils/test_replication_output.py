@@ -12,6 +12,7 @@ from ansible_collections.pentad.webstack.plugins.module_utils import replication
 from ansible_collections.pentad.webstack.plugins.module_utils import replication_rules as rules
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import DatabaseError
 from ansible_collections.pentad.webstack.plugins.module_utils.replication_model import build
+from ansible_collections.pentad.webstack.plugins.module_utils.replication_rule import DEFAULT_POLICY
 from ansible_collections.pentad.webstack.plugins.module_utils.replication_verdict import policy_from, unreachable
 
 ROWS = Path(__file__).parent / "rows"
@@ -22,7 +23,7 @@ def judged(engine: str = "mysql97", **status: Any) -> dict[str, Any]:
     """The verdict on a recorded replica beside its primary, with these columns of its channel changed."""
     rows = json.loads((ROWS / f"{engine}.json").read_text())
     rows["replica"]["replica_status"][0].update(status)
-    policy = {**rules.DEFAULT_POLICY, "role": "replica"}
+    policy = {**DEFAULT_POLICY, "role": "replica"}
     context = rules.Context(build(rows["replica"], "db2"), policy, primary=build(rows["primary"], "db1"))
     return rules.report(context, rules.judge(context))
 

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils import replication_rules as rules
 from ansible_collections.pentad.webstack.plugins.module_utils.replication_fleet import SET_RULES
 from ansible_collections.pentad.webstack.plugins.module_utils.replication_model import build
+from ansible_collections.pentad.webstack.plugins.module_utils.replication_rule import DEFAULT_POLICY
 
 ROWS = Path(__file__).parent / "rows"
 MYSQL = ["mysql80", "mysql84", "mysql97"]
@@ -19,7 +20,10 @@ OTHER = "99999999-71ca-11e1-9e33-c80aa9429562"
 
 
 def recorded(engine):
-    """MySQL 8.0 and 8.4 have the same columns as 9.7; what differs is the version and some names."""
+    """Rows of real servers, but for MySQL 8.0 and 8.4: those are rows of 9.7 under another version.
+
+    They show that the rules take the names of these versions, and nothing about what such a server says.
+    """
     source = "mysql97" if engine in MYSQL else engine
     rows = json.loads((ROWS / f"{source}.json").read_text(encoding="utf-8"))
     for side in rows.values():
@@ -52,7 +56,7 @@ class Case:
             self.status[column] = value
 
     def context(self, **policy):
-        settings = {**rules.DEFAULT_POLICY, "role": "replica", **policy}
+        settings = {**DEFAULT_POLICY, "role": "replica", **policy}
         primary = build(copy.deepcopy(self.primary), "db1") if self.with_primary else None
         return rules.Context(build(copy.deepcopy(self.replica), "db2"), settings, primary=primary, **self.extra)
 
@@ -67,7 +71,7 @@ class Case:
 
     def as_primary(self, **policy):
         context = rules.Context(build(copy.deepcopy(self.primary), "db1"), {
-            **rules.DEFAULT_POLICY, "role": "primary", **policy})  # fmt: skip
+            **DEFAULT_POLICY, "role": "primary", **policy})  # fmt: skip
         return {c["id"]: c["status"] for c in rules.judge(context).checks if c["status"] not in {"pass", "info"}}
 
 
@@ -214,6 +218,20 @@ def test_heartbeat_table_wins(case):
     assert case.troubles() == {}
 
 
+@pytest.mark.parametrize(("age", "status"), [(-0.9, None), (-1.1, "unknown"), (-18000, "unknown")])
+def test_a_heartbeat_of_the_future_tells_no_lag(case, age, status):
+    case.replica["heartbeat"] = [{"server_id": 1, "age": age}]
+    assert case.troubles() == ({"lag_seconds": status} if status else {})
+    assert case.judge().verdict == (status or "ok")
+
+
+def test_a_commit_of_the_future_leaves_the_lag_to_the_server(mysql):
+    mysql.set_status(Seconds_Behind_Source=40)
+    mysql.replica["connection_status"][0]["RECEIVED_TRANSACTION_SET"] += f",{OTHER}:1"
+    mysql.replica["workers"][0].update(APPLYING_TRANSACTION=f"{OTHER}:1", APPLYING_AGE=-3600)
+    assert mysql.troubles() == {"lag_seconds": "fail"}
+
+
 @pytest.mark.parametrize(("quiet", "status"), [(6.9, None), (7.1, "fail")])
 def test_source_silent(case, quiet, status):
     if case.mariadb:
@@ -294,6 +312,50 @@ def test_errant_confirmed_elsewhere_counts(mysql):
     assert mysql.troubles() == {}
 
 
+def test_what_waits_for_an_acknowledgement_on_the_primary_is_not_errant(mysql):
+    uuid = mysql.primary["variables"]["server_uuid"]
+    last = int(mysql.primary["executed"].rsplit("-", 1)[1])
+    mysql.replica["executed"] = f"{uuid}:1-{last + 2}"
+    assert mysql.troubles() == {"errant": "fail"}
+    mysql.primary["owned"] = f"{uuid}:{last + 1}#77:{last + 2}#78"
+    assert mysql.troubles() == {}
+    mysql.replica["executed"] += f",{OTHER}:1"
+    assert mysql.troubles() == {"errant": "fail"}
+
+
+def second_source(case, **columns):
+    """Let the replica follow another source as well, and have applied what came from there."""
+    name = "Connection_name" if case.mariadb else "Channel_Name"
+    other = {**case.status, name: "second", "Master_User" if case.mariadb else "Source_User": "other"}
+    if case.mariadb:
+        other.update(Master_Server_Id=99, Master_Host="10.9.9.9", **columns)
+        case.replica["executed"] += ",7-99-40,7-98-39"
+        case.replica["position"] += ",7-99-40"
+    else:
+        other.update(Source_UUID=OTHER, Source_Host="10.9.9.9", **columns)
+        case.replica["executed"] += f",{OTHER}:1-5,{CHAINED}:1-9"
+        row = case.replica["connection_status"][0]
+        received = {"RECEIVED_TRANSACTION_SET": f"{OTHER}:4-5,{CHAINED}:1-9", "SOURCE_UUID": OTHER}
+        case.replica["connection_status"].append({**row, "CHANNEL_NAME": "second", **received})
+        case.replica["connection_configuration"].append(
+            {**case.replica["connection_configuration"][0], "CHANNEL_NAME": "second"}
+        )
+    case.replica["replica_status"].append(other)
+
+
+CHAINED = "88888888-71ca-11e1-9e33-c80aa9429562"
+
+
+def test_what_another_allowed_source_sent_is_not_errant(case):
+    second_source(case)
+    case.replica["quiet_for"] = {"": 0.1, "second": 0.1}
+    assert case.troubles(allow_multi_source=True) == {}, "nor is its account looked for on this primary"
+    assert case.troubles() == {"channels_unexpected": "fail", "source_identity": "fail"}
+    own = case.replica["variables"]["server_id" if case.mariadb else "server_uuid"]
+    case.replica["executed"] += f",0-{own}-999" if case.mariadb else f",{own}:1"
+    assert case.troubles(allow_multi_source=True) == {"errant": "fail"}
+
+
 def test_errant_with_a_registered_position_leaves_the_source_out(mysql):
     source = mysql.status["Source_UUID"]
     known = mysql.primary["executed"]
@@ -327,7 +389,7 @@ def test_purge_horizon_of_mariadb(mariadb):
     assert mariadb.troubles() == {"purge_horizon": "fail"}
 
 
-@pytest.mark.parametrize(("limit", "status"), [(None, {}), (100, {}), (3, {"lag_gtid": "warn"})])
+@pytest.mark.parametrize(("limit", "status"), [(10, {}), (3, {"lag_gtid": "warn"}), (0, {"lag_gtid": "fail"})])
 def test_lag_gtid(case, limit, status):
     if case.mariadb:
         domain, server, last = case.primary["position"].split("-")
@@ -339,6 +401,53 @@ def test_lag_gtid(case, limit, status):
     assert case.troubles(max_lag_transactions=limit) == status
     report = rules.report(case.context(), case.judge())
     assert report["gtid"]["missing_count"] == 10
+
+
+def far_behind(case, count, received):
+    """Let the primary be ahead by so many transactions, of which the replica has received all or none."""
+    if case.mariadb:
+        domain, server, last = case.primary["position"].split("-")
+        case.primary["position"] = f"{domain}-{server}-{int(last) + count}"
+        if received:
+            case.status["Gtid_IO_Pos"] = case.primary["position"]
+    else:
+        last = int(case.primary["executed"].rsplit("-", 1)[1])
+        uuid = case.primary["variables"]["server_uuid"]
+        case.primary["executed"] = f"{uuid}:1-{last + count}"
+        if received:
+            case.replica["connection_status"][0]["RECEIVED_TRANSACTION_SET"] = case.primary["executed"]
+
+
+@pytest.mark.parametrize(
+    ("count", "status"), [(10_000, None), (10_001, "warn"), (100_001, "fail"), (5_000_000, "fail")]
+)
+@pytest.mark.parametrize("received", [False, True])
+def test_an_idle_applier_does_not_hide_what_is_missing(case, count, status, received):
+    """The server says a lag of 0 while its applier has nothing to do."""
+    far_behind(case, count, received)
+    expected = {"lag_gtid": status, **({"apply_backlog": status} if received else {})} if status else {}
+    assert case.troubles() == expected
+    found = rules.promotion(case.context(), case.judge())
+    assert (found["promotable"], found["blockers"]) == (not status, sorted(expected))
+
+
+def test_what_a_wanted_delay_holds_back_is_no_trouble_but_is_against_a_promotion(case):
+    case.set_status(SQL_Delay=3600)
+    far_behind(case, 5_000_000, received=True)
+    assert case.troubles(expected_delay=3600) == {}
+    found = rules.promotion(case.context(expected_delay=3600), case.judge(expected_delay=3600))
+    assert found["blockers"] == ["apply_backlog", "lag_gtid"]
+
+
+def test_what_has_not_arrived_is_trouble_whatever_delay_is_wanted(case):
+    case.set_status(SQL_Delay=3600)
+    far_behind(case, 5_000_000, received=False)
+    assert case.troubles(expected_delay=3600) == {"lag_gtid": "fail"}
+
+
+def test_without_a_primary_nobody_knows_whether_all_of_it_is_here(case):
+    case.with_primary = False
+    assert rules.promotion(case.context(), case.judge())["warnings"] == ["lag_gtid"]
 
 
 def test_apply_backlog(mysql):
@@ -487,6 +596,12 @@ def test_tls_in_use(mysql):
     assert mysql.as_primary() == {"tls_in_use": "fail"}
 
 
+def test_a_dump_thread_of_the_host_itself_crosses_no_network(mysql):
+    mysql.primary["dump_threads"].append({"user": "root", "host": "localhost", "connection_type": "Socket"})
+    assert mysql.troubles() == {}
+    assert mysql.as_primary() == {}
+
+
 def test_tls_in_use_is_not_judged_without_performance_schema(mariadb):
     assert not [c for c in mariadb.judge().checks if c["id"] == "tls_in_use"]
 
@@ -551,6 +666,21 @@ def test_channels(case):
     assert case.troubles(channel="", allow_multi_source=True) == {}
 
 
+def test_a_channel_that_does_not_exist(case):
+    assert case.troubles(channel="primray") == {"channel": "fail"}
+    assert case.check("channel", channel="primray")["observed"] == ["(default)"]
+    assert case.check("channel", channel="")["status"] == "pass"
+    assert case.as_primary(channel="primray") == {}, "a primary has none"
+
+
+def test_names_of_channels_are_compared_as_the_server_does(case):
+    case.status["Connection_name" if case.mariadb else "Channel_Name"] = "Main"
+    for row in case.replica.get("connection_status", []) + case.replica.get("connection_configuration", []):
+        row["CHANNEL_NAME"] = "Main"
+    case.replica["quiet_for"] = {"Main": 0.1}
+    assert case.troubles(channel="main") == {}
+
+
 def test_group_channels_are_no_replication_channels(mysql):
     mysql.replica["replica_status"].append({**mysql.status, "Channel_Name": "group_replication_applier"})
     assert mysql.troubles() == {}
@@ -591,6 +721,49 @@ def test_clock(case):
 def test_repl_account(case, change, status):
     case.primary["replication_account"][0].update(change)
     assert case.troubles() == ({"repl_account": status} if status else {})
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("192.0.2.9", None), ("192.0.%", None), ("own", "fail"), ("172.31.%", "fail"), ("172.31.0.0/16", "fail")],
+)
+def test_only_the_account_by_which_this_replica_logs_in_has_to_work(case, host, status):
+    """The server picks the closest host of a name, and looks at nothing else then."""
+    other = {**case.primary["replication_account"][0], "expired": "Y"}
+    other["host"] = case.replica["variables"]["report_host"] if host == "own" else host
+    case.primary["replication_account"].append(other)
+    assert case.troubles() == ({"repl_account": status} if status else {})
+
+
+def test_one_of_the_accounts_has_to_work_where_the_own_address_is_not_known(case):
+    case.replica["variables"]["report_host"] = case.replica["address"] = ""
+    case.primary["dump_threads"] = []
+    first = case.primary["replication_account"][0]
+    case.primary["replication_account"].append({**first, "expired": "Y", "host": "192.0.2.9"})
+    assert case.troubles() == {}
+    first["expires_in"] = -1
+    assert case.troubles() == {"repl_account": "fail"}
+
+
+def test_the_primary_judges_the_accounts_that_read_from_it(case):
+    case.primary["dump_threads"] = [{"user": "repl", "host": "172.31.77.11:40112", "connection_type": "SSL/TLS"}]
+    assert case.as_primary() == {}
+    case.primary["replication_account"][0]["locked"] = "Y"
+    assert case.as_primary() == {"repl_account": "fail"}
+
+
+def test_a_lock_that_the_account_may_not_see_is_left_to_the_primary(mariadb):
+    """On MariaDB it stands beside the passwords."""
+    row = mariadb.primary["replication_account"][0]
+    for name in ("locked", "expires_in"):
+        del row[name]
+    mariadb.primary["replication_account_grant"] = "GRANT SELECT ON mysql.* TO x;"
+    assert mariadb.judge().verdict == "ok"
+    assert rules.coverage(mariadb.context(), mariadb.judge()) == "full"
+    found = mariadb.check("repl_account")
+    assert (found["status"], "GRANT SELECT ON mysql.*" in found["hint"]) == ("info", True)
+    row["expired"] = "Y"
+    assert mariadb.troubles() == {"repl_account": "fail"}
 
 
 def test_repl_account_here(case):
@@ -701,8 +874,8 @@ def test_unreadable_optional_sections_do_not_alarm(case):
         del case.replica[section]
         case.replica["denied"][section] = {"errno": 1227, "error": "denied", "grant": "GRANT X;"}
     verdict = case.judge()
-    assert verdict.verdict == "ok"
-    assert set(verdict.reasons) == {"long_transactions", "primary_keys"}
+    assert (verdict.verdict, verdict.reasons) == ("ok", []), "what does not decide is no reason"
+    assert set(verdict.not_judged) == {"long_transactions", "primary_keys"}
     assert rules.coverage(case.context(), verdict) == "partial"
 
 
@@ -732,6 +905,42 @@ def test_group(mysql):
     assert group(mysql, "ONLINE", "ONLINE") == {"group_quorum": "warn"}
     assert group(mysql, "ERROR", "ONLINE", "ONLINE")["group_member"] == "fail"
     assert group(mysql, "ONLINE", "ONLINE", "ONLINE", role="SECONDARY")["group_quorum"] == "fail"
+
+
+def in_group(case, role="PRIMARY"):
+    """Let the replica be a member of a group of three, its channel beside that."""
+    own = case.replica["variables"]["server_uuid"]
+    case.replica["group_members"] = [
+        {
+            **MEMBER,
+            "MEMBER_ID": own if not n else str(n),
+            "MEMBER_HOST": f"db{n}",
+            "MEMBER_ROLE": role if not n else other,
+        }
+        for n in range(3)
+        for other in ["SECONDARY" if role == "PRIMARY" or n == 2 else "PRIMARY"]
+    ]
+    case.replica["variables"]["group_replication_single_primary_mode"] = "ON"
+    if role == "PRIMARY":
+        case.replica["variables"].update(read_only="OFF", super_read_only="OFF")
+
+
+@pytest.mark.parametrize("role", ["group", "auto"])
+def test_a_channel_into_a_group_is_judged_like_any_other(mysql, role):
+    in_group(mysql)
+    assert mysql.troubles(role=role) == {}
+    mysql.set_status(Replica_IO_Running="No", Last_IO_Errno=1045, Last_IO_Error="Access denied")
+    assert mysql.troubles(role=role) == {"io_thread": "fail"}
+    mysql.set_status(Replica_IO_Running="No", Last_IO_Errno=0, Last_IO_Error="")
+    assert mysql.troubles(role=role) == {"io_thread": "fail"}
+
+
+def test_a_secondary_of_a_group_need_not_run_the_channel_of_its_primary(mysql):
+    in_group(mysql, "SECONDARY")
+    mysql.set_status(Replica_IO_Running="No", Replica_SQL_Running="No")
+    assert mysql.troubles(role="group") == {}
+    mysql.set_status(Last_IO_Errno=1045, Last_IO_Error="Access denied")
+    assert set(mysql.troubles(role="group")) == {"io_thread", "sql_thread"}
 
 
 def test_group_expected_but_absent(mysql):

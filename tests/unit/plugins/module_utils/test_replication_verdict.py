@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import ConnectionOptions, DatabaseError
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_verdict import Verifier, policy_from
+from ansible_collections.pentad.webstack.plugins.module_utils.replication_verdict import (
+    Fleet,
+    Verifier,
+    policy_from,
+)
 from scripted_mysql import LOST, Pair
 
 LOCAL = ConnectionOptions(user="root", unix_socket=Pair.REPLICA)
@@ -37,6 +41,25 @@ def test_a_server_that_does_not_answer_is_reported_by_the_name_it_was_given(pair
     assert (report["verdict"], report["reasons"]) == ("critical", ["connect"])
     assert report["summary"].startswith("critical: db2: [connect] ")
     assert pair.primary.opened == [], "without the replica there is nothing to compare"
+
+
+@pytest.mark.parametrize(
+    ("severity", "verdict", "reasons"), [("warning", "warning", ["connect"]), ("skip", "unknown", [])]
+)
+def test_what_is_made_of_a_server_that_does_not_answer(pair, severity, verdict, reasons):
+    pair.replica.refusal = LOST
+    with Verifier(LOCAL, policy_from({"checks": {"connect": severity}})) as verifier:
+        report = verifier.report()
+    assert (report["verdict"], report["reasons"]) == (verdict, reasons)
+    assert report["summary"].startswith(f"{verdict}: ")
+
+
+def test_a_set_with_a_server_that_need_not_answer(pair):
+    pair.replica.refusal = LOST
+    with Fleet({"db1": PRIMARY, "db2": LOCAL}, policy_from({"checks": {"connect": "skip"}})) as fleet:
+        report = fleet.report()
+    assert report["topology"]["unreachable"] == ["db2"]
+    assert (report["verdict"], report["reasons"]) == ("warning", ["single_writer"])
 
 
 def test_sessions_are_kept_between_two_looks_and_closed_at_the_end(pair):

@@ -488,7 +488,7 @@ ARRIVED = [{"ts": "9999-01-01T00:00:00.000000"}]
 
 
 def test_a_row_is_written_on_the_primary_and_timed_until_it_arrives(pair):
-    probing(pair, [], [{"ts": "2000-01-01T00:00:00.000000"}], ARRIVED)
+    probing(pair, [], [], [{"ts": "2000-01-01T00:00:00.000000"}], ARRIVED)
     answer = pair.verify(probe=True, heartbeat_table="ops.beat")
     assert (answer["probe"]["ok"], answer["probe"]["error"]) == (True, "")
     assert answer["probe"]["latency_ms"] == pytest.approx(sum(pair.clock.naps) * 1000, abs=0.1)
@@ -496,6 +496,13 @@ def test_a_row_is_written_on_the_primary_and_timed_until_it_arrives(pair):
     assert check(answer, "probe")["status"] == "pass"
     (written,) = pair.primary.told_to("INSERT")
     assert written.endswith("ON DUPLICATE KEY UPDATE ts = " + written.split("'")[1].join("''"))
+
+
+def test_a_row_of_the_future_that_was_here_before_is_not_the_one_that_was_written(pair):
+    probing(pair, ARRIVED)
+    answer = pair.verify(probe=True, heartbeat_table="ops.beat")
+    assert answer["reasons"] == ["probe"]
+    assert answer["probe"]["error"].endswith("s ago has not arrived here.")
 
 
 def test_a_row_that_does_not_arrive_fails_after_the_greatest_lag(pair):
