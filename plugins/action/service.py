@@ -12,12 +12,14 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.node_state import unpacked
-from ..modules.service import ACCOUNTS, ARGUMENTS, ENABLED, RUNNING, account_names
+from ..module_utils.systemd import RUNNING
+from ..modules.service import ACCOUNTS, ARGUMENTS, ENABLED, account_names, consequent, unit_files
 
 NOTHING: dict[str, Any] = {
     "changed": False,
     "changed_files": [],
     "removed": [],
+    "pending": {},
     "newly_started": [],
     "newly_enabled": [],
 }
@@ -47,7 +49,13 @@ def settled(wanted: dict[str, Any], known: dict[str, Any]) -> bool:
         and not forgotten(wanted, known)
         and all(unit_is(known, name, "ActiveState", RUNNING) for name in wanted["started"])
         and all(enabled(known, name) for name in wanted["started"] + wanted["enabled"])
+        and not concerned(wanted) & {*known["pending"], *known["unread"], *known["looping"], *known["masked"]}
     )
+
+
+def concerned(wanted: dict[str, Any]) -> set[str]:
+    """Units that are wanted, that the files describe, or that the files have reloaded or restarted."""
+    return {*wanted["started"], *wanted["enabled"], *consequent(wanted["files"]), *unit_files(wanted["files"])}
 
 
 def attributes(wanted: dict[str, Any]) -> list[str]:

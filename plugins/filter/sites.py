@@ -27,7 +27,7 @@ def complete_sites(sites: Iterable[Mapping[str, Any]], source: str) -> list[dict
 
 def new_certificates(
     sites: Iterable[Mapping[str, Any]], directory: str, surveyed: Mapping[str, Mapping[str, Any]]
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Files for the module M(pentad.webstack.service) of the sites whose certificates differ from what the node has."""
     found = []
     for site in sites:
@@ -37,7 +37,9 @@ def new_certificates(
             raise AnsibleFilterError(f"site {site['name']}: a file of its certificate {error}") from error
         path = f"{directory}/{site['name']}.pem"
         if surveyed.get(path, {}).get("sha256") != hashlib.sha256(wanted.encode()).hexdigest():
-            found.append({"dest": path, "content": wanted, "mode": "0600"})
+            found.append(
+                {"dest": path, "content": wanted, "mode": "0600", "secret": True, "reload": ["haproxy.service"]}
+            )
     return found
 
 

@@ -19,7 +19,7 @@ options:
     description: What to tell, V(all) standing for everything.
     type: list
     elements: str
-    choices: [all, addresses, listeners, database, packages, certificates, links, state]
+    choices: [all, addresses, listeners, database, packages, certificates, links, services, state]
     default: [all]
   datadir:
     description: Data directory of the database server.
@@ -38,6 +38,11 @@ options:
     description: Symbolic links to read.
     type: list
     elements: path
+    default: []
+  units:
+    description: Units that the node is to run, with their suffix, to tell in RV(services) what is wrong with them.
+    type: list
+    elements: str
     default: []
   state_of:
     description: >-
@@ -106,11 +111,19 @@ links:
   returned: if gathered
   type: dict
   sample: {/srv/app/current: /srv/app/releases/6b1f0c9a2d3e4f50}
+services:
+  description: >-
+    Of the O(units), those that are C(masked); those that have C(failed) or end as often as they are started, with the
+    end of their journal; and what is C(pending) of them, which M(pentad.webstack.service_pending) does.
+  returned: if gathered
+  type: dict
+  sample: {masked: [], failed: {app.service: "ends as soon as it is started: no module named app"}, pending: {}}
 state:
   description: >-
     For O(pentad.webstack.service#module:known), compressed: of each path the SHA-256 (empty for a directory), owner,
     group and mode; lines C(X-...) by which unit files are marked; accounts; states of the units that systemd has
-    loaded; units that others want. Empty without O(state_of). A string for the reason that RV(packages) is one.
+    loaded, and which of them it has to read anew, end as often as they are started or are masked; units that others
+    want; what is pending. Empty without O(state_of). A string for the reason that RV(packages) is one.
   returned: if gathered
   type: str
   sample: eJyrVipILMlQslKIVtJPLUnWz0gsTk2syE8uqVTSUVACE0X5+SVwhoGBgSmIUaujkFyaVJWqZKUEkq4FAKSdFQg=
@@ -132,9 +145,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pentad.webstack.plugins.module_utils import pending
 from ansible_collections.pentad.webstack.plugins.module_utils.addresses import certificate_name
 from ansible_collections.pentad.webstack.plugins.module_utils.node_state import packed
-from ansible_collections.pentad.webstack.plugins.module_utils.systemd import PROPERTIES, UNITS, parse
+from ansible_collections.pentad.webstack.plugins.module_utils.systemd import MASKS, UNITS, Systemd, loops, masked
 
 LISTEN = "0A"
 PROC = Path("/proc")
@@ -318,16 +332,42 @@ def state(module: AnsibleModule) -> str:
     found = {path for pattern in patterns for path in Path("/").glob(pattern.lstrip("/"))}
     paths = {str(path): about for path in sorted(found) if (about := kept(path))}
     own = [path for path in sorted(found) if path.parent == UNITS and paths.get(str(path), [""])[0]]
-    shown = module.run_command(["systemctl", "show", f"--property={PROPERTIES}", "*.service", "*.socket", "*.timer"])[1]
+    units = Systemd(module).show(["*.service", "*.socket", "*.timer"])
+    now = time.monotonic()
     return packed(
         {
             "paths": paths,
             "marks": {str(path): lines for path in own if (lines := marks(path))},
             "accounts": sorted(entry.pw_name for entry in pwd.getpwall()),
-            "units": parse(shown),
+            "units": {
+                name: {key: unit.get(key, "") for key in ("ActiveState", "UnitFileState")}
+                for name, unit in units.items()
+            },
+            "unread": [name for name, unit in units.items() if unit.get("NeedDaemonReload") == "yes"],
+            "looping": [name for name, unit in units.items() if loops(unit, now)],
+            "masked": masked({path.name for top in MASKS for path in top.glob("*.*")}),
             "wanted": sorted({link.name for link in UNITS.glob("*.wants/*")}),
+            "pending": pending.noted(),
         }
     )
+
+
+def services(module: AnsibleModule) -> dict[str, Any]:
+    """What is wrong with the units that the node is to run."""
+    units = module.params["units"]
+    systemctl, now = Systemd(module), time.monotonic()
+    found = systemctl.show(units)
+    failed = {
+        name: "has failed" if unit.get("ActiveState") == "failed" else "ends as soon as it is started"
+        for name, unit in found.items()
+        if name in units and (unit.get("ActiveState") == "failed" or loops(unit, now))
+    }
+    notes = pending.noted()
+    return {
+        "masked": masked(units),
+        "failed": {name: f"{what}. {systemctl.journal(name)}".strip() for name, what in failed.items()},
+        "pending": {name: notes[name] for name in units if name in notes},
+    }
 
 
 def days_left(text: str, now: float) -> float:
@@ -359,6 +399,7 @@ PARTS: dict[str, Callable[[AnsibleModule], Any]] = {
     "packages": packages,
     "certificates": certificates,
     "links": links,
+    "services": services,
     "state": state,
 }
 
@@ -372,6 +413,7 @@ def main() -> None:
             "certificates": {"type": "list", "elements": "path", "default": []},
             "authority": {"type": "str", "default": ""},
             "links": {"type": "list", "elements": "path", "default": []},
+            "units": {"type": "list", "elements": "str", "default": []},
             "state_of": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

@@ -18,8 +18,13 @@ description:
     file and each unit.
   - A file below C(/etc/sysusers.d) creates the accounts that it describes, before anything else is touched.
   - Unit files below C(/etc/systemd/system) that changed are read by systemd before a unit is started.
-  - Restarting and reloading what ran already is for handlers, which take what to do from RV(changed_files) and spare
-    what is in RV(newly_started).
+  - A file carries its consequence, O(files[].reload) or O(files[].restart). It is noted on the node before the file is
+    written, and RV(pending) until M(pentad.webstack.service_pending) has done it, which a handler asks for. What a run
+    left undone is RV(pending) in the next one, and counts as a change. A unit that is started here needs nothing more.
+  - A unit that is masked is refused before anything is written. One that ends as often as systemd starts it is started
+    anew, and refused with the end of its journal if it does not stay.
+  - Neither the journal nor the invocation that C(-vvv) shows has what files hold. What O(files[].secret) ones hold is
+    shown nowhere.
   - Render templates with the lookup P(ansible.builtin.template#lookup).
   - With O(known) the node is not asked at all where a survey of this run has already found everything as wanted.
 options:
@@ -81,6 +86,23 @@ options:
           Command that judges the new file, C(%s) standing for its path; if it fails, the old file stays. The new one is
           in the same directory meanwhile, which a program that is confined may read, as C(.<name>.<random>.new).
         type: str
+      reload:
+        description: Units that have to be reloaded when the file changes; one that cannot be is restarted.
+        type: list
+        elements: str
+        default: []
+        version_added: 0.1.0
+      restart:
+        description: Units that have to be restarted when the file changes.
+        type: list
+        elements: str
+        default: []
+        version_added: 0.1.0
+      secret:
+        description: Whether nobody is to be shown what it holds; a difference then shows digests.
+        type: bool
+        default: false
+        version_added: 0.1.0
   marked:
     description: >-
       Line by which unit files below C(/etc/systemd/system) are known as those of this service, as
@@ -96,6 +118,13 @@ options:
     type: list
     elements: str
     default: []
+  turn:
+    description:
+      - Whether what files bring about waits for the turn of the node in a rollout. RV(pending) has it then as V(turn),
+        and M(pentad.webstack.service_pending) does it only for units that are named.
+    type: bool
+    default: false
+    version_added: 0.1.0
   remember:
     description: Whether to return RV(before), by which another run brings back what this one replaces or removes.
     type: bool
@@ -123,9 +152,9 @@ EXAMPLES = r"""
       - dest: /etc/haproxy/haproxy.cfg
         content: "{{ lookup('ansible.builtin.template', 'haproxy.cfg.j2') }}"
         validate: haproxy -c -q -f %s
+        reload: [haproxy.service]
     started: [haproxy.service]
-  register: __haproxy_kept
-  notify: Reload HAProxy
+  notify: Reload or restart what has changed
 """
 
 RETURN = r"""
@@ -141,6 +170,13 @@ removed:
   type: list
   elements: str
   sample: []
+pending:
+  description:
+    - What is to be done with units that were named by O(files) or O(started), whenever it was noted; V(reload),
+      V(restart), or V(turn) for a restart that a rollout does.
+  returned: success
+  type: dict
+  sample: {haproxy.service: reload}
 before:
   description:
     - The O(files) that were there, and the unit files that had the mark, as C(files); of those the units that ran, as
@@ -165,17 +201,29 @@ newly_enabled:
 """
 
 import grp
+import hashlib
 import os
 import pwd
+import re
 import stat
 import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils.systemd import PROPERTIES, UNITS, parse
+from ansible_collections.pentad.webstack.plugins.module_utils import pending
+from ansible_collections.pentad.webstack.plugins.module_utils.systemd import (
+    LOOP_SECONDS,
+    RUNNING,
+    UNITS,
+    Systemd,
+    loops,
+    masked,
+    runs,
+    unit_of,
+)
 
-RUNNING = {"active", "activating", "reloading"}
 ENABLED = {"enabled", "enabled-runtime", "static", "alias", "indirect", "generated"}
 ACCOUNTS = Path("/etc/sysusers.d")
 OWNED = {"owner": {"type": "str", "default": "root"}, "group": {"type": "str", "default": "root"}}
@@ -201,15 +249,43 @@ ARGUMENTS: dict[str, Any] = {
             "mode": {"type": "str", "default": "0644"},
             "force": {"type": "bool", "default": True},
             "validate": {"type": "str"},
+            "reload": {"type": "list", "elements": "str", "default": []},
+            "restart": {"type": "list", "elements": "str", "default": []},
+            "secret": {"type": "bool", "default": False},
         },
     },
     "marked": {"type": "str"},
     "started": {"type": "list", "elements": "str", "default": []},
     "enabled": {"type": "list", "elements": "str", "default": []},
+    "turn": {"type": "bool", "default": False},
     "remember": {"type": "bool", "default": False},
     # The action plugin has judged by it before this module runs.
     "known": {"type": "str", "default": ""},
 }
+
+
+class Quiet(AnsibleModule):
+    """A module that tells neither the journal nor its caller what files are to hold."""
+
+    def _log_invocation(self) -> None:
+        """Log what the module was asked for."""
+        told = " ".join(f"{name}={value}" for name, value in self.told().items() if value)
+        self.log(f"Invoked with {told}")
+
+    def told(self) -> dict[str, Any]:
+        """The arguments, with digests for what files hold."""
+        files = self.params.get("files") or []
+        # Arguments that were refused may be of any type.
+        shown = [{**file, "content": digest(str(file.get("content")))} for file in files if isinstance(file, dict)]
+        return {**self.params, "files": shown, "known": ""}
+
+    def exit_json(self, **answer: Any) -> NoReturn:
+        """End the module."""
+        super().exit_json(invocation={"module_args": self.told()}, **answer)
+
+    def fail_json(self, msg: str, **answer: Any) -> NoReturn:
+        """End the module with an error."""
+        super().fail_json(msg, invocation={"module_args": self.told()}, **answer)
 
 
 class Keeper:
@@ -217,19 +293,26 @@ class Keeper:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
+        self.systemctl = Systemd(module)
         self.changed_files: list[str] = []
         self.removed: list[str] = []
         self.changed = False
         self.diff: list[dict[str, str]] = []
+        # What this call has noted; in check mode, what it would note.
+        self.noted: dict[str, str] = {}
 
-    def attributes(self, path: str, wanted: dict[str, Any]) -> bool:
+    def attributes(self, path: str, wanted: dict[str, Any], look: bool = False) -> bool:
         """Owner, group and mode; in check mode of a path that is not there yet they are part of its creation."""
         if not Path(path).exists():
             return False
         arguments = self.module.load_file_common_arguments(
             {**self.module.params, "path": path, **{key: wanted[key] for key in ("owner", "group", "mode")}}
         )
-        return self.module.set_fs_attributes_if_different(arguments, False)
+        check_mode, self.module.check_mode = self.module.check_mode, look or self.module.check_mode
+        try:
+            return self.module.set_fs_attributes_if_different(arguments, False)
+        finally:
+            self.module.check_mode = check_mode
 
     def directory(self, wanted: dict[str, Any]) -> None:
         """One directory."""
@@ -247,14 +330,47 @@ class Keeper:
         old = self.current(Path(dest))
         differs = old is None or (wanted["force"] and old != wanted["content"])
         if differs:
-            self.diff.append(
-                {"before_header": dest, "after_header": dest, "before": old or "", "after": wanted["content"]}
-            )
+            self.show(dest, old or "", wanted)
             if not self.module.check_mode:
                 self.replace(dest, wanted)
+        elif self.attributes(dest, wanted, look=True):
+            self.note(wanted)
         if self.attributes(dest, wanted) or differs:
             self.changed = True
             self.changed_files.append(dest)
+            if self.module.check_mode:
+                self.note(wanted)
+
+    def show(self, dest: str, old: str, wanted: dict[str, Any]) -> None:
+        """Show the difference, as far as it is for everybody."""
+        before, after = old, wanted["content"]
+        if wanted["secret"]:
+            before, after = (f"(secret) {digest(text)}\n" if text else "" for text in (before, after))
+        self.diff.append({"before_header": dest, "after_header": dest, "before": before, "after": after})
+
+    def note(self, wanted: dict[str, Any]) -> None:
+        """Note what a file brings about, before it is written."""
+        turn = self.module.params["turn"]
+        consequences = [(unit, pending.RELOAD) for unit in wanted["reload"]]
+        consequences += [(unit, pending.RESTART) for unit in wanted["restart"]]
+        for unit, action in consequences:
+            self.noted[unit] = pending.stronger(self.noted.get(unit), pending.TURN if turn else action, not turn)
+            if not self.module.check_mode:
+                pending.note(unit, self.noted[unit], not turn)
+
+    def pending(self) -> dict[str, str]:
+        """What is to be done with the units of this service, by whoever it was noted."""
+        params = self.module.params
+        units = dict.fromkeys([*params["started"], *params["enabled"], *consequent(params["files"])])
+        there = pending.noted()
+        if not params["turn"]:
+            # Who sees to its units itself takes them from a rollout that did not come to them.
+            for unit in [each for each in units if there.get(each) == pending.TURN]:
+                there[unit] = pending.RESTART
+                if not self.module.check_mode:
+                    pending.note(unit, pending.RESTART)
+        there.update(self.noted if self.module.check_mode else {})
+        return {unit: there[unit] for unit in units if unit in there}
 
     def current(self, path: Path) -> str | None:
         """What the file holds; None where there is none."""
@@ -273,18 +389,24 @@ class Keeper:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(wanted["content"].encode("utf-8", "surrogateescape"))
             if wanted["validate"]:
-                self.validate(dest, wanted["validate"], fresh)
+                self.validate(wanted, fresh)
+            self.note(wanted)
+            if wanted["secret"] and not path.exists():
+                # A file that is moved to a new place is open to everybody until its mode is set.
+                os.close(os.open(dest, os.O_WRONLY | os.O_CREAT, 0o600))
             self.module.atomic_move(fresh, dest)
         finally:
             Path(fresh).unlink(missing_ok=True)
 
-    def validate(self, dest: str, command: str, fresh: str) -> None:
+    def validate(self, wanted: dict[str, Any], fresh: str) -> None:
         """Have the program of a file judge the new content."""
+        dest, command = wanted["dest"], wanted["validate"]
         if "%s" not in command:
             self.module.fail_json(msg=f"validate of {dest} has no %s for the path of the file: {command}")
         code, out, err = self.module.run_command(command.replace("%s", fresh))
         if code:
             said = (err or out).strip().replace(fresh, dest)
+            said = without(wanted["content"], said) if wanted["secret"] else said
             self.module.fail_json(msg=f"{dest} is refused by '{command}' and stays as it was: {said}")
 
     def accounts(self, wanted: dict[str, Any]) -> None:
@@ -302,12 +424,15 @@ class Keeper:
     def before(self, mark: str, files: list[dict[str, Any]]) -> dict[str, Any]:
         """What there is now of these files and of the units of this service."""
         # By the names that they were given, so that whoever compares finds them.
-        wanted = {Path(file["dest"]): file["dest"] for file in files if Path(file["dest"]).is_file()}
-        there = {**{path: str(path) for path in marked(mark)}, **wanted}
+        wanted = {Path(file["dest"]): file for file in files if Path(file["dest"]).is_file()}
+        there = {**{path: {"dest": str(path)} for path in marked(mark)}, **wanted}
         units = [path.name for path in there if path.parent == UNITS]
-        states = parse(self.systemctl("show", f"--property={PROPERTIES}", *units)) if units else {}
+        states = self.systemctl.show(units)
         return {
-            "files": [{"dest": name, **described(path)} for path, name in there.items()],
+            "files": [
+                {"dest": file["dest"], **described(path), **({"secret": True} if file.get("secret") else {})}
+                for path, file in there.items()
+            ],
             "started": [name for name in units if states.get(name, {}).get("ActiveState") in RUNNING],
         }
 
@@ -324,28 +449,59 @@ class Keeper:
             self.systemctl("disable", "--now", *[path.name for path in gone])
             for path in gone:
                 path.unlink()
+                pending.forget(path.name)
             self.systemctl("daemon-reload")
+
+    def refuse_masked(self) -> None:
+        """Nothing starts a unit that is masked, and a unit file of ours would take its place."""
+        params = self.module.params
+        names = [*params["started"], *params["enabled"], *unit_files(params["files"])]
+        for name in masked(names):
+            self.module.fail_json(
+                msg=f"{name} is masked, so that nothing can start it: run 'systemctl unmask {name}' on this node."
+            )
 
     def units(self, started: list[str], enabled: list[str]) -> dict[str, list[str]]:
         """Enable and start the units that are not, systemd being asked once for all of them."""
         wanted = list(dict.fromkeys(started + enabled))
-        if not self.module.check_mode and any(Path(name).is_relative_to(UNITS) for name in self.changed_files):
+        described_here = [name for name in unit_files(self.module.params["files"]) if name not in wanted]
+        written = any(Path(name).is_relative_to(UNITS) for name in self.changed_files)
+        if written and not self.module.check_mode:
             self.systemctl("daemon-reload")
-        before = parse(self.systemctl("show", f"--property={PROPERTIES}", *wanted)) if wanted else {}
+        before = self.systemctl.show([*wanted, *described_here])
+        # Those of a run that did not come to it.
+        if any(unit.get("NeedDaemonReload") == "yes" for unit in before.values()):
+            self.changed = True
+            if not self.module.check_mode:
+                self.systemctl("daemon-reload")
+                before = self.systemctl.show(wanted)
         missing = [name for name in wanted if before.get(name, {}).get("LoadState") == "not-found"]
         if missing and not self.module.check_mode:
             self.module.fail_json(
                 msg=f"systemd knows no unit {', '.join(missing)}: its package or unit file is not installed."
             )
+        now = time.monotonic()
+        looping = [name for name in started if loops(before.get(name, {}), now)]
         enable = [name for name in wanted if before.get(name, {}).get("UnitFileState") not in ENABLED]
-        start = [name for name in started if before.get(name, {}).get("ActiveState") not in RUNNING]
+        start = [name for name in started if not runs(before.get(name, {}), now)]
         if not self.module.check_mode:
             if enable:
                 self.systemctl("enable", *enable)
-            if start:
-                self.systemctl("start", *start)
+            self.start(start, looping)
         self.note_units(before, start, enable)
         return {"newly_started": start, "newly_enabled": enable}
+
+    def start(self, start: list[str], looping: list[str]) -> None:
+        """Start units, which have then read everything."""
+        fresh = [name for name in start if name not in looping]
+        if fresh:
+            self.systemctl("start", *fresh)
+        if looping:
+            self.systemctl("restart", *looping)
+        for name in start:
+            pending.forget(name)
+        self.systemctl.prove(fresh)
+        self.systemctl.prove(looping, LOOP_SECONDS)
 
     def note_units(self, before: dict[str, dict[str, str]], start: list[str], enable: list[str]) -> None:
         """Count the changes of units, and show them."""
@@ -363,19 +519,6 @@ class Keeper:
             }
         )
 
-    def systemctl(self, *words: str) -> str:
-        """Run systemctl; a failure names the unit, what systemd said and where to look."""
-        code, out, err = self.module.run_command(["systemctl", *words])
-        if code:
-            units = [word for word in words[1:] if not word.startswith("-")]
-            of = [option for unit in units for option in ("-u", unit)]
-            journal = self.module.run_command(["journalctl", "--no-pager", "-n", "10", "-o", "cat", *of])[1]
-            said = err.strip() or out.strip()
-            self.module.fail_json(
-                msg=f"systemctl {words[0]} {' '.join(units)}: {said}\nThe journal ends with:\n{journal}"
-            )
-        return out
-
     def run(self, *words: str) -> None:
         """Run a command that must succeed."""
         code, out, err = self.module.run_command(list(words))
@@ -388,6 +531,28 @@ def marked(mark: str) -> dict[Path, str]:
     found = sorted(path for path in UNITS.glob("*.*") if path.is_file() and not path.is_symlink())
     held = {path: path.read_text(errors="replace") for path in found} if mark else {}
     return {path: content for path, content in held.items() if mark in content.split("\n")}
+
+
+def consequent(files: list[dict[str, Any]]) -> list[str]:
+    """Units that are reloaded or restarted when one of the files changes."""
+    return [unit for file in files for unit in [*file["reload"], *file["restart"]]]
+
+
+def unit_files(files: list[dict[str, Any]]) -> list[str]:
+    """Units that the files describe."""
+    return list(dict.fromkeys(unit for file in files if (unit := unit_of(Path(file["dest"])))))
+
+
+def digest(text: str) -> str:
+    """What stands for a text that is not shown."""
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+
+
+def without(content: str, said: str) -> str:
+    """What a program says of a secret file, without the words of that file that may be the secret."""
+    for word in sorted(set(re.findall(r"[^\s\"']{6,}", content)), key=len, reverse=True):
+        said = said.replace(word, "********")
+    return said
 
 
 def described(path: Path) -> dict[str, str]:
@@ -418,8 +583,9 @@ def exists(account: str) -> bool:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = Quiet(argument_spec=ARGUMENTS, supports_check_mode=True)
     keeper = Keeper(module)
+    keeper.refuse_masked()
     mark, files = module.params["marked"] or "", module.params["files"]
     remembered = {"before": keeper.before(mark, files)} if module.params["remember"] else {}
     accounts = [file for file in files if Path(file["dest"]).parent == ACCOUNTS]
@@ -433,8 +599,10 @@ def main() -> None:
     if mark:
         keeper.forget(mark, {file["dest"] for file in files})
     units = keeper.units(module.params["started"], module.params["enabled"])
+    waiting = keeper.pending()
     module.exit_json(
-        changed=keeper.changed,
+        changed=keeper.changed or any(action != pending.TURN for action in waiting.values()),
+        pending=waiting,
         changed_files=keeper.changed_files,
         removed=keeper.removed,
         diff=keeper.diff,

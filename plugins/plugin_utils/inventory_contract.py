@@ -387,6 +387,16 @@ def strangers(stack: Stack, host: str, wanted: list[tuple[Claim, int, str]]) -> 
                 )
 
 
+def judge_units(stack: Stack) -> Iterable[str]:
+    """Nothing that the stack runs has been masked."""
+    for host in stack.hosts:
+        for unit in (stack.survey(host).get("services") or {}).get("masked", []):
+            yield (
+                f"{host}: {unit} is masked, so that nothing can start it, and the stack runs it there: "
+                f"run 'systemctl unmask {unit}' on {host}, or take it out of the group that brings the service."
+            )
+
+
 def judge_systems(stack: Stack) -> Iterable[str]:
     """Every node runs a supported system."""
     known = "; ".join(f"{name} {', '.join(versions)}" for name, versions in SUPPORTED_SYSTEMS.items())
@@ -469,7 +479,7 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     found: list[str] = []
     for judge in (
         judge_groups, judge_answers, judge_arguments, judge_addresses, judge_names, judge_sites, judge_certificates,
-        judge_acme, judge_applications, judge_ports, judge_systems, judge_databases, *DATABASE_JUDGES,
+        judge_acme, judge_applications, judge_ports, judge_units, judge_systems, judge_databases, *DATABASE_JUDGES,
     ):  # fmt: skip
         found += judge(stack)
     found += duplicated_uuids(stack)[1]

@@ -23,6 +23,16 @@ class Finding:
     remedy: str = ""
 
 
+def trouble(services: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """What is wrong with the units of a node, with what to do."""
+    for unit in services.get("masked", []):
+        yield f"{unit} is masked", f"Run 'systemctl unmask {unit}' on that node, then site.yml."
+    for unit, what in services.get("failed", {}).items():
+        yield f"{unit} {what}", f"Remove the cause; 'journalctl -u {unit}' on that node has more."
+    for unit, action in services.get("pending", {}).items():
+        yield f"{unit} has a {action} before it that an earlier run did not come to", "Run site.yml, which does it."
+
+
 def nodes(stack: Stack) -> Iterable[Finding]:
     """Every node answers, and its services listen where the others look for them."""
     for host in stack.hosts:
@@ -32,6 +42,8 @@ def nodes(stack: Stack) -> Iterable[Finding]:
                 host, "node", False, f"does not answer ({why})", "Start the node, or see why it cannot be reached."
             )
             continue
+        wrong = list(trouble(stack.survey(host).get("services") or {}))
+        yield from (Finding(host, "services", False, fact, remedy) for fact, remedy in wrong)
         listening = stack.survey(host).get("listeners", [])
         silent = [
             f"{claim.processes[0]} on {address}:{port}"
@@ -41,7 +53,7 @@ def nodes(stack: Stack) -> Iterable[Finding]:
         if silent:
             remedy = "See 'systemctl --failed' and 'journalctl -u' of the service on that node."
             yield Finding(host, "services", False, f"nothing listens for {', '.join(silent)}", remedy)
-        else:
+        elif not wrong:
             yield Finding(host, "services", True, "all services listen")
 
 
@@ -135,7 +147,9 @@ def report(found: list[Finding]) -> str:
     broad = max((len(one.check) for one in found), default=0)
     lines = []
     for one in found:
-        lines.append(f"{'ok   ' if one.ok else 'WRONG'}  {one.host:<{width}}  {one.check:<{broad}}  {one.fact}")
+        # Such as the end of a journal.
+        fact = one.fact.strip().replace("\n", f"\n{'':7}{'':<{width}}  | ")
+        lines.append(f"{'ok   ' if one.ok else 'WRONG'}  {one.host:<{width}}  {one.check:<{broad}}  {fact}")
         if not one.ok and one.remedy:
             lines.append(f"{'':7}{'':<{width}}  -> {one.remedy}")
     return "\n".join(lines)

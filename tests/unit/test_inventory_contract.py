@@ -393,6 +393,13 @@ REFUSED = {
         "web2: port 3307 (webstack_replica_endpoint_port) is taken by another process on 127.0.0.1: "
         "stop it, or set webstack_replica_endpoint_port to a free port.",
     ),
+    "masked unit": (
+        stack(
+            {"web2": {"webstack_survey": {"listeners": [], "database": {}, "services": {"masked": ["nginx.service"]}}}}
+        ),
+        "web2: nginx.service is masked, so that nothing can start it, and the stack runs it there: "
+        "run 'systemctl unmask nginx.service' on web2, or take it out of the group that brings the service.",
+    ),
     "other system": (stack({"web1": system("Fedora", "42")}), f"web1: Fedora 42 {SYSTEM_FIX}"),
     "old system": (stack({"web1": system("Debian", "11")}), f"web1: Debian 11 {SYSTEM_FIX}"),
     "like a version": (stack({"web1": system("Debian", "120")}), f"web1: Debian 120 {SYSTEM_FIX}"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.pentad.webstack.plugins.action import release_archive
 from ansible_collections.pentad.webstack.plugins.doc_fragments.mysql import ModuleDocFragment
@@ -49,7 +50,8 @@ def taken(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     found = module(name)
     if hasattr(found, "main"):
-        monkeypatch.setattr(found, "AnsibleModule", ask)
+        # A module may have a kind of its own.
+        monkeypatch.setattr(AnsibleModule, "__init__", ask)
         run = found.main
     elif name == "release_archive":
         monkeypatch.setattr(release_archive.ActionModule, "validate_argument_spec", ask)

@@ -31,7 +31,7 @@ NAMED = re.compile(
     r"|\b[Rr]un the playbook ([a-z_]+)\b"
     r"|\b[Tt]he playbook ([a-z_]+)\.yml"
     r"|\b[Tt]he playbooks? (?:`|C\()([a-z_]+)"
-    r"|\b(?:the|a) ([a-z_]+) playbook\b"
+    r"|\bthe ([a-z_]+) playbook\b"
     r"|\brun a (switchover|failover|promotion|rejoin)\b"
 )
 

@@ -67,6 +67,28 @@ def test_a_service_that_does_not_listen_is_named_with_its_address():
         ]
 
 
+def test_units_that_do_not_run_or_wait_are_wrong_although_something_listens():
+    services = {
+        "masked": ["nginx.service"],
+        "failed": {"app.service": "ends as soon as it is started. The journal ends with:\nno module named app\n"},
+        "pending": {"haproxy.service": "reload"},
+    }
+    assert wrong(web1={"webstack_survey": {"listeners": LISTENERS, "services": services}}) == [
+        ("web1", "services", "nginx.service is masked"),
+        (
+            "web1",
+            "services",
+            "app.service ends as soon as it is started. The journal ends with:\nno module named app\n",
+        ),
+        ("web1", "services", "haproxy.service has a reload before it that an earlier run did not come to"),
+    ]
+
+
+def test_lines_of_a_journal_stay_below_their_point():
+    found = [proof.Finding("web1", "services", False, "app.service has failed. It said:\none\ntwo\n", "Look.")]
+    assert proof.report(found).splitlines()[1:] == ["             | one", "             | two", "             -> Look."]
+
+
 def test_what_the_probe_found_is_told():
     found = {"host": "web1", "check": "ready", "ok": False, "fact": "answers 503", "remedy": "See there."}
     assert wrong(lb1={"__proof_site": {"findings": [found]}}) == [("web1", "ready via lb1", "answers 503")]

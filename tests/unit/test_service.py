@@ -7,10 +7,12 @@ import grp
 import os
 import pwd
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.pentad.webstack.plugins.module_utils import pending, systemd
 from ansible_collections.pentad.webstack.plugins.modules import service
 
 # As much of systemctl and journalctl as the module uses, over files of states.
@@ -28,16 +30,28 @@ case $command in
       if [ -e "$STATE/$unit" ]; then . "$STATE/$unit"; load=loaded; else load=not-found active=inactive enabled=; fi
       echo "Id=$unit"; echo "Names=$unit"; echo "LoadState=$load"
       echo "ActiveState=$active"; echo "UnitFileState=$enabled"
+      # Whatever else is told of it.
+      [ ! -e "$STATE/$unit.more" ] || cat "$STATE/$unit.more"
     done ;;
   disable) ;;
   enable) for unit; do sed -i s/enabled=.*/enabled=enabled/ "$STATE/$unit"; done ;;
-  start)
+  reload) ;;
+  start | restart)
     for unit; do
       case $unit in bad*) echo "Job for $unit failed." >&2; exit 1 ;; esac
       sed -i s/active=.*/active=active/ "$STATE/$unit"
+      [ ! -e "$STATE/$unit.after" ] || mv "$STATE/$unit.after" "$STATE/$unit.more"
     done ;;
 esac
 """
+
+
+@pytest.fixture(autouse=True)
+def notes(tmp_path, monkeypatch):
+    """Where the node notes what is pending, and its masked units."""
+    monkeypatch.setattr(pending, "NOTES", tmp_path / "notes")
+    monkeypatch.setattr(systemd, "MASKS", (tmp_path / "masks",))
+    return tmp_path / "notes"
 
 
 @pytest.fixture
@@ -181,9 +195,9 @@ def test_what_does_not_run_is_started_and_enabled_and_then_left_alone(run_module
     assert done["changed"] is True
     assert "active=active" in (state / "c.service").read_text()
     assert "enabled=enabled" in (state / "b.socket").read_text()
-    assert calls(state) == ["show", "enable", "start"]
+    assert calls(state) == ["show", "enable", "start", "show"]
     assert run_module(service, started=["a.service", "b.socket", "c.service"])["changed"] is False
-    assert calls(state)[3:] == ["show"]
+    assert calls(state)[4:] == ["show"]
 
 
 def test_what_is_only_to_be_enabled_is_not_started(run_module, state):
@@ -208,9 +222,9 @@ def test_unit_files_that_changed_are_read_again_before_a_unit_is_started(run_mod
     unit(state, "a.service")
     arguments = {"files": [file], "directories": [directory], "started": ["a.service"]}
     assert run_module(service, **arguments)["changed_files"] == [file["dest"]]
-    assert calls(state) == ["daemon-reload", "show", "enable", "start"]
+    assert calls(state) == ["daemon-reload", "show", "enable", "start", "show"]
     assert run_module(service, **arguments)["changed"] is False
-    assert calls(state)[4:] == ["show"]
+    assert calls(state)[5:] == ["show"]
 
 
 def test_units_that_the_service_no_longer_has_are_stopped_and_removed(run_module, state, tmp_path, monkeypatch):
@@ -342,7 +356,7 @@ def test_nothing_asked_for_is_nothing_done(run_module, state):
 
 
 def test_a_unit_is_known_by_each_of_its_names():
-    found = service.parse("Id=mysql.service\nNames=mysql.service mysqld.service\nActiveState=active\n\nId=b\nNames=b\n")
+    found = systemd.parse("Id=mysql.service\nNames=mysql.service mysqld.service\nActiveState=active\n\nId=b\nNames=b\n")
     assert found["mysqld.service"]["ActiveState"] == "active"
     assert set(found) == {"mysql.service", "mysqld.service", "b"}
 
@@ -350,3 +364,170 @@ def test_a_unit_is_known_by_each_of_its_names():
 @pytest.mark.parametrize(("account", "expected"), [("root", True), ("no-such-account-here", False)])
 def test_accounts_of_the_node_are_known(account, expected):
     assert service.exists(account) is expected
+
+
+# --- masked, looping and unread units -------------------------------------------------------------------------------
+
+
+def mask(tmp_path: Path, name: str) -> None:
+    """Mask a unit."""
+    (tmp_path / "masks").mkdir(exist_ok=True)
+    (tmp_path / "masks" / name).symlink_to(os.devnull)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_unit_that_is_masked_is_refused_although_it_runs(run_module, keep, state, tmp_path, check):
+    unit(state, "a.service", "active", "masked")
+    mask(tmp_path, "a.service")
+    answer = run_module(service, check=check, started=["a.service"])
+    assert answer["msg"] == (
+        "a.service is masked, so that nothing can start it: run 'systemctl unmask a.service' on this node."
+    )
+    assert not (state / "calls").exists()
+
+
+def test_a_unit_file_does_not_take_the_place_of_a_mask(run_module, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(service, "unit_of", lambda path: path.name)
+    mask(tmp_path, "a.service")
+    dest = tmp_path / "masks" / "a.service"
+    assert "a.service is masked" in run_module(service, files=[{"dest": str(dest), "content": "[Unit]\n"}])["msg"]
+    assert dest.is_symlink()
+
+
+LOOPS = {
+    "auto-restart": "SubState=auto-restart\nNRestarts=1\n",
+    "queued": "SubState=auto-restart-queued\n",
+    "young": "SubState=running\nNRestarts=7\nExecMainStartTimestampMonotonic={now}\n",
+}
+
+
+@pytest.mark.parametrize("more", LOOPS.values(), ids=LOOPS)
+def test_a_crash_loop_is_started_anew_and_told_with_its_journal(run_module, state, monkeypatch, more):
+    monkeypatch.setattr(service, "LOOP_SECONDS", 1.2)
+    unit(state, "a.service", "activating" if "auto" in more else "active", "enabled")
+    more = more.format(now=int(time.monotonic() * 1e6))
+    (state / "a.service.more").write_text(more)
+    (state / "a.service.after").write_text("SubState=auto-restart\nNRestarts=1\nType=notify\n")
+    answer = run_module(service, started=["a.service"])
+    assert answer["msg"] == "a.service ends as soon as it is started. The journal ends with:\nit hurts\n"
+    (state / "a.service.more").write_text(more)
+    (state / "a.service.after").write_text("SubState=running\nNRestarts=0\nType=notify\n")
+    assert run_module(service, started=["a.service"])["newly_started"] == ["a.service"]
+    assert calls(state).count("restart") == 2
+    assert run_module(service, started=["a.service"])["changed"] is False
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "SubState=running\nNRestarts=1\nExecMainStartTimestampMonotonic=999999999999999\n",
+        "SubState=running\nNRestarts=9\nExecMainStartTimestampMonotonic=1\n",
+        "SubState=listening\n",
+    ],
+    ids=["restarted once", "long ago", "no service"],
+)
+def test_what_was_restarted_and_stays_is_no_crash_loop(run_module, state, more):
+    unit(state, "a.service", "active", "enabled")
+    (state / "a.service.more").write_text(more)
+    assert run_module(service, started=["a.service"])["changed"] is False
+
+
+def test_a_service_that_ends_at_once_is_no_success(run_module, state):
+    unit(state, "a.service")
+    (state / "a.service.after").write_text("Type=exec\nSubState=auto-restart\n")
+    assert "a.service ends as soon as it is started" in run_module(service, started=["a.service"])["msg"]
+
+
+def test_unit_files_that_an_earlier_run_left_unread_are_read(run_module, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(systemd, "UNITS", tmp_path)
+    unit(state, "a.service", "active", "enabled")
+    unit(state, "timed.service", "inactive", "static")
+    (state / "timed.service.more").write_text("NeedDaemonReload=yes\n")
+    dest = tmp_path / "timed.service.d" / "more.conf"
+    dest.parent.mkdir()
+    dest.write_text("[Unit]\n")
+    file = {"owner": str(os.getuid()), "group": str(os.getgid()), "dest": str(dest), "content": "[Unit]\n"}
+    assert run_module(service, check=True, files=[file], started=["a.service"])["changed"] is True
+    assert "daemon-reload" not in calls(state)
+    assert run_module(service, files=[file], started=["a.service"])["changed"] is True
+    assert "daemon-reload" in calls(state)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/etc/systemd/system/a.service", "a.service"),
+        ("/etc/systemd/system/a.service.d/b.conf", "a.service"),
+        ("/etc/systemd/system/prometheus-.service.d/b.conf", ""),
+        ("/etc/systemd/system/user@.service", ""),
+        ("/etc/nginx/nginx.conf", ""),
+    ],
+)
+def test_a_unit_file_is_known_by_its_unit(path, name):
+    assert systemd.unit_of(Path(path)) == name
+
+
+# --- secrets --------------------------------------------------------------------------------------------------------
+
+SECRET = "tell-nobody-7f3a"  # noqa: S105 - of a test
+
+
+@pytest.fixture
+def journal(monkeypatch):
+    """What the module writes into the journal of its node."""
+    written = []
+    monkeypatch.setattr(service.Quiet, "log", lambda _module, text, **more: written.append(f"{text} {more}"))
+    return written
+
+
+def test_the_journal_and_the_invocation_have_no_content(keep, journal, tmp_path):
+    answer = keep({"dest": "a", "content": f"password {SECRET}\n"}, {"dest": "b", "content": "open\n"})
+    assert SECRET not in str(answer["invocation"])
+    assert [str(tmp_path / "a") in line and SECRET not in line for line in journal] == [True]
+    assert SECRET in str(answer["diff"]), "whoever asks for a difference sees what is no secret"
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_secret_is_in_nothing_that_the_module_says(keep, journal, tmp_path, check):
+    (tmp_path / "a").write_text("old-secret-1\n")
+    answer = keep({"dest": "a", "content": f"password {SECRET}\n", "secret": True}, check=check)
+    assert (SECRET in str(answer), "old-secret-1" in str(answer)) == (False, False)
+    (difference,) = answer["diff"]
+    assert difference["before"].startswith("(secret) sha256:")
+    assert difference["before"] != difference["after"]
+    assert SECRET not in str(journal)
+
+
+def test_a_secret_is_not_in_the_reason_of_a_refusal(keep, tmp_path):
+    program = tmp_path / "judge"
+    program.write_text('#!/bin/sh\necho "line 1: cannot parse: $(cat "$1")" >&2; exit 1\n')
+    program.chmod(0o755)
+    file = {"dest": "a", "content": f'receiver: "{SECRET}"\n', "secret": True, "validate": f"{program} %s"}
+    answer = keep(file)
+    assert SECRET not in str(answer)
+    assert "line 1: cannot parse: ********" in answer["msg"]
+
+
+def test_an_argument_that_is_refused_shows_no_content(run_module, journal):
+    answer = run_module(service, files=[{"dest": "/a", "content": SECRET, "force": "perhaps"}])
+    assert answer["failed"] is True
+    assert SECRET not in str(answer) + str(journal)
+
+
+def test_a_secret_is_never_open_to_others_not_even_for_a_moment(keep, tmp_path, monkeypatch):
+    seen = []
+    kept = service.Keeper.attributes
+    monkeypatch.setattr(
+        service.Keeper,
+        "attributes",
+        lambda *words, **named: (seen.append(mode(Path(words[1]))), kept(*words, **named))[1],
+    )
+    keep({"dest": "a", "content": SECRET, "secret": True, "mode": "0600"})
+    assert seen == [0o600]
+
+
+def test_what_is_remembered_of_a_secret_stays_one(run_module, state, tmp_path):
+    (tmp_path / "a").write_text("old\n")
+    file = {"dest": str(tmp_path / "a"), "content": "new\n", "secret": True}
+    seen = run_module(service, check=True, files=[file], remember=True)
+    assert seen["before"]["files"][0]["secret"] is True

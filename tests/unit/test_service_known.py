@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.action import service as action
+from ansible_collections.pentad.webstack.plugins.module_utils import pending, systemd
 from ansible_collections.pentad.webstack.plugins.module_utils.node_state import packed, unpacked
 from ansible_collections.pentad.webstack.plugins.modules import host_survey, service
 
@@ -30,6 +31,7 @@ class Node:
         self.top, self.run_module = top, run_module
         self.units = top / "system"
         self.file = {**OWNED, "dest": str(top / "etc" / "app.conf"), "content": "grün\n", "mode": "0640"}
+        self.file["restart"] = ["reader.service"]
         self.unit = {**OWNED, "dest": str(self.units / "shop.service"), "content": f"[Unit]\n{MARK}\n"}
         self.account = {**OWNED, "dest": str(top / "sysusers.d" / "a.conf"), "content": f"u {OWNED['owner']} -\n"}
         self.directory = {**OWNED, "path": str(top / "etc"), "mode": "0750"}
@@ -53,6 +55,14 @@ class Node:
         monkeypatch.setenv("PATH", f"{top / 'bin'}:/usr/bin:/bin")
         monkeypatch.setattr(host_survey, "UNITS", self.units)
         monkeypatch.setattr(action, "ACCOUNTS", top / "sysusers.d")
+        monkeypatch.setattr(pending, "NOTES", top / "notes")
+        monkeypatch.setattr(systemd, "UNITS", self.units)
+        for module in (systemd, host_survey):
+            monkeypatch.setattr(module, "MASKS", (self.units,))
+
+    def told(self, more: str) -> None:
+        """Have systemd tell more of its units."""
+        (self.top / "bin" / "systemctl").write_text(SYSTEMCTL.replace("Unit", f"{more}\\nUnit"))
 
     def survey(self) -> str:
         """What the survey tells."""
@@ -120,8 +130,28 @@ def test_a_survey_of_other_paths_has_the_node_asked(node):
         lambda node: (node.units / "multi-user.target.wants" / "resume.service").unlink(),
         lambda node: (node.units / "shop-old.service").write_text(f"[Unit]\n{MARK}\n"),
         lambda node: (node.top / "bin" / "systemctl").write_text(SYSTEMCTL.replace("active", "failed")),
+        lambda node: node.told("SubState=auto-restart"),
+        lambda node: node.told("NeedDaemonReload=yes"),
+        lambda node: (node.units / "shop2.service").symlink_to(os.devnull),
+        lambda node: pending.note("shop.service", "reload"),
+        lambda node: pending.note("shop.service", "turn"),
+        lambda node: pending.note("reader.service", "restart"),
     ],
-    ids=["content", "mode", "gone", "directory", "not enabled", "left over", "not running"],
+    ids=[
+        "content",
+        "mode",
+        "gone",
+        "directory",
+        "not enabled",
+        "left over",
+        "not running",
+        "crash loop",
+        "unread",
+        "masked",
+        "pending",
+        "turn",
+        "pending for another",
+    ],  # fmt: skip
 )
 def test_whatever_differs_has_the_node_asked(node, change):
     change(node)
@@ -185,3 +215,8 @@ def test_the_module_itself_agrees(node, monkeypatch):
     monkeypatch.setattr(service, "UNITS", node.units)
     wanted = {**node.wanted, "enabled": []}
     assert node.run_module(service, **wanted)["changed"] is False
+
+
+def test_what_is_pending_for_others_has_nobody_asked(node):
+    pending.note("other.service", "restart")
+    assert not node.asked()
