@@ -18,6 +18,8 @@ description:
   - Refuses to overwrite a server that has data of its own, unless O(overwrite=true).
   - A copy that is still under way because only its run was interrupted is waited for. One that was itself interrupted
     leaves an empty server that follows nobody, which the next run copies to again.
+  - The plugin takes no address of IPv6. Such a donor has the name C(donor.clone.internal) in C(/etc/hosts) for the time
+    of the copy.
   - Both servers need the clone plugin; the donor's account needs C(BACKUP_ADMIN). The local server has to be supervised
     (systemd) so that it comes back after the copy.
 options:
@@ -77,8 +79,13 @@ reason:
   sample: the server is empty
 """
 
+import contextlib
+import os
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -96,6 +103,8 @@ from ..module_utils.replication_history import History
 # The server restarts itself at the end of the copy: the connection is lost, or it says that nobody restarts it.
 RESTARTING = {2006, 2013, 3707}
 NO_SUCH_TABLE = 1146
+HOSTS = Path("/etc/hosts")
+DONOR = "donor.clone.internal"
 
 
 def decide(
@@ -190,6 +199,38 @@ def copy(options: ConnectionOptions, params: dict[str, Any]) -> None:
                 raise
 
 
+@contextlib.contextmanager
+def named(module: AnsibleModule, host: str) -> Iterator[str]:
+    """The donor as the clone plugin takes it: by a name where its address is one of IPv6."""
+    if ":" not in host:
+        yield host
+        return
+    name_donor(module, host)
+    try:
+        yield DONOR
+    finally:
+        name_donor(module, "")
+
+
+def name_donor(module: AnsibleModule, address: str) -> None:
+    """Give the donor its name, in the place of what a run that was killed has left; without an address, remove it."""
+    try:
+        lines = HOSTS.read_text().splitlines() if HOSTS.exists() else []
+        wanted = [line for line in lines if DONOR not in line.split()] + ([f"{address} {DONOR}"] if address else [])
+        if wanted == lines:
+            return
+        descriptor, fresh = tempfile.mkstemp(dir=module.tmpdir)
+        with os.fdopen(descriptor, "w") as file:
+            file.writelines(f"{line}\n" for line in wanted)
+        # In a container it can be written, and not replaced.
+        module.atomic_move(fresh, str(HOSTS), unsafe_writes=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"{HOSTS} cannot be changed ({error}), and MySQL copies from a donor with an address of IPv6 by a name "
+            "only: make it writable, or have mysql_replica_source_address be a name of the donor."
+        ) from error
+
+
 def await_idle(options: ConnectionOptions, timeout: float) -> None:
     """Wait for a copy that an interrupted run left under way, and for the restart that ends it."""
     with connect_to_starting(options) as local:
@@ -247,6 +288,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         connect_timeout=params["connect_timeout"],
     )
     await_idle(options, params["timeout"])
+    if ":" in params["donor_host"] and not module.check_mode:
+        name_donor(module, "")
     with Connection(options) as local:
         channels = len(local.rows("SHOW REPLICA STATUS"))
         schemas = user_schemas(local)
@@ -258,7 +301,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
                 related = params["overwrite"] or catch_up or have_common(local, donor)
     needed, reason = decide(channels, schemas, catch_up, params["overwrite"], related)
     if needed and not module.check_mode:
-        copy(options, params)
+        with named(module, params["donor_host"]) as host:
+            copy(options, {**params, "donor_host": host})
         await_restart(options, params["timeout"])
     return {"changed": needed, "reason": reason}
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,7 +133,16 @@ class Cloning:
 
 
 @pytest.fixture
-def cloning(network, clock, run_module) -> Cloning:
+def hosts(tmp_path, monkeypatch) -> Path:
+    """The names that the machine knows."""
+    path = tmp_path / "hosts"
+    path.write_text("127.0.0.1 localhost\n")
+    monkeypatch.setattr(mysql_clone, "HOSTS", path)
+    return path
+
+
+@pytest.fixture
+def cloning(network, clock, run_module, hosts) -> Cloning:
     """An empty server and its donor."""
     return Cloning(network, clock, run_module)
 
@@ -186,6 +196,44 @@ def test_the_donor_of_a_copy_is_verified_against_its_authority(cloning):
     options = ConnectionOptions(user="root", unix_socket="/s.sock")
     mysql_clone.copy(options, {**params, "donor_ca_cert": "/ca.pem", "timeout": 5})
     assert "SET GLOBAL clone_ssl_ca = '/ca.pem'" in cloning.orders
+
+
+@pytest.mark.parametrize("left", ["", "fd00::99 donor.clone.internal\n"], ids=["", "after one that was killed"])
+@pytest.mark.parametrize("end", [3707, 3862], ids=["complete", "failed"])
+def test_a_donor_with_an_address_of_ipv6_has_a_name_for_the_time_of_the_copy(cloning, network, hosts, left, end):
+    network.servers["fd00::31:3306"] = cloning.donor
+    before = hosts.read_text()
+    hosts.write_text(before + left)
+    known = []
+
+    def clone(*_: Any) -> list[Any]:
+        known.append(hosts.read_text())
+        raise scripted_mysql.error(end)
+
+    cloning.local.on("CLONE INSTANCE", clone)
+    answer = cloning.copy(donor_host="fd00::31")
+    assert bool(answer.get("failed")) is (end == 3862)
+    assert "SET GLOBAL clone_valid_donor_list = 'donor.clone.internal:3306'" in cloning.orders
+    [order] = [each for each in cloning.orders if each.startswith("CLONE")]
+    assert order.startswith("CLONE INSTANCE FROM 'repl'@'donor.clone.internal':3306 ")
+    assert known == [before + "fd00::31 donor.clone.internal\n"]
+    assert hosts.read_text() == before
+
+
+def test_check_mode_names_nobody(cloning, network, hosts):
+    network.servers["fd00::31:3306"] = cloning.donor
+    hosts.write_text("fd00::99 donor.clone.internal\n")
+    assert cloning.copy(check=True, donor_host="fd00::31")["changed"] is True
+    assert hosts.read_text() == "fd00::99 donor.clone.internal\n"
+
+
+def test_names_that_cannot_be_written_are_told(cloning, network, hosts):
+    network.servers["fd00::31:3306"] = cloning.donor
+    hosts.unlink()
+    hosts.mkdir()
+    answer = cloning.copy(donor_host="fd00::31")
+    assert answer["failed"] is True
+    assert f"{hosts} cannot be changed" in answer["msg"]
 
 
 @pytest.mark.parametrize("errno", [2006, 2013, 3707])
