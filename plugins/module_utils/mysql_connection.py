@@ -313,6 +313,26 @@ def connect_to_starting(options: ConnectionOptions, seconds: float = 30) -> Conn
             time.sleep(0.2)
 
 
+def shown_certificate(options: ConnectionOptions) -> bytes:
+    """The certificate that a server shows to those who log in, in DER; it is looked at and not trusted."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    driver = _driver()
+    try:
+        raw = _raw_connect(driver, options, context)
+    except driver.err.MySQLError as error:
+        errno, text = _error_parts(error)
+        raise _explain(options, options.user or "root", errno, text) from error
+    except OSError as error:
+        raise DatabaseError(f"TLS to {options.where} failed: {error}.", _SSL_CONNECTION_ERROR) from error
+    try:
+        secured = raw._sock
+        return (secured.getpeercert(binary_form=True) if isinstance(secured, ssl.SSLSocket) else None) or b""
+    finally:
+        raw.close()
+
+
 def _text(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, (bytes, bytearray)) else value
 

@@ -50,6 +50,10 @@ TABLE: dict[str, list[Form]] = {
         Form(MYSQL, (8, 0, 23), None, "CHANGE REPLICATION SOURCE TO"),
         Form(MARIADB, _ANY, None, "CHANGE MASTER"),
     ],
+    "reload_tls": [
+        Form(MYSQL, (8, 0, 16), None, "ALTER INSTANCE RELOAD TLS"),
+        Form(MARIADB, (10, 4), None, "FLUSH NO_WRITE_TO_BINLOG SSL"),
+    ],
     "wait_gtid": [
         Form(MYSQL, _ANY, None, "SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)"),
         Form(MARIADB, _ANY, None, "SELECT MASTER_GTID_WAIT(%s, %s)"),

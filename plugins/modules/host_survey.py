@@ -22,9 +22,21 @@ options:
     choices: [all, addresses, listeners, database, packages, certificates, links, services, state]
     default: [all]
   datadir:
-    description: Data directory of the database server.
+    description: Data directory that the database server is to have; by default the one of the running server.
     type: path
-    default: /var/lib/mysql
+    default: ""
+  mysql_socket:
+    description: Socket by which a running database server is asked, with the client program that comes with it.
+    type: path
+    default: /run/mysqld/mysqld.sock
+  mysql_user:
+    description: Account to ask it with. Without one it is that of root's option file, or root itself.
+    type: str
+    default: ""
+  mysql_password:
+    description: Password of O(mysql_user).
+    type: str
+    default: ""
   certificates:
     description: Directories with certificates C(<name>.pem) and their keys, in the same file or in C(<name>.key).
     type: list
@@ -81,15 +93,26 @@ listeners:
   sample: [{"address": "127.0.0.1", "port": 3306, "process": "haproxy"}]
 database:
   description: >-
-    What the data directory holds: C(engine) (empty if nothing is there), C(schemas) that are not the server's own,
-    C(server_uuid), and C(version) of the server program that is installed.
+    What the data directory holds: its path C(datadir), C(engine) (empty if nothing is there), C(schemas) that are not
+    the server's own, C(server_uuid), and C(version) of the server program that is installed. C(elsewhere) are the
+    schemas in data directories that were found beside it, by path. C(server) is what a running server says, empty where
+    none answers; C(refused) with the reason where it does not let the account in, otherwise C(variables), whether it
+    has C(time_zones), C(not_cloned), the tables of MySQL that a clone leaves empty, and C(valid), from when and until
+    when the certificate is valid that it shows.
   returned: if gathered
   type: dict
   sample:
+    datadir: /var/lib/mysql
     engine: mysql
     schemas: [guestbook]
     server_uuid: c0ffee00-0000-11f0-8000-000000000001
     version: 9.7.4
+    elsewhere: {}
+    server:
+      variables: {gtid_mode: "ON", lower_case_table_names: "0"}
+      time_zones: true
+      not_cloned: []
+      valid: [Nov 28 01:28:07 2026 GMT, Mar  2 01:28:07 2029 GMT]
 packages:
   description: >-
     Names of the Debian packages that are installed, separated by spaces. As a list of hundreds they would be copied,
@@ -100,12 +123,14 @@ packages:
 certificates:
   description: >-
     Certificates with a key, by path: C(days_left), a negative number for one that has ended; C(names) as in a request;
-    whether the key C(key_matches); whether it is C(trusted) by O(authority); C(sha256) of the file.
+    whether the key C(key_matches); whether it is C(trusted) by O(authority); C(sha256) of the file; C(valid),
+    from when and until when, as a server says it of the certificate that it shows.
   returned: if gathered
   type: dict
   sample:
     /etc/mysql/tls/server.pem: {days_left: 824.9, names: ["DNS:db1", "IP:192.0.2.31"], key_matches: true, trusted: true,
-      sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}
+      sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08,
+      valid: [Nov 28 01:28:07 2026 GMT, Mar  2 01:28:07 2029 GMT]}
 links:
   description: Targets of the links that are there, by path.
   returned: if gathered
@@ -156,6 +181,18 @@ DPKG = Path("/var/lib/dpkg/status")
 # Nothing that a service is configured by is larger.
 LARGEST_FILE = 2**20
 SYSTEM_SCHEMAS = {"mysql", "sys", "performance_schema"}
+# Where the packages put the data.
+DATADIR = Path("/var/lib/mysql")
+# MariaDB passes over what is in the comment: it is copied otherwise, and would open each table to tell its engine.
+QUESTIONS = """
+SELECT '#time_zones', COUNT(*) FROM mysql.time_zone_name WHERE Name = 'UTC';
+SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir', 'gtid_mode', 'lower_case_table_names')
+  OR Variable_name LIKE 'validate_password%' OR Variable_name LIKE 'simple_password_check%';
+SHOW GLOBAL STATUS WHERE Variable_name IN ('Ssl_server_not_before', 'Ssl_server_not_after');
+/*!80000 SELECT '#table', CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, ' (', ENGINE, ')') FROM information_schema.TABLES
+  WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE NOT IN ('InnoDB', 'BLACKHOLE', 'FEDERATED', 'MRG_MYISAM')
+  AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') ORDER BY 2 */;
+"""
 
 
 def address(text: str) -> str:
@@ -233,29 +270,90 @@ def engine_of(datadir: Path) -> str:
     return "unknown" if (datadir / "ibdata1").exists() else ""
 
 
+def schemas_in(datadir: Path) -> list[str]:
+    """Schemas in a data directory that are not the server's own."""
+    if not datadir.is_dir():
+        return []
+    return sorted(
+        entry.name
+        for entry in datadir.iterdir()
+        if entry.is_dir() and not entry.name.startswith(("#", ".", "lost+found")) and entry.name not in SYSTEM_SCHEMAS
+    )
+
+
+def server_uuid(datadir: Path) -> str:
+    """UUID that the server of a data directory has given itself."""
+    automatic = datadir / "auto.cnf"
+    if not automatic.exists():
+        return ""
+    match = re.search(r"^server-uuid\s*=\s*(\S+)", automatic.read_text(), re.MULTILINE)
+    return match[1] if match else ""
+
+
 def database(module: AnsibleModule) -> dict[str, Any]:
-    """What the data directory and the installed server program say."""
-    datadir = Path(module.params["datadir"])
-    schemas: list[str] = []
-    uuid = ""
-    if datadir.is_dir():
-        schemas = sorted(
-            entry.name
-            for entry in datadir.iterdir()
-            if entry.is_dir()
-            and not entry.name.startswith(("#", ".", "lost+found"))
-            and entry.name not in SYSTEM_SCHEMAS
-        )
-        automatic = datadir / "auto.cnf"
-        if automatic.exists():
-            match = re.search(r"^server-uuid\s*=\s*(\S+)", automatic.read_text(), re.MULTILINE)
-            uuid = match[1] if match else ""
+    """What the data directory, the installed server program and the running server say."""
+    server = running_server(module)
+    in_use = (server.get("variables") or {}).get("datadir") or str(DATADIR)
+    datadir = Path(os.path.normpath(module.params["datadir"] or in_use))
+    others = [Path(os.path.normpath(each)) for each in (in_use, DATADIR)]
+    # One may be a link to the other.
+    found = {str(each): schemas_in(each) for each in others if each.resolve() != datadir.resolve()}
     program = shutil.which("mariadbd") or shutil.which("mysqld") or shutil.which("mysqld", path="/usr/sbin")
     version = ""
     if program:
         match = re.search(r"Ver (\d+\.\d+\.\d+)", module.run_command([program, "--version"])[1])
         version = match[1] if match else ""
-    return {"engine": engine_of(datadir), "schemas": schemas, "server_uuid": uuid, "version": version}
+    return {
+        "datadir": str(datadir),
+        "engine": engine_of(datadir),
+        "schemas": schemas_in(datadir),
+        "server_uuid": server_uuid(datadir),
+        "version": version,
+        "elsewhere": {path: names for path, names in found.items() if names},
+        "server": server,
+    }
+
+
+def running_server(module: AnsibleModule) -> dict[str, Any]:
+    """What a server that answers on its socket says; asked with its own client, because no library need be there."""
+    params = module.params
+    password = params["mysql_password"]
+    # It is in no answer; a short one would be blotted out of everything that the node has.
+    params["mysql_password"] = ""
+    module.no_log_values.discard(password)
+    client = shutil.which("mariadb") or shutil.which("mysql")
+    if not client or not Path(params["mysql_socket"]).is_socket():
+        return {}
+    words = [f"--socket={params['mysql_socket']}", "--batch", "--skip-column-names", "--connect-timeout=5"]
+    if client.endswith("mariadb"):
+        # It tells of its certificate only those who see it.
+        words += ["--ssl", "--disable-ssl-verify-server-cert"]
+    if params["mysql_user"]:
+        options = Path(module.tmpdir, "client.cnf")
+        options.touch(mode=0o600)
+        password = password.replace("\\", "\\\\").replace('"', '\\"')
+        options.write_text(f'[client]\nuser="{params["mysql_user"]}"\npassword="{password}"\n')
+        words.insert(0, f"--defaults-extra-file={options}")
+    # What one engine does not know is an error after which the rest goes on.
+    _code, out, err = module.run_command([client, *words, "--force"], data=QUESTIONS)
+    return said(out, err)
+
+
+def said(out: str, err: str) -> dict[str, Any]:
+    """What the client's answers tell: variables by name, and rows that begin with a mark."""
+    refused = re.search(r"^ERROR (1045|1698) .*?: (.*)$", err, re.MULTILINE)
+    if refused:
+        return {"refused": f"{refused[2]} ({refused[1]})"}
+    rows = [line.split("\t") for line in out.splitlines()]
+    if not rows:
+        return {}
+    answers = {row[0]: row[1] for row in rows if len(row) == 2 and not row[0].startswith("#")}
+    return {
+        "valid": [answers.pop(f"Ssl_server_not_{end}", "") for end in ("before", "after")],
+        "variables": answers,
+        "time_zones": ["#time_zones", "1"] in rows,
+        "not_cloned": [row[1] for row in rows if row[0] == "#table"],
+    }
 
 
 def installed(status: str) -> list[str]:
@@ -288,7 +386,7 @@ def certificate(module: AnsibleModule, path: Path, authority: Path | None) -> di
     def openssl(*words: str) -> tuple[int, str]:
         return module.run_command(["openssl", *words])[:2]
 
-    text = openssl("x509", "-in", str(path), "-noout", "-enddate", "-ext", "subjectAltName", "-pubkey")[1]
+    text = openssl("x509", "-in", str(path), "-noout", "-dates", "-ext", "subjectAltName", "-pubkey")[1]
     key = openssl("pkey", "-in", str(key_of(path)), "-pubout")[1].strip()
     trust = ("verify", "-no_check_time", "-CAfile", str(authority), "-untrusted", str(path), str(path))
     return {
@@ -297,7 +395,14 @@ def certificate(module: AnsibleModule, path: Path, authority: Path | None) -> di
         "key_matches": bool(key) and key in text,
         "trusted": authority is not None and openssl(*trust)[0] == 0,
         "sha256": sha256(path),
+        "valid": [told(text, f"not{end}") for end in ("Before", "After")],
     }
+
+
+def told(text: str, name: str) -> str:
+    """What openssl prints behind a name; empty where it prints no such thing."""
+    found = re.search(rf"^{name}=(.+)$", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def sha256(path: Path) -> str:
@@ -372,8 +477,8 @@ def services(module: AnsibleModule) -> dict[str, Any]:
 
 def days_left(text: str, now: float) -> float:
     """Days until the end that openssl prints; as good as ended where it prints none."""
-    end = re.search(r"^notAfter=(.+)$", text, re.MULTILINE)
-    return round((ssl.cert_time_to_seconds(end[1]) - now) / 86400, 1) if end else -1.0
+    end = told(text, "notAfter")
+    return round((ssl.cert_time_to_seconds(end) - now) / 86400, 1) if end else -1.0
 
 
 def names(text: str) -> list[str]:
@@ -409,7 +514,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "gather_subset": {"type": "list", "elements": "str", "choices": ["all", *PARTS], "default": ["all"]},
-            "datadir": {"type": "path", "default": "/var/lib/mysql"},
+            "datadir": {"type": "path", "default": ""},
+            "mysql_socket": {"type": "path", "default": "/run/mysqld/mysqld.sock"},
+            "mysql_user": {"type": "str", "default": ""},
+            "mysql_password": {"type": "str", "default": "", "no_log": True},
             "certificates": {"type": "list", "elements": "path", "default": []},
             "authority": {"type": "str", "default": ""},
             "links": {"type": "list", "elements": "path", "default": []},

@@ -493,16 +493,28 @@ def receive(module: AnsibleModule) -> dict[str, Any]:
     return {"changed": action != "none", "action": action, "reason": reason}
 
 
+def login_file(folder: Path, password: str | None) -> list[str]:
+    """The option that names a file with the password, which no list of processes shows; none without a password."""
+    if not password:
+        return []
+    path = folder / "login.cnf"
+    path.touch(mode=0o600)
+    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
+    path.write_text(f'[client]\npassword="{quoted}"\n', encoding="utf-8")
+    return [f"--defaults-extra-file={path}"]
+
+
 def send(module: AnsibleModule) -> dict[str, Any]:
     """Copy the data of the local server to the replica that listens for them."""
     params = module.params
     with Connection(ConnectionOptions.from_params(params)) as local:
         files = tls_files(local)
     raise_file_limit()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as private:
         backup, transfer = pipeline(
             [
-                *("mariadb-backup", "--backup", "--stream=mbstream", f"--target-dir={scratch}"),
+                *("mariadb-backup", *login_file(Path(private), params["login_password"])),
+                *("--backup", "--stream=mbstream", f"--target-dir={scratch}"),
                 f"--log-copy-interval={LOG_COPY_INTERVAL}",
                 *(f"--user={params['login_user'] or 'root'}", f"--socket={params['login_unix_socket']}"),
             ],

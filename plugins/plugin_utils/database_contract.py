@@ -33,6 +33,9 @@ LONGEST_NAME = 32
 JUDGED_ELSEWHERE = {"webstack_app_user", "webstack_app_reader_user"}
 # Bytes that a replication channel takes for its password.
 LONGEST_REPLICATION_PASSWORD = {"mysql": 32, "mariadb": 96}
+LETTER_CASE = "lower_case_table_names"
+# Places that systemd or AppArmor keep from the server.
+FORBIDDEN = ("/home", "/root", "/boot", "/etc", "/usr", "/run", "/tmp", "/proc", "/sys", "/dev")  # noqa: S108
 # What a password that is generated looks like.
 GENERATED = "aB3" * 10 + "aB"
 
@@ -175,4 +178,136 @@ def required(rules: Mapping[str, str]) -> dict[str, tuple[int, str]]:
     return found
 
 
-JUDGES = (judge_settings, judge_accounts)
+def database(stack: Stack, host: str) -> Mapping[str, Any]:
+    """What was found of the host's database."""
+    return stack.survey(host).get("database") or {}
+
+
+def engine(stack: Stack, host: str) -> str:
+    """Engine that the host is to run."""
+    return str(stack.value(host, "webstack_mysql_engine"))
+
+
+def named(stack: Stack, host: str, variable: str) -> bool:
+    """Whether a list of hosts names this one; a string names none, because a part of it would match, too."""
+    given = stack.value(host, variable)
+    return isinstance(given, (list, tuple)) and host in given
+
+
+def judge_logins(stack: Stack) -> Iterable[str]:
+    """A server that was there before lets its administrator in, and all take the same password."""
+    given = {str(stack.value(host, "webstack_mysql_login_password") or "") for host in stack.members("mysql")}
+    if len(given) > 1:
+        yield (
+            f"webstack_mysql_login_password differs between {', '.join(stack.members('mysql'))}, and a replica gets "
+            "the accounts of its primary: set it once, for the group mysql."
+        )
+    for host in stack.members("mysql"):
+        refused = running(stack, host).get("refused")
+        if refused:
+            yield (
+                f"{host}: the database server that runs there refuses its administrator: {refused}. "
+                "Give the password as webstack_mysql_login_password, best from a vault, and the account, where it is "
+                "not root, as webstack_mysql_login_user."
+            )
+
+
+def judge_gtids(stack: Stack) -> Iterable[str]:
+    """A MySQL with data replicates by GTID already, or may be brought to it."""
+    for host in stack.members("mysql"):
+        mode = (running(stack, host).get("variables") or {}).get("gtid_mode", "ON")
+        given = stack.value(host, "mysql_server_enable_gtid")
+        if isinstance(given, str) and given:
+            yield (
+                f"{host}: mysql_server_enable_gtid = {given!r} is not a list of hosts: "
+                f'write it as -e \'{{"mysql_server_enable_gtid": ["{host}"]}}\'.'
+            )
+        if mode != "ON" and database(stack, host).get("schemas") and not named(stack, host, "mysql_server_enable_gtid"):
+            yield (
+                f"{host}: gtid_mode is {mode} on the server with data that runs there, and replication goes by GTID: "
+                f'-e \'{{"mysql_server_enable_gtid": ["{host}"]}}\' brings it to ON while it runs, step by step. '
+                "Replicas that are not in this inventory have to take each step with it."
+            )
+
+
+def judge_data_directories(stack: Stack) -> Iterable[str]:
+    """The data are where they are looked for, and the directory is one that the server may have."""
+    for host in stack.members("mysql"):
+        wanted = wished(stack, host).get("datadir")
+        if wanted is not None and not re.fullmatch(r"(/[A-Za-z0-9_.-]+)+/?", str(wanted)):
+            yield f"{host}: mysql_server_settings: datadir = {wanted!r} is not a usable path: name it from / on."
+        elif wanted is not None and str(wanted).startswith(FORBIDDEN):
+            yield (
+                f"{host}: mysql_server_settings: datadir = {wanted!r} is where the server's unit or profile does not "
+                "let it write: choose another place, for example /srv/mysql."
+            )
+        for path, schemas in (database(stack, host).get("elsewhere") or {}).items():
+            yield (
+                f"{host}: mysql_server_settings: datadir = {wanted!r}, but the data ({', '.join(schemas)}) are in "
+                f"{path}, and no setting moves them: stop the server and move them yourself, or correct the setting."
+            )
+
+
+def judge_letter_case(stack: Stack) -> Iterable[str]:
+    """How names of tables are compared is settled when a server is made, and the same on all of them."""
+    has: dict[str, str] = {}
+    for host in stack.members("mysql"):
+        running_value = (running(stack, host).get("variables") or {}).get(LETTER_CASE)
+        wanted = wished(stack, host).get(LETTER_CASE)
+        schemas = database(stack, host).get("schemas")
+        if schemas and running_value is not None and wanted is not None and option_value(wanted) != running_value:
+            yield (
+                f"{host}: mysql_server_settings: {LETTER_CASE} = {wanted}, but the server with data "
+                f"({', '.join(schemas)}) has {running_value}, and that is settled when a server is made: "
+                "remove the setting, or load a dump into a new server."
+            )
+        has[host] = running_value if schemas and running_value is not None else option_value(wanted or 0)
+    if len(set(has.values())) > 1:
+        listed = ", ".join(f"{value} on {host}" for host, value in has.items())
+        yield (
+            f"mysql_server_settings: {LETTER_CASE} would be {listed}, and replicas have that of their primary: "
+            "set it for the group mysql."
+        )
+
+
+def judge_time_zones(stack: Stack) -> Iterable[str]:
+    """A server that is started with a time zone knows it."""
+    for host in stack.members("mysql"):
+        wanted = str(wished(stack, host).get("default_time_zone") or "SYSTEM")
+        known = running(stack, host).get("time_zones")
+        offset = re.fullmatch(r"SYSTEM|[+-]\d{1,2}:\d\d", wanted, re.IGNORECASE)
+        if stack.answered(host) and not offset and not known:
+            yield (
+                f"{host}: mysql_server_settings: time_zone = {wanted!r} is not known to a server whose time zones are "
+                "not loaded yet, and it would not start: use an offset as '+01:00' for the first run."
+            )
+
+
+def judge_copies(stack: Stack) -> Iterable[str]:
+    """What an empty replica would be copied from has no tables that the copy leaves empty."""
+    hosts = [host for host in stack.members("mysql") if engine(stack, host) == "mysql" and stack.answered(host)]
+    empty = [
+        host
+        for host in hosts
+        if not database(stack, host).get("schemas") or named(stack, host, "mysql_replica_rebuild")
+    ]
+    for host in hosts:
+        tables = running(stack, host).get("not_cloned") or []
+        others = [each for each in empty if each != host]
+        if tables and others and host not in empty:
+            yield left_empty(host, tables, others)
+
+
+def left_empty(host: str, tables: list[str], copies: list[str]) -> str:
+    """Why a server is not copied."""
+    listed = ", ".join(tables[:10]) + (f" and {len(tables) - 10} more" if len(tables) > 10 else "")
+    return (
+        f"{host}: has tables that are not in InnoDB ({listed}), which a copy would leave empty on {', '.join(copies)}: "
+        "convert each with ALTER TABLE ... ENGINE=InnoDB, or load a dump into the replica yourself."
+    )
+
+
+JUDGES = (
+    judge_settings, judge_accounts, judge_logins, judge_gtids, judge_data_directories, judge_letter_case,
+    judge_time_zones, judge_copies,
+)  # fmt: skip

@@ -47,6 +47,23 @@ RIGHT = {
         "db1": {**server(MEDIUM), "mysql_server_settings": {"validate_password.policy": "LOW"}},
     },
     "a server that is as it should be": {"db1": server()},
+    "GTIDs that may be turned on": {"db1": {**server({"gtid_mode": "OFF"}), "mysql_server_enable_gtid": ["db1"]}},
+    "GTIDs are off on a server without data": {"db1": server({"gtid_mode": "OFF"}, schemas=[])},
+    "letter case on new servers": dict.fromkeys(
+        ("db1", "db2"), {"mysql_server_settings": {"lower-case-table-names": 1}, **server(schemas=[])}
+    ),
+    "letter case as it is": dict.fromkeys(
+        ("db1", "db2"),
+        {"mysql_server_settings": {"lower_case_table_names": "1"}, **server({"lower_case_table_names": "1"})},
+    ),
+    "another disk": {"db1": {"mysql_server_settings": {"datadir": "/srv/mysql"}}},
+    "a known time zone": {"db1": {"mysql_server_settings": {"time_zone": "Europe/Zurich"}, **server()}},
+    "an offset": {"db1": {"mysql_server_settings": {"default-time-zone": "+01:00"}}},
+    "tables that nobody copies": {
+        "db1": server(server={"not_cloned": ["shop.log (MyISAM)"]}),
+        "db2": server(),
+    },
+    "one password for all": dict.fromkeys(("db1", "db2"), {"webstack_mysql_login_password": "s3cret"}),
 }
 WRONG = {
     "two spellings": (
@@ -121,6 +138,77 @@ WRONG = {
                  "webstack_app_password": "Aa1Aa1Aa1"}},
         ["db1: webstack_app_password has 0 special characters and the server's simple_password_check.other_characters "
          "asks for 1: give one that has, or lower the server's rule."],
+    ),
+    "GTIDs are off": (
+        {"db1": server({"gtid_mode": "OFF"})},
+        ["db1: gtid_mode is OFF on the server with data that runs there, and replication goes by GTID: "
+         "-e '{\"mysql_server_enable_gtid\": [\"db1\"]}' brings it to ON while it runs, step by step. "
+         "Replicas that are not in this inventory have to take each step with it."],
+    ),
+    "GTIDs are off, another host is named": (
+        {"db1": {**server({"gtid_mode": "OFF_PERMISSIVE"}), "mysql_server_enable_gtid": ["db10"]}},
+        ["db1: gtid_mode is OFF_PERMISSIVE on the server with data that runs there, and replication goes by GTID: "
+         "-e '{\"mysql_server_enable_gtid\": [\"db1\"]}' brings it to ON while it runs, step by step. "
+         "Replicas that are not in this inventory have to take each step with it."],
+    ),
+    "a name in a string": (
+        {"db1": {"mysql_server_enable_gtid": "db12"}},
+        ["db1: mysql_server_enable_gtid = 'db12' is not a list of hosts: "
+         "write it as -e '{\"mysql_server_enable_gtid\": [\"db1\"]}'."],
+    ),
+    "root has a password": (
+        {"db1": server(server={"refused": "Access denied for user 'root'@'localhost' (1045)"})},
+        ["db1: the database server that runs there refuses its administrator: Access denied for user "
+         "'root'@'localhost' (1045). Give the password as webstack_mysql_login_password, best from a vault, and the "
+         "account, where it is not root, as webstack_mysql_login_user."],
+    ),
+    "two passwords of root": (
+        {"db1": {"webstack_mysql_login_password": "one"}},
+        ["webstack_mysql_login_password differs between db1, db2, and a replica gets the accounts of its primary: "
+         "set it once, for the group mysql."],
+    ),
+    "data in another place": (
+        {"db1": {"mysql_server_settings": {"datadir": "/srv/mysql"},
+                 **server(schemas=[], elsewhere={"/var/lib/mysql": ["blog", "shop"]})}},
+        ["db1: mysql_server_settings: datadir = '/srv/mysql', but the data (blog, shop) are in /var/lib/mysql, and no "
+         "setting moves them: stop the server and move them yourself, or correct the setting."],
+    ),
+    "data at home": (
+        {"db1": {"mysql_server_settings": {"datadir": "/home/mysql"}}},
+        ["db1: mysql_server_settings: datadir = '/home/mysql' is where the server's unit or profile does not let it "
+         "write: choose another place, for example /srv/mysql."],
+    ),
+    "data nowhere": (
+        {"db1": {"mysql_server_settings": {"datadir": "data"}}},
+        ["db1: mysql_server_settings: datadir = 'data' is not a usable path: name it from / on."],
+    ),
+    "letter case of a server with data": (
+        dict.fromkeys(("db1", "db2"), {"mysql_server_settings": {"lower_case_table_names": 1}, **server()}),
+        [f"{host}: mysql_server_settings: lower_case_table_names = 1, but the server with data (shop) has 0, and that "
+         "is settled when a server is made: remove the setting, or load a dump into a new server."
+         for host in ("db1", "db2")],
+    ),
+    "letter case of a primary that was there before": (
+        {"db1": server({"lower_case_table_names": "1"})},
+        ["mysql_server_settings: lower_case_table_names would be 1 on db1, 0 on db2, and replicas have that of their "
+         "primary: set it for the group mysql."],
+    ),
+    "a time zone before they are loaded": (
+        {"db1": {"mysql_server_settings": {"time_zone": "Europe/Zurich"}}},
+        ["db1: mysql_server_settings: time_zone = 'Europe/Zurich' is not known to a server whose time zones are not "
+         "loaded yet, and it would not start: use an offset as '+01:00' for the first run."],
+    ),
+    "tables that a copy leaves empty": (
+        {"db1": server(server={"not_cloned": ["shop.log (MyISAM)"] * 12})},
+        [f"db1: has tables that are not in InnoDB ({', '.join(['shop.log (MyISAM)'] * 10)} and 2 more), which a copy "
+         "would leave empty on db2: convert each with ALTER TABLE ... ENGINE=InnoDB, or load a dump into the replica "
+         "yourself."],
+    ),
+    "tables that a rebuild leaves empty": (
+        {"db1": server(server={"not_cloned": ["shop.log (MyISAM)"]}),
+         "db2": {**server(), "mysql_replica_rebuild": ["db2"]}},
+        ["db1: has tables that are not in InnoDB (shop.log (MyISAM)), which a copy would leave empty on db2: "
+         "convert each with ALTER TABLE ... ENGINE=InnoDB, or load a dump into the replica yourself."],
     ),
 }  # fmt: skip
 

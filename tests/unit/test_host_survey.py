@@ -135,10 +135,13 @@ def test_data_and_program_are_told(run_module, program, tmp_path):
     (data / "auto.cnf").write_text("[auto]\nserver-uuid=c0ffee00-0000-11f0-8000-000000000001\n")
     program("mysqld", "/usr/sbin/mysqld  Ver 9.7.4 for Linux on x86_64 ((Debian))")
     assert run_module(host_survey, datadir=data)["database"] == {
+        "datadir": str(data),
         "engine": "mysql",
         "schemas": ["guestbook", "shop"],
         "server_uuid": "c0ffee00-0000-11f0-8000-000000000001",
         "version": "9.7.4",
+        "elsewhere": {},
+        "server": {},
     }
 
 
@@ -150,11 +153,96 @@ def test_mariadb_says_its_version(run_module, program, tmp_path):
 
 def test_a_bare_node_holds_nothing(run_module, program, tmp_path):
     assert run_module(host_survey, datadir=tmp_path / "absent")["database"] == {
+        "datadir": str(tmp_path / "absent"),
         "engine": "",
         "schemas": [],
         "server_uuid": "",
         "version": "",
+        "elsewhere": {},
+        "server": {},
     }
+
+
+SAID = """#time_zones\t1
+datadir\t{datadir}/
+gtid_mode\tOFF
+validate_password.check_user_name\tON
+Ssl_server_not_after\tNov 25 01:28:08 2036 GMT
+Ssl_server_not_before\tNov  8 01:28:08 2026 GMT
+#table\tshop.log (MyISAM)
+"""
+
+
+@pytest.fixture
+def asked(program, monkeypatch, tmp_path):
+    """A server that answers on a socket, and the client program that asks it."""
+    monkeypatch.setattr(host_survey, "DATADIR", tmp_path / "default")
+    place = socket.socket(socket.AF_UNIX)
+    place.bind(str(tmp_path / "s.sock"))
+
+    def answer(out: str, err: str = "") -> None:
+        script = f'cat > {tmp_path}/asked\necho "$@" > {tmp_path}/words\n'
+        script += f"for w; do case $w in --defaults-extra-file=*) cat ${{w#*=}} > {tmp_path}/options;; esac; done\n"
+        script += f"printf '%s' '{err}' >&2\nprintf '%s' '{out}'\n"
+        program("mysql", "")
+        (tmp_path / "bin" / "mysql").write_text(f"#!/bin/sh\n{script}")
+
+    yield answer
+    place.close()
+
+
+def test_a_running_server_is_asked_by_its_own_client(run_module, asked, tmp_path):
+    (tmp_path / "data" / "shop").mkdir(parents=True)
+    asked(SAID.format(datadir=tmp_path / "data"))
+    found = run_module(host_survey, mysql_socket=tmp_path / "s.sock", gather_subset=["database"])["database"]
+    assert (found["datadir"], found["schemas"], found["elsewhere"]) == (str(tmp_path / "data"), ["shop"], {})
+    assert found["server"]["valid"] == ["Nov  8 01:28:08 2026 GMT", "Nov 25 01:28:08 2036 GMT"]
+    assert found["server"]["variables"] == {
+        "datadir": f"{tmp_path}/data/",
+        "gtid_mode": "OFF",
+        "validate_password.check_user_name": "ON",
+    }
+    assert (found["server"]["time_zones"], found["server"]["not_cloned"]) == (True, ["shop.log (MyISAM)"])
+    words = (tmp_path / "words").read_text()
+    assert f"--socket={tmp_path}/s.sock --batch" in words
+    assert "defaults" not in words, "root's own option file is read"
+
+
+def test_data_in_another_place_than_the_wanted_one_are_told(run_module, asked, tmp_path):
+    for schema in ("shop", "mysql"):
+        (tmp_path / "data" / schema).mkdir(parents=True)
+    (tmp_path / "default" / "old").mkdir(parents=True)
+    asked(SAID.format(datadir=tmp_path / "data"))
+    found = run_module(host_survey, mysql_socket=tmp_path / "s.sock", datadir=tmp_path / "new")["database"]
+    assert (found["datadir"], found["schemas"]) == (str(tmp_path / "new"), [])
+    assert found["elsewhere"] == {str(tmp_path / "data"): ["shop"], str(tmp_path / "default"): ["old"]}
+
+
+def test_a_password_is_in_a_file_for_the_client_and_nowhere_else(run_module, asked, tmp_path):
+    asked(SAID.format(datadir=tmp_path))
+    answer = run_module(host_survey, mysql_socket=tmp_path / "s.sock", mysql_user="root", mysql_password='a"b\\c')
+    assert (tmp_path / "options").read_text() == '[client]\nuser="root"\npassword="a\\"b\\\\c"\n'
+    assert 'a"b' not in (tmp_path / "words").read_text()
+    assert not answer["invocation"]["module_args"]["mysql_password"]
+
+
+def test_a_short_password_is_not_blotted_out_of_what_the_node_has(run_module, asked, tmp_path):
+    asked(SAID.format(datadir=tmp_path))
+    given = {"mysql_user": "root", "mysql_password": "data"}
+    answer = run_module(host_survey, mysql_socket=tmp_path / "s.sock", gather_subset=["database"], **given)
+    assert "datadir" in answer["database"]["server"]["variables"]
+
+
+def test_a_server_that_refuses_its_administrator_is_told(run_module, asked, tmp_path):
+    asked("", "ERROR 1045 (28000): Access denied for user root@localhost (using password: NO)")
+    found = run_module(host_survey, mysql_socket=tmp_path / "s.sock", gather_subset=["database"])["database"]
+    assert found["server"] == {"refused": "Access denied for user root@localhost (using password: NO) (1045)"}
+
+
+def test_a_server_that_does_not_answer_says_nothing(run_module, asked, tmp_path):
+    asked("", "ERROR 2002 (HY000): Can not connect to local MySQL server through socket (111)")
+    found = run_module(host_survey, mysql_socket=tmp_path / "s.sock", gather_subset=["database"])["database"]
+    assert found["server"] == {}
 
 
 STATUS = """Package: haproxy
@@ -230,6 +318,12 @@ def authority(directory: Path) -> None:
     )
 
 
+def dates(certificate: Path) -> list[str]:
+    """From when and until when a certificate is valid, as openssl says it."""
+    asked = ["openssl", "x509", "-noout", "-dates", "-in", certificate]
+    return [line.split("=")[1] for line in subprocess.check_output(asked, text=True).splitlines()]
+
+
 def test_a_certificate_is_described(run_module, issued, tmp_path):
     cert = issued("server")
     (tmp_path / "ca.key").unlink()
@@ -241,6 +335,7 @@ def test_a_certificate_is_described(run_module, issued, tmp_path):
             "key_matches": True,
             "trusted": True,
             "sha256": hashlib.sha256(cert.read_bytes()).hexdigest(),
+            "valid": dates(cert),
         }
     }
 
@@ -304,7 +399,7 @@ def test_what_is_no_certificate_is_as_good_as_ended(run_module, issued, tmp_path
     cert.write_text(content)
     found = run_module(host_survey, certificates=[tmp_path])["certificates"][str(cert)]
     del found["sha256"]
-    assert found == {"days_left": -1.0, "names": [], "key_matches": False, "trusted": False}
+    assert found == {"days_left": -1.0, "names": [], "key_matches": False, "trusted": False, "valid": ["", ""]}
 
 
 def test_days_are_counted_from_now_and_below_zero():

@@ -191,7 +191,7 @@ class Answering:
         self.said = list(said)
         self.unfenced = False
 
-    def __call__(self, *_where: str) -> Answering:
+    def __call__(self, *_where: str, **_login: str) -> Answering:
         return self
 
     def status(self) -> dict[str, Any]:
@@ -222,6 +222,7 @@ def resume(monkeypatch, tmp_path):
         )
         config = {
             "socket": "", "primary_marker": str(marker), "port": 3380, "peers": list(peers), "resume_timeout": 30,
+            "administrator": {"user": "root", "password": "s3cret"},
         }  # fmt: skip
         return health.resume(config), server.unfenced, now[0]
 

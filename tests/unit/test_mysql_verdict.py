@@ -14,6 +14,7 @@ program = node_programs.load("roles/mysql_health/files/mysql-verdict")
 
 CONFIG = {
     "socket": "/run/mysqld.sock",
+    "administrator": {"user": "root", "password": "s3cret"},
     "source_account": {"user": "verification", "password": "secret", "ca_cert": "/ca.pem"},
     "policy": {"max_lag": 7},
 }
@@ -89,7 +90,8 @@ def test_the_exit_status_is_the_verdict(core, run, capsys, verdict, status):
 def test_the_source_is_asked_where_the_server_follows_it_now(core, run):
     run()
     ((local, policy, primary),) = core.asked
-    assert (local.unix_socket, local.user, policy["max_lag"]) == ("/run/mysqld.sock", "root", 7)
+    assert (local.unix_socket, local.user, local.password) == ("/run/mysqld.sock", "root", "s3cret")
+    assert policy["max_lag"] == 7
     assert (primary.host, primary.port, primary.user, primary.ca_cert) == (
         "192.0.2.31",
         3307,
