@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help without-nodes setup demo down lint unit sanity lab-test seeding-test acme-test runtimes-test applications-test integration soak test bench bench-verdict
+.PHONY: help without-nodes setup demo down lint unit sanity lab-test seeding-test acme-test runtimes-test applications-test integration traffic-test soak test bench bench-verdict
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -54,6 +54,10 @@ applications-test: setup ## molecule test with WordPress, I hate money and Ghost
 integration: ## the verdict on real servers, each fault really produced (ENGINES=mysql97 for one)
 	REPLTEST_ENGINES="$(ENGINES)" tools/integration
 
+traffic-test: ## requests, headers, WebSockets and events through the real HAProxy and nginx, in containers of its own
+	tests/traffic/image.sh
+	pytest -q tests/traffic
+
 soak: ## seeding-test with 1 GB; ten minutes of 500 writes a second, asked every second, without a false alarm
 	@$(MAKE) --no-print-directory seeding-test SEEDING_MEGABYTES=1000
 	REPLTEST_ENGINES="$(ENGINES)" REPLTEST_SOAK=600 tools/integration -k no_false_alarm
@@ -62,8 +66,8 @@ test: ## everything: set-up, lint, unit, sanity, molecule, real database servers
 	@tools/setup
 	@tools/setup tests
 	@$(MAKE) --no-print-directory lint
-	@# The servers of integration mostly wait.
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse without-nodes integration
+	@# The servers of integration and the streams of traffic-test mostly wait.
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=recurse without-nodes integration traffic-test
 	@$(MAKE) --no-print-directory seeding-test lab-test
 
 without-nodes: unit

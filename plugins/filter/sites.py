@@ -25,6 +25,13 @@ def complete_sites(sites: Iterable[Mapping[str, Any]], source: str) -> list[dict
     return [{"certificate_source": source, "redirect_from": [], **site} for site in sites]
 
 
+def known_hosts(sites: Iterable[Mapping[str, Any]], additional: Iterable[Any]) -> list[str]:
+    """Every C(Host) that is answered, without a port: the names of the sites, and further names and addresses."""
+    further = [str(host).lower() for host in additional]
+    names = [name for site in sites for name in site_names(site)]
+    return list(dict.fromkeys(names + [f"[{host}]" if ":" in host and host[0] != "[" else host for host in further]))
+
+
 def new_certificates(
     sites: Iterable[Mapping[str, Any]], directory: str, surveyed: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -67,6 +74,7 @@ class FilterModule:
             "other_name": other_name,
             "site_names": site_names,
             "complete_sites": complete_sites,
+            "known_hosts": known_hosts,
             "new_certificates": new_certificates,
             "ordered_certificates": ordered_certificates,
             "log_format": log_format,

@@ -85,7 +85,7 @@ def test_plain_http_is_redirected_with_path_and_method() -> None:
     for method, code in (("GET", 301), ("HEAD", 301), ("POST", 308)):
         status, headers, _body = ask("/a?b=c", PLAIN, method, Host=f"{DOMAIN}:8080")
         assert (status, headers["Location"]) == (code, f"https://{DOMAIN}:{SITE.rpartition(':')[2]}/a?b=c")
-    assert ask("/.well-known/acme-challenge/token", PLAIN)[0] == 404, "a challenge is answered where it arrives"
+    assert ask("/.well-known/acme-challenge/token", PLAIN)[0] == 301, "there is no ACME client that would answer"
 
 
 def test_other_names_lead_to_the_site() -> None:
@@ -254,7 +254,7 @@ def test_maintenance_is_one_command_and_outlasts_reload_and_reboot(lab: Lab, mai
     assert "We are working on the site" in body
     assert headers["X-Request-ID"] in body
     assert ask("/livez")[0] == ask("/readyz")[0] == 200
-    assert ask("/.well-known/acme-challenge/token", PLAIN)[0] == 404
+    assert ask("/.well-known/acme-challenge/../../", PLAIN)[0] == 301
     assert lab.playbook("maintenance.yml", "-e", "state=on").changed[lab.container("lb1")] == 0
     proof = lab.playbook("verify.yml")
     assert proof.code == 0, proof.output[-3000:]

@@ -51,6 +51,11 @@ LIMITS = {
     "app_server_cpu_quota": "150%",
     "app_server_tasks_max": "64",
 }
+STREAMS = {
+    "webstack_stream_paths": ["/feed/"],
+    "webstack_stream_idle_timeout": "20m",
+    "webstack_stream_reload_timeout": "5m",
+}
 # Host, case: role, template, and the variables that differ from the defaults.
 CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
     "lb1": {
@@ -69,6 +74,12 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
             "haproxy.cfg.j2",
             {"haproxy_rate_limit": 100, "haproxy_rate_limit_allow": ["192.0.2.0/24"]},
         ),
+        "hosts": (
+            "haproxy",
+            "haproxy.cfg.j2",
+            {"haproxy_additional_hosts": ["192.0.2.80", "2001:DB8::80", "Intern", "www.example.com"]},
+        ),
+        "streams": ("haproxy", "haproxy.cfg.j2", STREAMS),
         "page": ("haproxy", "error.html.j2", {"error_title": "Gone", "error_text": "50 % of it"}),
         "hsts": ("haproxy", "haproxy.cfg.j2", {"haproxy_hsts_seconds": 300}),
         "acme": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [BLOG, {**SHOP, "certificate_source": "acme"}]}),
@@ -96,6 +107,7 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
             "nginx.conf.j2",
             {"webstack_app_runtime": "php", "webstack_app_shared_directories": ["public/uploads", "cache"]},
         ),
+        "nginx streams": ("nginx", "nginx.conf.j2", STREAMS),
         "nginx php scripts": (
             "nginx",
             "nginx.conf.j2",
@@ -297,7 +309,7 @@ def test_a_balancer_serves_the_site_and_no_database(rendered):
         "bind *:443 ssl crt-list /etc/haproxy/certificates/list alpn h2,http/1.1"
     ]
     assert "http-request set-header X-Forwarded-Proto https" in frontend
-    assert "use_backend site if { req.hdr(host),field(1,:),lower -m str www.example.com example.com }" in frontend
+    assert "use_backend site if { var(txn.host) -m str www.example.com example.com }" in frontend
     assert frontend[-1] == "default_backend site"
 
 
@@ -316,33 +328,48 @@ def test_prometheus_asks_addresses_of_ipv6(rendered):
     assert jobs["mysql"][0]["targets"] == ["192.0.2.31:9104"]
 
 
-def test_plain_http_leads_to_https_but_for_acme_challenges(rendered):
+def test_plain_http_leads_to_https(rendered):
     for case, port in (("default", ""), ("public port", ":8443")):
         frontend = section(rendered["lb1"][case], "frontend http")
         assert "bind *:80" in frontend
-        assert "acl challenge path_beg /.well-known/acme-challenge/" in frontend
-        where = f"location https://%[req.hdr(host),regsub(:[0-9]+$,)]{port}%[pathq]"
+        where = f"location https://%[var(txn.host)]{port}%[pathq]"
         assert [line for line in frontend if "redirect" in line] == [
-            f"http-request redirect {where} code 301 if METH_GET !challenge",
-            f"http-request redirect {where} code 308 if !METH_GET !challenge",
+            f"http-request redirect {where} code 301 if METH_GET",
+            f"http-request redirect {where} code 308 if !METH_GET",
         ]
+        assert not [line for line in frontend if "challenge" in line or "backend" in line]
 
 
 def test_challenges_go_to_the_acme_clients_of_all_balancers_where_there_are_any(rendered):
     frontend = section(rendered["lb1"]["acme"], "frontend http")
-    assert frontend[frontend.index("use_backend acme-challenge if challenge") + 1].startswith("use_backend blog ")
+    assert "acl challenge path -m reg ^/[.]well-known/acme-challenge/[A-Za-z0-9_-]+$" in frontend
+    passed = frontend.index("http-request allow if METH_GET challenge")
+    misdirected = [number for number, line in enumerate(frontend) if "return status 421" in line]
+    assert misdirected[0] < passed < frontend.index(next(line for line in frontend if "redirect" in line))
+    assert frontend[-1] == "default_backend acme-challenge"
     backend = section(rendered["lb1"]["acme"], "backend acme-challenge")
     assert {"retry-on all-retryable-errors 404", "option redispatch 1", "retries 10"} <= set(backend)
     assert [line for line in backend if line.startswith("server ")] == ["server lb1 192.0.2.11:8402"]
     for host, case in (("lb1", "sites"), ("web1", "haproxy")):
-        assert "acme" not in rendered[host][case].replace("/.well-known/acme-challenge/", "")
+        assert "acme" not in rendered[host][case]
+
+
+def test_hosts_that_are_answered_are_those_of_all_sites_and_what_was_added(rendered):
+    for frontend in ("http", "sites"):
+        for case, names in (
+            ("default", "www.example.com example.com"),
+            ("hosts", "www.example.com example.com 192.0.2.80 [2001:db8::80] intern"),
+            ("sites", "blog.example.com shop.example.com shop.example.org"),
+        ):
+            (rule,) = [line for line in section(rendered["lb1"][case], f"frontend {frontend}") if " 421 " in line]
+            assert rule.endswith(f" unless {{ var(txn.host) -m str {names} }}")
 
 
 def test_other_names_are_redirected_to_the_canonical_one(rendered):
     for case, port in (("default", ""), ("public port", ":8443")):
         assert check("/livez", f"www.example.com{port}") in section(rendered["lb1"][case], "backend site")
         frontend = section(rendered["lb1"][case], "frontend sites")
-        condition = "{ req.hdr(host),field(1,:),lower -m str example.com }"
+        condition = "{ var(txn.host) -m str example.com }"
         assert [line for line in frontend if "redirect" in line] == [
             f"http-request redirect prefix https://www.example.com{port} code 301 if METH_GET {condition}",
             f"http-request redirect prefix https://www.example.com{port} code 308 if !METH_GET {condition}",
@@ -459,11 +486,10 @@ def test_several_sites_are_told_apart_by_name_and_each_is_as_it_says(rendered):
     text = rendered["lb1"]["sites"]
     frontend = section(text, "frontend sites")
     assert [line for line in frontend if "backend" in line] == [
-        "use_backend blog if { req.hdr(host),field(1,:),lower -m str blog.example.com }",
-        "use_backend shop if { req.hdr(host),field(1,:),lower -m str shop.example.com shop.example.org }",
+        "use_backend blog if { var(txn.host) -m str blog.example.com }",
+        "use_backend shop if { var(txn.host) -m str shop.example.com shop.example.org }",
         "default_backend blog",
     ]
-    assert [line for line in section(text, "frontend http") if "backend" in line] == frontend[-3:]
     blog, shop = section(text, "backend blog"), section(text, "backend shop")
     assert {"balance roundrobin", "balance source"} & set(blog) == {"balance roundrobin"}
     assert "balance source" in shop
@@ -497,7 +523,45 @@ def test_a_plain_tcp_service_is_checked_by_a_connection(rendered):
 
 def test_timeouts_are_replaced_as_a_whole(rendered):
     timeouts = [line for line in section(rendered["lb1"]["timeouts"], "defaults") if line.startswith("timeout ")]
-    assert timeouts == ["timeout connect 7s", "timeout tunnel 2h"]
+    assert sorted(timeouts) == ["timeout connect 7s", "timeout tunnel 2h"]
+
+
+def test_long_connections_may_be_silent_and_outlast_a_reload_on_both_sides_alike(rendered):
+    for case, idle, reload in (("default", "1h", "1h"), ("streams", "20m", "5m")):
+        text = rendered["lb1"][case]
+        assert f"timeout tunnel {idle}" in section(text, "defaults")
+        assert f"hard-stop-after {reload}" in section(text, "global")
+        (rule,) = [line for line in section(text, "backend site") if "set-timeout server" in line]
+        assert rule.startswith(f"http-request set-timeout server {idle} if ")
+        assert ("{ path_beg /feed/ }" in rule) is (case == "streams")
+    for case, idle, reload in (("nginx", "1h", "1h"), ("nginx streams", "20m", "5m")):
+        text = rendered["web1"][case]
+        assert f"worker_shutdown_timeout {reload};" in lines(text)
+        (streams,) = re.findall(r"location @streams \{(.*?)\}", text, re.DOTALL)
+        assert {f"proxy_read_timeout {idle};", "proxy_buffering off;", "gzip off;"} <= set(lines(streams))
+        assert ('"~^/feed/" 1;' in lines(text)) is (case == "nginx streams")
+        assert text.count("proxy_buffering off;") == 1
+
+
+def test_what_only_a_proxy_may_say_is_removed_before_the_balancer_says_it(rendered):
+    found = section(rendered["lb1"]["default"], "frontend sites")
+    removed = [number for number, line in enumerate(found) if line.startswith("http-request del-header ")]
+    said = [number for number, line in enumerate(found) if line.startswith("http-request set-header X-Forwarded-")]
+    assert len(removed) > 20
+    assert len([number for number in removed if number < said[0]]) > 20
+    nginx = lines(rendered["web1"]["nginx"])
+    php = lines(rendered["web1"]["nginx php"])
+    for name in ("Forwarded", "Proxy", "X-Forwarded-Prefix", "X-Original-URL"):
+        assert nginx.count(f'proxy_set_header {name} "";') == nginx.count("proxy_pass http://application;") == 3
+        param = f'fastcgi_param HTTP_{name.upper().replace("-", "_")} "" if_not_empty;'
+        assert php.count(param) == php.count("fastcgi_pass application;") == 3
+
+
+def test_what_a_server_works_on_or_has_answered_is_not_asked_again(rendered):
+    (rule,) = [line for line in section(rendered["lb1"]["default"], "backend site") if line.startswith("retry-on ")]
+    assert rule == "retry-on conn-failure empty-response 425"
+    text = rendered["web1"]["nginx"]
+    assert lines(text).count("error_page 502 @died;") == lines(text).count("proxy_pass http://application;")
 
 
 @pytest.mark.parametrize(("host", "case"), [("lb1", "default"), ("web1", "haproxy")])
@@ -692,20 +756,20 @@ def test_nginx_passes_php_by_fastcgi_and_runs_nothing_that_was_uploaded(rendered
 def test_nginx_looks_for_an_index_where_there_is_no_front_controller(rendered):
     found = lines(rendered["web1"]["nginx php scripts"])
     assert {"index index.php;", "try_files $uri $uri/ =404;"} <= set(found)
-    assert not [line for line in found if line.startswith("error_page")]
+    assert not [line for line in found if line.startswith("error_page 404")]
 
 
 def test_nginx_asks_the_application_for_what_is_no_static_file(rendered):
     found = lines(rendered["web1"]["nginx node"])
     assert "error_page 404 = @application;" in found
-    assert found.count("proxy_pass http://application;") == 2
+    assert found.count("proxy_pass http://application;") == 3
 
 
 @pytest.mark.parametrize(("case", "host"), [("nginx node", "$host"), ("nginx public port", "$host:8443")])
 def test_the_application_is_told_the_host_with_the_port_that_clients_see(rendered, case, host):
     found = lines(rendered["web1"][case])
     told = [line for line in found if line.startswith(("proxy_set_header Host ", "proxy_set_header X-Forwarded-Host "))]
-    assert told == [f"proxy_set_header Host {host};", f"proxy_set_header X-Forwarded-Host {host};"] * 2
+    assert told == [f"proxy_set_header Host {host};", f"proxy_set_header X-Forwarded-Host {host};"] * 3
 
 
 @pytest.mark.parametrize(

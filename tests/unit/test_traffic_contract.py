@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Variables about requests: what is wrong is told with its fix, and what is right passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.pentad.webstack.plugins.plugin_utils.traffic_contract import is_host, judge_traffic
+from test_inventory_contract import stack
+
+
+def told(host: str = "lb1", **changes: Any) -> list[str]:
+    """What is said of a stack with these variables on one host."""
+    return list(judge_traffic(stack({host: changes})))
+
+
+def test_the_defaults_are_right():
+    assert told() == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "www.example.com", "WWW.Example.com", "2001:db8::1", "[2001:db8::1]", "my_host.example"],
+)
+def test_a_name_and_an_address_can_be_added(host):
+    assert is_host(host)
+    assert told(haproxy_additional_hosts=[host]) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "fix"),
+    [
+        ("127.0.0.1:8443", "write 127.0.0.1, whatever port clients name is taken"),
+        ("[2001:db8::1]:443", "write [2001:db8::1], whatever"),
+        ("https://www.example.com", "name hosts as in www.example.com"),
+        ("www.example.com/", "name hosts as in"),
+        ("*.example.com", "name hosts as in"),
+        ("two names", "name hosts as in"),
+        ("256.1.1.1", "name hosts as in"),
+        ("", "name hosts as in"),
+    ],
+)
+def test_a_host_that_is_none_is_told_with_the_fix(host, fix):
+    (problem,) = told(haproxy_additional_hosts=[host])
+    assert problem.startswith(
+        f"lb1: haproxy_additional_hosts has '{host}', which is no host name and no address: {fix}"
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/events", "/api/v1/stream/", "/a-b_c.d~"])
+def test_a_path_can_be_one_of_streams(path):
+    assert told(webstack_stream_paths=[path]) == []
+
+
+@pytest.mark.parametrize("path", ["events", "", "/a b", "/a{", '/a"', "/a;", "/a\\", "/a#", "/%61"])
+def test_a_path_that_would_break_the_files_is_refused(path):
+    for host in ("lb1", "web2"):
+        (problem,) = told(host, webstack_stream_paths=[path])
+        assert problem.startswith(
+            f"{host}: webstack_stream_paths has '{path}', which is not the beginning of a path: begin it"
+        )
+
+
+@pytest.mark.parametrize("name", ["webstack_stream_idle_timeout", "webstack_stream_reload_timeout"])
+def test_a_time_has_a_unit(name):
+    assert told(**{name: "90s"}) == []
+    for value in (60, "60", "1d", "0s", "1h30m", "soon"):
+        (problem,) = told("web1", **{name: value})
+        assert problem == f"web1: {name} = {value} is no time: write a number and its unit, as in 90s, 30m or 1h."
+
+
+def test_a_header_that_is_removed_is_one_that_may_be():
+    assert told(webstack_removed_headers=["X-Real-IP"]) == []
+    (wrong,) = told(webstack_removed_headers=["X Real"])
+    assert "webstack_removed_headers has 'X Real', which is no name of a header field" in wrong
+    (needed,) = told(webstack_removed_headers=["Host"])
+    assert "webstack_removed_headers has 'Host', without which no request arrives: take it from the list." in needed
