@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import json
 import os
 import socket
 import ssl
@@ -165,3 +166,66 @@ class Client:
         while self.total < target:
             assert time.monotonic() < deadline, f"only {self.total} of {target} requests were answered in {seconds} s"
             time.sleep(0.05)
+
+
+@dataclass
+class Writer:
+    """Writes entries at a steady rate until it is left, and remembers which were acknowledged; used as a context."""
+
+    name: str
+    rate: int = 20
+    workers: int = 4
+    acknowledged: dict[str, float] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Writer:
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._tickets = itertools.count()
+        self._start = time.monotonic()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _worker in range(self.workers)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(CLIENT_TIMEOUT + 5)
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            ticket = next(self._tickets)
+            self._stop.wait(max(0.0, self._start + ticket / self.rate - time.monotonic()))
+            if not self._stop.is_set():
+                self._write(f"{self.name} {ticket}")
+
+    def _write(self, message: str) -> None:
+        connection = Connection(SITE)
+        try:
+            body = json.dumps({"name": self.name, "message": message})
+            answer = connection.ask("/api/entries", "POST", body, {"Content-Type": "application/json"})
+            problem = "" if answer.status == 201 else str(answer.status)
+        except (OSError, http.client.HTTPException) as error:
+            problem = f"{type(error).__name__} {error}"
+        finally:
+            connection.close()
+        with self._lock:
+            if problem:
+                self.refused.append(f"{time.monotonic() - self._start:.2f} s {message}: {problem}")
+            else:
+                self.acknowledged[message] = time.monotonic() - self._start
+
+    def written(self, count: int, seconds: float = 60) -> None:
+        """Go on until so many more entries have been acknowledged."""
+        target = len(self.acknowledged) + count
+        deadline = time.monotonic() + seconds
+        while len(self.acknowledged) < target:
+            assert time.monotonic() < deadline, f"{len(self.acknowledged)} of {target} entries, {self.refused[-3:]}"
+            time.sleep(0.05)
+
+    @property
+    def longest_pause(self) -> float:
+        """Seconds that passed at most from one acknowledged entry to the next."""
+        times = sorted(self.acknowledged.values())
+        return max((later - earlier for earlier, later in zip(times, times[1:], strict=False)), default=0.0)
