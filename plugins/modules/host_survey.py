@@ -19,7 +19,7 @@ options:
     description: What to tell, V(all) standing for everything.
     type: list
     elements: str
-    choices: [all, addresses, listeners, database, packages, certificates, links, services, state]
+    choices: [all, addresses, listeners, database, packages, certificates, links, open_files, services, state]
     default: [all]
   datadir:
     description: Data directory that the database server is to have; by default the one of the running server.
@@ -131,6 +131,13 @@ certificates:
     /etc/mysql/tls/server.pem: {days_left: 824.9, names: ["DNS:db1", "IP:192.0.2.31"], key_matches: true, trusted: true,
       sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08,
       valid: [Nov 28 01:28:07 2026 GMT, Mar  2 01:28:07 2029 GMT]}
+open_files:
+  description: >-
+    How many files a service can have open at most: what the kernel allows where systemd may raise limits, and
+    otherwise, as in many containers, the limit that systemd itself has.
+  returned: if gathered
+  type: int
+  sample: 1048576
 links:
   description: Targets of the links that are there, by path.
   returned: if gathered
@@ -176,6 +183,7 @@ from ansible_collections.pentad.webstack.plugins.module_utils.node_state import 
 from ansible_collections.pentad.webstack.plugins.module_utils.systemd import MASKS, UNITS, Systemd, loops, masked
 
 LISTEN = "0A"
+CAP_SYS_RESOURCE = 1 << 24
 PROC = Path("/proc")
 DPKG = Path("/var/lib/dpkg/status")
 # Nothing that a service is configured by is larger.
@@ -497,6 +505,15 @@ def links(module: AnsibleModule) -> dict[str, str]:
     return {path: os.readlink(path) for path in module.params["links"] if Path(path).is_symlink()}
 
 
+def open_files(_module: AnsibleModule) -> int:
+    """How many files a service can have open at most."""
+    capabilities = re.search(r"^CapBnd:\s*([0-9a-f]+)$", (PROC / "1" / "status").read_text(), re.MULTILINE)
+    if capabilities and int(capabilities[1], 16) & CAP_SYS_RESOURCE:
+        return int((PROC / "sys" / "fs" / "nr_open").read_text())
+    limit = re.search(r"^Max open files\s+\d+\s+(\d+)", (PROC / "1" / "limits").read_text(), re.MULTILINE)
+    return int(limit[1]) if limit else int((PROC / "sys" / "fs" / "nr_open").read_text())
+
+
 PARTS: dict[str, Callable[[AnsibleModule], Any]] = {
     "addresses": addresses,
     "listeners": listeners,
@@ -504,6 +521,7 @@ PARTS: dict[str, Callable[[AnsibleModule], Any]] = {
     "packages": packages,
     "certificates": certificates,
     "links": links,
+    "open_files": open_files,
     "services": services,
     "state": state,
 }

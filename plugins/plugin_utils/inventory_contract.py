@@ -24,6 +24,7 @@ from . import certificates
 from .address_contract import address_problems
 from .application_contract import application_problems
 from .database_contract import JUDGES as DATABASE_JUDGES
+from .node_limits import judge_open_files
 from .traffic_contract import judge_traffic
 
 # Hosts of the inventory that are in none of these are none of ours. The playbook nodes.yml has them too.
@@ -480,8 +481,8 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     found: list[str] = []
     for judge in (
         judge_groups, judge_answers, judge_arguments, judge_addresses, judge_names, judge_sites, judge_certificates,
-        judge_acme, judge_applications, judge_ports, judge_units, judge_systems, judge_databases, *DATABASE_JUDGES,
-        judge_traffic,
+        judge_acme, judge_applications, judge_ports, judge_units, judge_systems, judge_open_files, judge_databases,
+        *DATABASE_JUDGES, judge_traffic,
     ):  # fmt: skip
         found += judge(stack)
     found += duplicated_uuids(stack)[1]
