@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help without-nodes setup demo down lint unit sanity lab-test seeding-test acme-test runtimes-test applications-test integration traffic-test soak test bench bench-verdict
+.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test acme-test runtimes-test applications-test integration traffic-test soak test bench bench-verdict
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -39,6 +39,9 @@ sanity: ## ansible-test sanity
 lab-test: ## molecule test on five nodes of its own: check mode, converge, idempotence, proof, failures
 	ANSIBLE_NOCOLOR=1 NO_COLOR=1 molecule test
 
+production-test: ## molecule test of the README's road: an ordinary account, SSH, Debian 12, MariaDB, the newest Ansible
+	$(BESIDE) molecule test -s production
+
 seeding-test: ## molecule test of an empty replica that joins a primary under writes, on MySQL and on MariaDB
 	$(BESIDE) WEBSTACK_SEEDING_MEGABYTES=$(SEEDING_MEGABYTES) tools/seeding-test
 
@@ -68,7 +71,7 @@ test: ## everything: set-up, lint, unit, sanity, molecule, real database servers
 	@$(MAKE) --no-print-directory lint
 	@# The servers of integration and the streams of traffic-test mostly wait.
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=recurse without-nodes integration traffic-test
-	@$(MAKE) --no-print-directory seeding-test lab-test
+	@$(MAKE) --no-print-directory seeding-test production-test lab-test
 
 without-nodes: unit
 	@$(MAKE) --no-print-directory sanity
