@@ -48,7 +48,8 @@ class Play:
             "app_server_source": str(TOP),
             "mysql_server_repositories": [REPOSITORY],
             "webstack_state_dir": str(folder / "state"),
-            # Their default is made by filters of the collection, which only a whole Ansible finds.
+            # The defaults of these are made by filters of the collection, which only a whole Ansible finds.
+            "haproxy_maxconn": 20000,
             "haproxy_sites": [{"name": "site", "domains": ["{{ webstack_domain }}"], "servers": []}],
         }
         self.failed: list[str] = []
