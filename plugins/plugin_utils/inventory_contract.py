@@ -20,7 +20,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from . import certificates
+from . import certificates, value_types, variable_names
 from .address_contract import address_problems
 from .application_contract import application_problems
 from .database_contract import JUDGES as DATABASE_JUDGES
@@ -107,6 +107,9 @@ class Stack:
     variables: Mapping[str, Mapping[str, Any]]
     given: Mapping[str, Collection[str]]
     specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Names that the inventory gives a host, and names of the command line.
+    named: Mapping[str, Collection[str]] = field(default_factory=dict)
+    extra: Collection[str] = ()
 
     @property
     def hosts(self) -> list[str]:
@@ -177,11 +180,33 @@ def judge_arguments(stack: Stack) -> Iterable[str]:
         for host in stack.members(group):
             for role in roles:
                 options = stack.specs.get(role, {})
-                names = [name for name in options if name in stack.given[host]]
-                given = {name: value for name in names if (value := stack.value(host, name)) is not None}
-                spec = {name: validator_form(options[name]) for name in given}
-                for message in ArgumentSpecValidator(spec).validate(given).error_messages:
-                    yield f"{host}: {message} (see 'ansible-doc -t role pentad.webstack.{role}')."
+                given = {name: value for name in options if name in stack.given[host]
+                         and (value := stack.value(host, name)) is not None}  # fmt: skip
+                for problem in argument_problems(given, options, stack.given[host]):
+                    yield f"{host}: {problem} (see 'ansible-doc -t role pentad.webstack.{role}')."
+
+
+def argument_problems(given: Mapping[str, Any], options: Mapping[str, Any], raw: Collection[str]) -> Iterable[str]:
+    """What is wrong with values, by the options that they are of; raw are the same ones as they were written."""
+    right = {}
+    for name, value in given.items():
+        written = raw[name] if isinstance(raw, Mapping) else None
+        wrong = list(value_types.refused(value, options[name], written))
+        yield from (value_types.sentence(name, misfit, written).rstrip(".") for misfit in wrong)
+        if not wrong:
+            right[name] = value_types.typed(value, options[name])
+    spec = {name: validator_form(options[name]) for name in right}
+    yield from ArgumentSpecValidator(spec).validate(right).error_messages
+
+
+def judge_unknown_names(stack: Stack) -> Iterable[str]:
+    """Every variable that has the name of one of the collection is one."""
+    known = {name for options in stack.specs.values() for name in options}
+    for host in stack.hosts:
+        others = stack.value(host, "webstack_other_variables") or []
+        for source, names in ((f"{host}:", stack.named.get(host, ())), ("-e", stack.extra)):
+            for name, advice in variable_names.unknown_names(names, known, stack.specs, others):
+                yield f"{source} {name} {advice}"
 
 
 def validator_form(option: Mapping[str, Any]) -> dict[str, Any]:
@@ -486,5 +511,6 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     ):  # fmt: skip
         found += judge(stack)
     found += duplicated_uuids(stack)[1]
+    found += judge_unknown_names(stack)
     found += judge_secrets(state_directories)
     return list(dict.fromkeys(found))

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
 
+from . import role_arguments
 from .inventory_contract import OUR_GROUPS, Stack
-
-ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
 class Variables(Mapping):
@@ -58,16 +56,29 @@ def stack_of(templar: Any, loader: Any, task_vars: Mapping[str, Any], broken: li
     """The stack of the running play; notes in broken which variables cannot be evaluated."""
     hostvars, groups = task_vars["hostvars"], task_vars["groups"]
     defaults: dict[str, Any] = {}
-    specs = {}
-    for role in sorted(path for path in ROLES.iterdir() if path.is_dir()):
+    for role in sorted(path for path in role_arguments.ROLES.iterdir() if path.is_dir()):
         for kind in ("defaults", "vars"):
             if (role / kind / "main.yml").exists():
                 defaults.update(load_templates(loader, str(role / kind / "main.yml")))
-        spec = loader.load_from_file(str(role / "meta" / "argument_specs.yml"))
-        specs[role.name] = spec["argument_specs"]["main"].get("options", {})
     ours = our_hosts(groups)
     given = {host: hostvars.raw_get(host) for host in ours}
     variables = {
         host: Variables(host, templar, {**defaults, **given[host], "hostvars": hostvars}, broken) for host in ours
     }
-    return Stack(groups={**groups, "all": ours}, variables=variables, given=given, specs=specs)
+    extra, made = sources(hostvars)
+    named = {host: [name for name in given[host] if name not in extra and name not in made(host)] for host in given}
+    return Stack(
+        groups={**groups, "all": ours},
+        variables=variables,
+        given=given,
+        specs=role_arguments.specs(),
+        named=named,
+        extra=extra,
+    )
+
+
+def sources(hostvars: Any) -> tuple[Collection[str], Callable[[str], Collection[str]]]:
+    """Names of the command line, and those that tasks of the run have made of a host: facts and registered results."""
+    manager = hostvars._variable_manager
+    caches = (manager._nonpersistent_fact_cache, manager._vars_cache)
+    return list(manager.extra_vars), lambda host: {name for cache in caches for name in cache.get(host, {})}

@@ -146,6 +146,15 @@ def test_a_template_that_cannot_be_evaluated_is_noted_and_counts_as_not_there(pl
     assert "nobody_said" in note.rpartition("cannot be evaluated")[2]
 
 
+def test_the_stack_tells_names_of_the_inventory_from_those_that_tasks_have_made(play):
+    play.common["haproxy_blance"] = "leastconn"
+    play.facts["web1"]["nginx_result"] = {"changed": True}
+    found = built(play, [])
+    assert ("haproxy_blance" in found.named["web1"], "nginx_result" in found.given["web1"]) == (True, True)
+    assert not {"nginx_result", "webstack_survey"} & set(found.named["web1"])
+    assert found.extra == []
+
+
 def test_files_are_read_by_every_version_of_the_loader():
     class Old:
         """The loader before strings had to be trusted."""
@@ -195,6 +204,14 @@ def test_every_problem_is_told_once_and_at_once(play):
     first, *listed = answer["msg"].splitlines()
     assert first == f"{len(answer['problems'])} problem(s); nothing was changed."
     assert listed == [f"  {number}. {problem}" for number, problem in enumerate(answer["problems"], 1)]
+
+
+def test_an_unknown_name_and_a_value_of_the_wrong_type_are_refused(play):
+    play.common["haproxy_blance"] = "leastconn"
+    play.variables["web1"]["app_server_workers"] = "eight"
+    answer = play.run(preflight)
+    assert [problem for problem in answer["problems"] if problem.startswith("web1: haproxy_blance is no variable ")]
+    assert [problem for problem in answer["problems"] if "app_server_workers = 'eight' is text, not a whole" in problem]
 
 
 def test_empty_servers_with_the_identity_of_another_one_are_to_make_a_new_one(play):
