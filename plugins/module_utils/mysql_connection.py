@@ -62,6 +62,8 @@ class ConnectionOptions:
     check_hostname: bool | None = None
     connect_timeout: int = 30
     read_timeout: int = 10
+    # TLS, unverified, where nobody could listen; for what a server tells to such a session only.
+    socket_tls: bool = False
 
     @property
     def where(self) -> str:
@@ -217,7 +219,7 @@ class Connection:
         options, driver = self.options, self._driver
         user = options.user or "the account of the configuration file"
         wants_tls = bool(options.ca_cert or options.client_cert)
-        tls = None if options.unix_socket else _tls(options)
+        tls = None if options.unix_socket and not options.socket_tls else _tls(options)
         try:
             raw = self._try(options, tls, wants_tls)
         except driver.err.MySQLError as error:

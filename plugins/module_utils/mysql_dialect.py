@@ -14,7 +14,8 @@ from typing import NamedTuple, Tuple
 Version = Tuple[int, ...]
 MYSQL, MARIADB = "mysql", "mariadb"
 
-# First version that is known to work, and the first one nobody has tried.
+# The first version that the rules are written for, and the first that they are not. Tried on real servers: MySQL 9.7,
+# MariaDB 10.11 and 11.8; MySQL 8.0 and 8.4 by what their documentation says.
 SUPPORTED = {MYSQL: ((8, 0, 23), (10, 0)), MARIADB: ((10, 11), (12, 0))}
 
 
@@ -113,11 +114,21 @@ TABLE: dict[str, list[Form]] = {
         Form(MYSQL, (8, 0, 26), None, "replica_preserve_commit_order"),
         Form(MYSQL, _ANY, (8, 0, 26), "slave_preserve_commit_order"),
     ],
+    "replica_max_packet": [
+        Form(MYSQL, (8, 0, 26), None, "replica_max_allowed_packet"),
+        Form(MYSQL, _ANY, (8, 0, 26), "slave_max_allowed_packet"),
+        Form(MARIADB, _ANY, None, "slave_max_allowed_packet"),
+    ],
     "binlog_expire": [
         Form(MYSQL, _ANY, None, "binlog_expire_logs_seconds"),
         Form(MARIADB, (10, 6), None, "binlog_expire_logs_seconds"),
     ],
     # commands and options an operator is told to use
+    "disable_event_here": [
+        Form(MYSQL, (8, 1), None, "DISABLE ON REPLICA"),
+        Form(MYSQL, _ANY, (8, 1), "DISABLE ON SLAVE"),
+        Form(MARIADB, _ANY, None, "DISABLE ON SLAVE"),
+    ],
     "start_replica": [Form(MYSQL, (8, 0, 22), None, "START REPLICA"), Form(MARIADB, _ANY, None, "START SLAVE")],
     "stop_replica": [Form(MYSQL, (8, 0, 22), None, "STOP REPLICA"), Form(MARIADB, _ANY, None, "STOP SLAVE")],
     "reset_replica": [Form(MYSQL, (8, 0, 22), None, "RESET REPLICA ALL")],

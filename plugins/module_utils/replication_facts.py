@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterable
 
 from .mysql_connection import Connection, DatabaseError, quote
 from .replication_model import Row, Snapshot
+from .replication_tables import privileges_everywhere, read_objects, read_tables, sees_all_objects, sees_all_tables
 
 _VARIABLES = (
     "server_id", "server_uuid", "report_host", "hostname", "read_only", "super_read_only", "offline_mode",
@@ -29,12 +32,14 @@ _VARIABLES = (
     "relay_log_basename", "master_retry_count", "rpl_semi_sync_source_enabled", "rpl_semi_sync_source_timeout",
     "rpl_semi_sync_source_wait_for_replica_count", "rpl_semi_sync_replica_enabled", "rpl_semi_sync_master_enabled",
     "rpl_semi_sync_master_timeout", "rpl_semi_sync_slave_enabled", "group_replication_single_primary_mode",
+    "sql_mode", "lower_case_table_names", "character_set_server", "collation_server", "max_allowed_packet",
+    "replica_max_allowed_packet", "slave_max_allowed_packet", "explicit_defaults_for_timestamp", "event_scheduler",
 )  # fmt: skip
 _STATUS = (
     "rpl_semi_sync_source_status", "rpl_semi_sync_source_clients", "rpl_semi_sync_source_yes_tx",
     "rpl_semi_sync_source_no_tx", "rpl_semi_sync_replica_status", "rpl_semi_sync_master_status",
     "rpl_semi_sync_master_clients", "rpl_semi_sync_master_yes_tx", "rpl_semi_sync_master_no_tx",
-    "rpl_semi_sync_slave_status", "uptime",
+    "rpl_semi_sync_slave_status", "uptime", "ssl_server_not_after",
 )  # fmt: skip
 
 # While a long transaction arrives no time in this table moves, so an old one then means nothing.
@@ -101,13 +106,10 @@ _LONG_TRANSACTIONS = """
       trx_rows_modified AS modified, LEFT(COALESCE(trx_query, ''), 100) AS query
     FROM information_schema.INNODB_TRX WHERE trx_started < {now} - INTERVAL %s SECOND
     ORDER BY trx_started LIMIT 10""".format(now="CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM')")
-_NO_PRIMARY_KEY = """
-    SELECT t.TABLE_SCHEMA AS `schema`, t.TABLE_NAME AS `table` FROM information_schema.TABLES t
-    LEFT JOIN information_schema.STATISTICS s
-      ON s.TABLE_SCHEMA = t.TABLE_SCHEMA AND s.TABLE_NAME = t.TABLE_NAME AND s.NON_UNIQUE = 0
-         AND s.SEQ_IN_INDEX = 1 AND s.NULLABLE = ''
-    WHERE t.TABLE_TYPE = 'BASE TABLE' AND s.INDEX_NAME IS NULL
-      AND t.TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') LIMIT 20"""
+# No account needs a privilege for it.
+_TIME_ZONE_TABLES = "SELECT CONVERT_TZ('2000-01-01 12:00:00', '+00:00', 'Europe/Paris') IS NOT NULL"
+# The error of a server that shows nothing of a table.
+_NOT_SHOWN = 1142
 _MYSQL_BLOCKERS = """
     SELECT b.PROCESSLIST_ID AS blocker, b.PROCESSLIST_USER AS user, b.PROCESSLIST_HOST AS host, 'row lock' AS kind
     FROM performance_schema.data_lock_waits w
@@ -154,7 +156,9 @@ def _grant(mariadb: bool, section: str, account: str) -> str:
         "replication_account": "SELECT ON mysql.*",
         "long_transactions": "PROCESS ON *.*",
         "blockers": "PROCESS ON *.*",
-        "no_primary_key": "SELECT ON *.*",
+        # It shows definitions and no data.
+        "tables": "REFERENCES ON *.*",
+        "objects": "SELECT, TRIGGER, EVENT ON *.*",
         "heartbeat": "SELECT ON <the heartbeat table>",
     }
     return f"GRANT {privilege.get(section) or general.get(section) or 'SELECT ON performance_schema.*'} TO {account};"
@@ -205,7 +209,7 @@ class Collector:
             lambda: {r["Variable_name"].lower(): r["Value"] for r in self.connection.rows(statement, names)},
         )
 
-    def collect(self, *, detail: bool = True, max_transaction_age: int = 60) -> Snapshot:
+    def collect(self, *, detail: bool = True, max_transaction_age: int = 60, tables: bool = True) -> Snapshot:
         """Everything about the server. Its GTID position is read before anything a primary is asked."""
         self._named("variables", "VARIABLES", _VARIABLES)
         self._named("status", "STATUS", _STATUS)
@@ -214,12 +218,46 @@ class Collector:
         else:
             self._mysql()
         self.snapshot["clock"] = self._clock()
+        self._read("time_zone_tables", lambda: str(self.connection.value(_TIME_ZONE_TABLES)) == "1")
+        self._read("certificate_left", self._certificate_left)
         if detail:
             self._rows("long_transactions", _LONG_TRANSACTIONS, (max_transaction_age,))
-            self._rows("no_primary_key", _NO_PRIMARY_KEY)
+        if detail and tables:
+            self.tables()
+            self._read("objects", self._objects)
         if self.connection.options.unix_socket:
             self._local()
         return self.snapshot
+
+    def tables(self) -> None:
+        """What tables there are, and how they are defined."""
+        self._read("tables", self._tables)
+
+    def _tables(self) -> list[Row]:
+        if not sees_all_tables(self._privileges()):
+            raise DatabaseError("The account is not shown every table.", _NOT_SHOWN)
+        return read_tables(self.connection)
+
+    def _objects(self) -> list[Row]:
+        if not sees_all_objects(self._privileges()):
+            raise DatabaseError("The account is not shown every trigger, routine, event and view.", _NOT_SHOWN)
+        return read_objects(self.connection)
+
+    def _privileges(self) -> set[str]:
+        # On MariaDB these lines have passwords, and must not be kept.
+        return privileges_everywhere(str(next(iter(row.values()))) for row in self.connection.rows("SHOW GRANTS"))
+
+    def _certificate_left(self) -> float | None:
+        """Seconds for which the certificate is valid that the server has loaded; None where it has none."""
+        until = (self.snapshot.get("status") or {}).get("ssl_server_not_after")
+        if not until and self.dialect.mariadb and self.connection.options.unix_socket:
+            # MariaDB tells it to a session over TLS only.
+            try:
+                with Connection(replace(self.connection.options, socket_tls=True)) as encrypted:
+                    until = encrypted.one("SHOW SESSION STATUS LIKE 'Ssl_server_not_after'").get("Value")
+            except DatabaseError:
+                return None
+        return ssl.cert_time_to_seconds(until) - time.time() if until else None
 
     def essentials(self) -> Snapshot:
         """Role, fence and channels: little enough to be asked several times a second."""

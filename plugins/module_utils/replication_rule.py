@@ -45,6 +45,9 @@ DEFAULT_POLICY: dict[str, Any] = {
     "require_promotable": False,
     "min_free_disk_percent": 10.0,
     "min_group_members": 3,
+    "inspect_tables": True,
+    "max_auto_increment_percent": 80.0,
+    "min_certificate_days": 14.0,
     "checks": {},
 }
 
@@ -70,6 +73,10 @@ class Context:
     primary_gtid: str = ""
     primary_error: str = ""
     errant: Any = None
+    # Tables that differ from the primary's, each with what differs; None as long as nobody has made sure of it.
+    differing: dict[tuple[str, str], str] | None = None
+    # Whether that could be made sure of at all: a replica that is behind differs for that reason alone.
+    comparable: bool = True
     probe: dict[str, Any] | None = None
     compare: dict[str, Any] | None = None
 

@@ -51,6 +51,10 @@ from .replication_rule import (
     unknown,
 )
 
+# These two register their rules.
+from .replication_rules_settings import certificate_limits  # noqa: F401
+from .replication_rules_tables import unlike_tables  # noqa: F401
+
 # Where the caller's own knowledge of the option file is missing, this is what the server's default is.
 _MARIADB_RETRY_COUNT = 100000
 
@@ -62,13 +66,18 @@ def _label(channel: Channel) -> str:
 # --- server ---------------------------------------------------------------------------------------------------------
 
 
-@rule("version_supported", WARNING, "The server's version is one these rules were tried on")
+@rule("version_supported", WARNING, "The server's version is one these rules are written for")
 def _version(ctx: Context) -> Finding:
     here = f"{ctx.d.flavor} {ctx.d.text}"
     if ctx.d.supported:
         return passed(here, None, f"{here} is a supported version.")
     hint = "The rules were applied as far as the server answers. Supported: MySQL 8.0.23 to 9.x, MariaDB 10.11 and 11."
-    return failed(here, "MySQL 8.0.23 to 9.x, MariaDB 10.11 to 11.x", f"{here} was never tried.", hint)
+    return failed(
+        here,
+        "MySQL 8.0.23 to 9.x, MariaDB 10.11 to 11.x",
+        f"{here} is of no version that these rules are written for.",
+        hint,
+    )
 
 
 @rule("role", CRITICAL, "The server has the role it is meant to have")
@@ -196,11 +205,12 @@ def _binlog(ctx: Context) -> Finding | None:
         return None
     seen = {
         "log_bin": server.variables.get("log_bin"),
-        "binlog_format": server.variables.get("binlog_format"),
         "binlog_row_image": server.variables.get("binlog_row_image"),
     }
-    wanted = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL"}
+    wanted = {"log_bin": "ON", "binlog_row_image": "FULL", "binlog_format": "ROW"}
     if ctx.replica:
+        # That of the server that is written to has a rule of its own.
+        seen["binlog_format"] = server.variables.get("binlog_format")
         seen["log_replica_updates"], wanted["log_replica_updates"] = server.setting("log_replica_updates"), "ON"
     if seen["log_bin"] is None:
         return refused(server, "variables")
@@ -355,20 +365,6 @@ def _applier_blocked(ctx: Context) -> Finding | None:
     )
     cap = None if longest > ctx.policy["max_lag"] else WARNING
     return failed(rows, 0, message, f"End that session if nobody needs it: KILL {first['blocker']};", cap=cap)
-
-
-@rule("primary_keys", WARNING, "Every table has a primary key")
-def _primary_keys(ctx: Context) -> Finding | None:
-    rows = ctx.local.snapshot.get("no_primary_key")
-    if rows is None:
-        return refused(ctx.local, "no_primary_key")
-    names = [f"{r['schema']}.{r['table']}" for r in rows]
-    if not names:
-        return passed([], [], "Every table has a primary key.")
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    message = f"{len(names)} table(s) without a primary key make the applier scan the table for every row: {shown}."
-    cap = None if ctx.local.in_group else WARNING
-    return failed(names, [], message, "Give each a primary key; group replication refuses writes to them.", cap=cap)
 
 
 @rule("server_id_unique", CRITICAL, "server_id and server_uuid are unique among all servers seen")
@@ -1302,7 +1298,8 @@ def judge(ctx: Context) -> Verdict:
 
 _BLOCKS_PROMOTION = {
     "sql_thread", "errant", "filters", "binlog", "gtid_mode", "repl_account_here", "version_order", "delay",
-    "lag_seconds", "lag_gtid", "apply_backlog", "purge_horizon", "compare", "disk_free",
+    "lag_seconds", "lag_gtid", "apply_backlog", "purge_horizon", "compare", "disk_free", "table_definitions",
+    "engines", "definers", "settings_alike", "certificate",
 }  # fmt: skip
 # These are against it even as a warning.
 _BLOCKS_AS_WARNING = {"repl_account_here", "version_order", "delay", "lag_gtid", "apply_backlog"}

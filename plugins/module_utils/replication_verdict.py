@@ -26,9 +26,15 @@ from .replication_rules import (
     report,
     silence_limit,
 )
+from .replication_rules_tables import unlike, unlike_tables
+from .replication_tables import ONLY_HERE, ONLY_THERE, describe_table, differences, named_differences, read_tables
 
 _ERRANT_READINGS = 6
 _ERRANT_PAUSE = 0.35
+# How often, and for how many seconds, a replica is waited for before its tables are called different.
+_TABLE_READINGS, _TABLE_WAIT = 3, 2.0
+# So many tables are read again, and so many are described in full.
+_MOST_TABLES, _MOST_NAMED = 100, 5
 FAILING = {"critical": {"critical", "unknown"}, "warning": {"critical", "unknown", "warning"}, "never": set()}
 
 
@@ -82,6 +88,46 @@ def confirmed_errant(context: Context, collector: Collector) -> Any:
     return found
 
 
+def confirm_tables(context: Context, here: Connection, there: Connection) -> None:
+    """Let the context say which tables differ even after the replica has reached what the primary had.
+
+    A change of a table takes as long on the replica as it took on the primary, and until then they differ.
+    """
+    found = unlike_tables(context)
+    context.differing = found
+    if not found or not all(channel.running for channel in context.own_channels):
+        return
+    names, rest = list(found)[:_MOST_TABLES], list(found)[_MOST_TABLES:]
+    for _reading in range(_TABLE_READINGS):
+        before = read_tables(there, names)
+        context.comparable = _reached(here, there, _TABLE_WAIT)
+        if not context.comparable:
+            return
+        now, after = read_tables(here, names), read_tables(there, names)
+        wrong, moving = unlike(context, now, after), differences(before, after)
+        names = sorted({*wrong, *moving})
+        if not moving:
+            break
+    confirmed = {name: _named(here, there, name, text) for name, text in list(wrong.items())[:_MOST_NAMED]}
+    context.differing = {**wrong, **confirmed, **{name: found[name] for name in rest if wrong}}
+
+
+def _reached(here: Connection, there: Connection, seconds: float) -> bool:
+    """Whether the replica arrives, within these seconds, where the primary is now."""
+    name = "gtid_current_pos" if there.dialect.mariadb else "gtid_executed"
+    position = str(there.value(f"SELECT @@GLOBAL.{name} AS p")).replace("\n", "")
+    with here.longer(seconds):
+        return str(here.value(here.dialect["wait_gtid"], (position, seconds))) == "0"
+
+
+def _named(here: Connection, there: Connection, name: tuple[str, str], text: str) -> str:
+    """A difference with the columns and keys that differ."""
+    if text in {ONLY_HERE, ONLY_THERE}:
+        return text
+    detail = named_differences(describe_table(here, *name), describe_table(there, *name))
+    return f"{text}: {detail}" if detail else text
+
+
 class Verifier:
     """One server, and its primary where there is a way to it."""
 
@@ -133,7 +179,8 @@ class Verifier:
         """Read both servers and judge. The replica is read first, so that the primary can only be ahead."""
         try:
             collector = Collector(self.connection())
-            collector.collect(detail=detail, max_transaction_age=self.max_transaction_age)
+            tables = detail and bool(self.policy["inspect_tables"])
+            collector.collect(detail=detail, max_transaction_age=self.max_transaction_age, tables=tables)
         except DatabaseError:
             self.drop("local")
             raise
@@ -143,7 +190,7 @@ class Verifier:
         context = Context(local, self.policy, primary_gtid=self.primary_gtid, probe=self.probe_result,
                           compare=self.compare_result)  # fmt: skip
         if self.primary_options:
-            self._look_at_primary(context)
+            self._look_at_primary(context, collector.connection, tables)
         if self.heartbeat_table:
             source = context.primary.server_id if context.primary else None
             if source is None and local.channels:
@@ -159,7 +206,7 @@ class Verifier:
         own = str(variables.get("hostname") or "") if self.options.unix_socket else ""
         return own or self.options.where
 
-    def _look_at_primary(self, context: Context) -> None:
+    def _look_at_primary(self, context: Context, here: Connection, tables: bool) -> None:
         try:
             collector = Collector(self.connection("primary"))
             collector.collect(detail=False)
@@ -168,6 +215,9 @@ class Verifier:
             context.primary = build(collector.snapshot, f"the primary {collector.connection.where}")
             if context.primary.mariadb == context.local.mariadb:
                 context.errant = confirmed_errant(context, collector)
+                if tables and context.replica and self.policy["checks"].get("table_definitions") != SKIP:
+                    collector.tables()
+                    confirm_tables(context, here, collector.connection)
         except DatabaseError as error:
             self.drop("primary")
             context.primary = None
@@ -389,7 +439,8 @@ class Fleet:
         try:
             connection = Connection(self.members[name])
             collector = Collector(connection)
-            collector.collect(max_transaction_age=self.max_transaction_age)
+            tables = bool(self.policy["inspect_tables"])
+            collector.collect(max_transaction_age=self.max_transaction_age, tables=tables)
             server = build(collector.snapshot, name)
             collector.accounts(accounts_of_interest(server))
             unheard = _unheard(server, self.policy)
@@ -443,6 +494,8 @@ class Fleet:
                 collector.positions()
                 context.primary = self.servers[source]
                 context.errant = confirmed_errant(context, collector)
+                if self.policy["checks"].get("table_definitions") != SKIP:
+                    confirm_tables(context, self.collectors[name].connection, collector.connection)
             except DatabaseError as error:
                 context.primary = None
                 context.primary_error = f"{source} cannot be asked any more: {error.message}"

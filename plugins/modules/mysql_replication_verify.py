@@ -171,6 +171,22 @@ options:
     description: Number of members a replication group must have.
     type: int
     default: 3
+  inspect_tables:
+    description:
+      - Whether tables, triggers, routines, events and views are looked at, for the rules V(primary_keys), V(engines),
+        V(table_definitions), V(auto_increment), V(definers) and V(events).
+      - It is one statement for all tables of a server. Switch it off where many thousands of them make that too slow.
+    type: bool
+    default: true
+  max_auto_increment_percent:
+    description: Part of the numbers of an automatic column in percent from which on there is a warning, and a failure
+      once half of the rest is used, too.
+    type: float
+    default: 80
+  min_certificate_days:
+    description: Days that the certificates of the servers must last.
+    type: float
+    default: 14
   allow_errant:
     description: Whether transactions that the primary does not have are accepted.
     type: bool
@@ -294,7 +310,8 @@ options:
 notes:
   - MySQL accounts need C(REPLICATION CLIENT) and C(SELECT ON performance_schema.*), MariaDB accounts C(SLAVE
     MONITOR, BINLOG MONITOR).
-    C(PROCESS) and C(SELECT ON mysql.*) open further rules. A rule without its privilege is V(unknown) and names the
+    C(PROCESS), C(SELECT ON mysql.*), C(REFERENCES ON *.*) (definitions of tables, and no data) and C(SELECT, TRIGGER,
+    EVENT ON *.*) open further rules. A rule without its privilege is V(unknown) and names the
       grant.
 seealso:
   - module: pentad.webstack.mysql_replication_channel
@@ -527,6 +544,9 @@ def _spec() -> dict[str, Any]:
         max_transaction_age={"type": "int", "default": 60},
         min_free_disk_percent={"type": "float", "default": 10},
         min_group_members={"type": "int", "default": 3},
+        inspect_tables=flag_on,
+        max_auto_increment_percent={"type": "float", "default": 80},
+        min_certificate_days={"type": "float", "default": 14},
         allow_errant=flag_off,
         ignore_errant_uuids={"type": "list", "elements": "str", "default": []},
         allow_filters=flag_off,
@@ -608,12 +628,15 @@ def complaints(params: dict[str, Any]) -> list[str]:
         "wait_timeout",
         "min_retry_window",
         "min_free_disk_percent",
+        "min_certificate_days",
     ):
         if params[name] < 0:
             found.append(f"{name} must not be negative")
     for name in ("poll_interval", "connect_timeout", "read_timeout"):
         if params[name] <= 0:
             found.append(f"{name} must be greater than 0")
+    if not 0 < params["max_auto_increment_percent"] <= 100:
+        found.append("max_auto_increment_percent must be between 0 and 100")
     if params["warn_lag"] > params["max_lag"]:
         found.append(f"warn_lag ({params['warn_lag']:g}) must not be greater than max_lag ({params['max_lag']:g})")
     return found + _bad_gtids(params)

@@ -136,7 +136,9 @@ class Server:
         if self.mariadb:
             init = f"mariadb-install-db --no-defaults --user=mysql --datadir={data} --skip-test-db >/dev/null"
         else:
-            init = f"mysqld --no-defaults --user=mysql --datadir={data} --initialize-insecure 2>/dev/null"
+            # These cannot be changed any more once there are data.
+            fixed = " ".join(o for o in self.options if o.startswith("--lower-case-table-names"))
+            init = f"mysqld --no-defaults --user=mysql --datadir={data} {fixed} --initialize-insecure 2>/dev/null"
         log = "/run/mysqld/error.log"
         script = (
             f"chown mysql:mysql {data} /run/mysqld; [ -d {data}/mysql ] || {init}; "
@@ -212,9 +214,9 @@ class Server:
         """The replication and monitoring accounts, outside the binary log so that each server has its own."""
         auth = "IDENTIFIED VIA mysql_native_password USING PASSWORD('{}')" if self.mariadb else "IDENTIFIED BY '{}'"
         grants = (
-            "SLAVE MONITOR, BINLOG MONITOR, REPLICATION MASTER ADMIN"
+            "SLAVE MONITOR, BINLOG MONITOR, REPLICATION MASTER ADMIN, REFERENCES"
             if self.mariadb
-            else "REPLICATION CLIENT, REPLICATION SLAVE"
+            else "REPLICATION CLIENT, REPLICATION SLAVE, REFERENCES"
         )
         statements = [
             "SET SESSION sql_log_bin=0",

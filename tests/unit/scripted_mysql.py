@@ -23,6 +23,8 @@ Row = dict[str, Any]
 ROWS = Path(__file__).parent / "plugins" / "module_utils" / "rows"
 DENIED = pymysql.err.OperationalError(1227, "Access denied; you need (at least one of) the privilege(s)")
 LOST = pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query (timed out)")
+# When the certificates of these servers end, by a clock that begins at 0.
+CERTIFICATE_END = "Jan 31 00:00:00 1970 GMT"
 REFUSED = pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'db' ([Errno 111] Connection refused)")
 
 
@@ -177,7 +179,6 @@ class Recorded(Server):
         "Binlog Dump%": "dump_threads",
         "FROM mysql.user": "replication_account",
         "FROM information_schema.INNODB_TRX WHERE trx_started": "long_transactions",
-        "t.TABLE_TYPE = 'BASE TABLE' AND s.INDEX_NAME IS NULL": "no_primary_key",
         "SHOW REPLICA STATUS": "replica_status",
         "SHOW ALL REPLICAS STATUS": "replica_status",
         "SHOW REPLICAS": "replicas",
@@ -189,12 +190,19 @@ class Recorded(Server):
     def __init__(self, rows: dict[str, Any], clock: Clock) -> None:
         super().__init__(rows["version"], rows["version_comment"])
         self.rows = rows
+        self.grants = "GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"
         for part, section in self.SECTIONS.items():
             self.on(part, self._section(section))
         self.on("SHOW GLOBAL VARIABLES WHERE", self._named("variables"))
         self.on("SHOW GLOBAL STATUS WHERE", self._named("status"))
-        self.on("gtid_executed AS executed", lambda *_: [self._only("executed", "purged")])
+        self.on("gtid_executed AS executed", lambda *_: [self._only("owned", "executed", "purged")])
         self.on("gtid_binlog_state AS state", lambda *_: [self._mariadb_positions()])
+        self.on("information_schema.REFERENTIAL_CONSTRAINTS", self._tables)
+        self.on("FROM information_schema.VIEWS", self._objects)
+        self.on("FROM mysql.user WHERE CONCAT(", self._definers)
+        self.on("SHOW GRANTS", lambda *_: [{"Grants": self.grants}])
+        self.on("SELECT CONVERT_TZ(", lambda *_: [{"loaded": int(self.rows.get("time_zone_tables", False))}])
+        self.on("SHOW SESSION STATUS LIKE 'Ssl_server_not_after'", lambda *_: [{"Value": CERTIFICATE_END}])
         self.on("SELECT CURRENT_USER()", [{"CURRENT_USER()": "verify@192.0.2.%"}])
         self.on("SELECT UNIX_TIMESTAMP", lambda *_: [{"now": clock.now + self.rows.get("clock", 0)}])
         self.on("SHOW BINARY LOGS", self._logs)
@@ -234,6 +242,34 @@ class Recorded(Server):
     def _mariadb_positions(self) -> Row:
         names = {"state": "executed", "binlog": "binlog_pos", "slave": "slave_pos", "current": "position"}
         return {column: self.rows[name] for column, name in names.items()}
+
+    def _tables(self, _statement: str, names: tuple[Any, ...]) -> list[Row]:
+        """Its tables, or those that are named, as the parts that the statement asks for."""
+        quarter = names[: len(names) // 4]
+        wanted = set(zip(quarter[::2], quarter[1::2], strict=True))
+        found = []
+        for row in self.rows.get("tables") or []:
+            name = row["schema"], row["table"]
+            if wanted and name not in wanted:
+                continue
+            parts = {
+                "table": (row["engine"], row["collation"], row["next"]),
+                "columns": (row["columns"], row["counter"], None),
+                "keys": (row["keys"], str(int(row["keyed"])), None),
+                "foreign": (row["foreign_keys"], None, None),
+            }
+            found += [
+                {"part": part, "s": name[0], "t": name[1], "a": a, "b": b, "c": c} for part, (a, b, c) in parts.items()
+            ]
+        return found
+
+    def _objects(self, *_: Any) -> list[Row]:
+        names = {"s": "schema", "n": "name", "d": "definer", "kind": "kind", "state": "state", "origin": "origin"}
+        return [{short: row[name] for short, name in names.items()} for row in self.rows.get("objects") or []]
+
+    def _definers(self, _statement: str, accounts: tuple[Any, ...]) -> list[Row]:
+        there = {row["definer"] for row in self.rows.get("objects") or [] if row["definer_exists"]}
+        return [{"account": each} for each in accounts if each in there]
 
     def _logs(self, *_: Any) -> list[Row]:
         oldest = self.rows["oldest_binlog"]
@@ -275,8 +311,8 @@ class Data:
         self._base.create_function("is_null", 1, lambda value: value is None)
         self._base.execute(f"ATTACH ':memory:' AS {schema}")
         server.on(f"`{schema}`.", self.select)
-        server.on("FROM information_schema.COLUMNS", lambda *_: self._columns())
-        server.on("FROM information_schema.STATISTICS", lambda *_: self._keys())
+        server.on("FROM information_schema.COLUMNS c JOIN", lambda *_: self._columns())
+        server.on("FROM information_schema.STATISTICS WHERE INDEX_NAME", lambda *_: self._keys())
         server.on("SET SESSION", [])
 
     def run(self, *statements: str) -> None:

@@ -17,7 +17,7 @@ from scripted_mysql import LOST, Pair, error
 
 ENGINES = ["mysql97", "mariadb1011", "mariadb118"]
 # Known only to the host itself, or found out by watching.
-ELSEWHERE = {"name", "disk", "quiet_for", "clock", "replication_account"}
+ELSEWHERE = {"name", "address", "disk", "quiet_for", "clock", "replication_account", "certificate_left"}
 
 
 @pytest.fixture(params=ENGINES)
@@ -65,10 +65,14 @@ def test_a_replica_is_collected_as_it_was_recorded(pair, no_option_files):
 
 
 def test_a_primary_is_collected_as_it_was_recorded(pair):
-    found = over_tcp().collect(detail=False)
+    collected = over_tcp()
+    found = collected.collect(detail=False)
+    assert not {"disk", "long_transactions", "tables", "objects"} & found.keys(), (
+        "this is asked of the local server only"
+    )
+    collected.tables()
     expected = {name: value for name, value in pair.primary.rows.items() if name not in ELSEWHERE}
     assert {name: found.get(name) for name in expected} == expected
-    assert not {"disk", "long_transactions", "no_primary_key"} & found.keys(), "this is asked of the local server only"
 
 
 def test_nothing_is_ever_written(pair, no_option_files):
@@ -77,7 +81,8 @@ def test_nothing_is_ever_written(pair, no_option_files):
     everything.accounts(["repl"])
     pair.replica.on("`app`.`beats`", [])
     everything.heartbeat("app.beats", 1)
-    assert set(pair.replica.told) == set(pair.replica.told_to("SELECT ", "SHOW "))
+    own = "SET SESSION information_schema_stats_expiry"
+    assert set(pair.replica.told) == set(pair.replica.told_to("SELECT ", "SHOW ", own))
 
 
 def test_channels_alone_need_no_more_than_their_rows(pair):
@@ -129,7 +134,8 @@ def test_an_age_of_transactions_is_asked_for_as_given(mysql, no_option_files):
         ("mysql97", "Binlog Dump", "dump_threads", "SELECT ON performance_schema.*"),
         ("mysql97", "replication_applier_status_by_worker", "workers", "SELECT ON performance_schema.*"),
         ("mysql97", "FROM information_schema.INNODB_TRX", "long_transactions", "PROCESS ON *.*"),
-        ("mysql97", "s.INDEX_NAME IS NULL", "no_primary_key", "SELECT ON *.*"),
+        ("mysql97", "information_schema.REFERENTIAL_CONSTRAINTS", "tables", "REFERENCES ON *.*"),
+        ("mysql97", "information_schema.VIEWS", "objects", "SELECT, TRIGGER, EVENT ON *.*"),
         ("mariadb118", "SHOW ALL REPLICAS STATUS", "replica_status", "SLAVE MONITOR ON *.*"),
         ("mariadb118", "SHOW MASTER STATUS", "binlog_status", "BINLOG MONITOR ON *.*"),
         ("mariadb118", "SHOW BINARY LOGS", "oldest_binlog", "BINLOG MONITOR ON *.*"),
@@ -176,6 +182,55 @@ def test_channels_that_may_not_be_read_are_still_asked_for_their_parts(mysql, no
     found = collector().collect()
     assert found["connection_status"] == mysql.replica.rows["connection_status"]
     assert found["global_filters"] == mysql.replica.rows["global_filters"]
+
+
+@pytest.mark.parametrize(
+    ("grants", "unseen"),
+    [
+        ("GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` IDENTIFIED BY PASSWORD '*B690' WITH GRANT OPTION", set()),
+        ("GRANT SELECT, TRIGGER, EVENT ON *.* TO `verify`@`%`", set()),
+        ("GRANT SELECT, REPLICATION CLIENT ON *.* TO `verify`@`%`", {"objects"}),
+        ("GRANT REFERENCES ON *.* TO `verify`@`%`", {"objects"}),
+        ("GRANT REPLICATION CLIENT ON *.* TO `verify`@`%`", {"tables", "objects"}),
+        ("GRANT SELECT ON `app`.* TO `verify`@`%`", {"tables", "objects"}),
+        ("REVOKE SELECT ON `secret`.* FROM `verify`@`%`", {"tables", "objects"}),
+    ],
+)
+def test_an_account_that_is_not_shown_everything_does_not_take_it_for_nothing(pair, grants, unseen, no_option_files):
+    pair.replica.grants = grants
+    found = collector().collect()
+    assert set(found["denied"]) == unseen
+    assert "PASSWORD" not in str(found), "what an account has been granted is not kept"
+
+
+def test_tables_may_be_left_out(pair, no_option_files):
+    found = collector().collect(tables=False)
+    assert not {"tables", "objects"} & (found.keys() | found["denied"].keys())
+    assert not [statement for statement in pair.replica.told if "information_schema.COLUMNS" in statement]
+
+
+def test_objects_are_told_with_whether_their_account_exists(pair, no_option_files):
+    stored = {"schema": "app", "state": None, "origin": None}
+    pair.replica.rows["objects"] = [
+        {**stored, "kind": "trigger", "name": "a", "definer": "root@localhost", "definer_exists": True},
+        {**stored, "kind": "view", "name": "b", "definer": "gone@%", "definer_exists": False},
+        {**stored, "kind": "event", "name": "c", "definer": "gone@%", "definer_exists": False, "state": "ENABLED",
+         "origin": 1},
+    ]  # fmt: skip
+    assert collector().collect()["objects"] == pair.replica.rows["objects"]
+
+
+def test_how_long_the_certificate_lasts(pair, no_option_files):
+    pair.replica.rows["status"]["ssl_server_not_after"] = "" if pair.mariadb else "Jan 31 00:00:00 1970 GMT"
+    found = collector().collect()
+    assert found["certificate_left"] == 30 * 86400 - pair.clock.now
+    assert len(pair.replica.opened) == (2 if pair.mariadb else 1), "MariaDB tells it to a session over TLS only"
+
+
+def test_a_server_without_a_certificate(pair, no_option_files):
+    pair.replica.rows["status"]["ssl_server_not_after"] = ""
+    pair.replica.on("SHOW SESSION STATUS", [{"Value": ""}])
+    assert collector().collect()["certificate_left"] is None
 
 
 # --- MariaDB's own --------------------------------------------------------------------------------------------------
@@ -412,4 +467,4 @@ def test_the_essentials_are_role_fence_and_channels_and_no_more(pair):
     found = collector().essentials()
     for section in ("variables", "replica_status", "executed"):
         assert found[section] == pair.replica.rows[section]
-    assert not {"status", "replicas", "dump_threads", "no_primary_key"} & found.keys()
+    assert not {"status", "replicas", "dump_threads", "tables", "objects"} & found.keys()

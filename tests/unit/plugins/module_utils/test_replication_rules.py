@@ -811,8 +811,195 @@ def test_a_lock_that_is_held_for_an_instant_is_no_trouble(mysql, seconds, troubl
 
 
 def test_primary_keys(case):
-    case.replica["no_primary_key"] = [{"schema": "a", "table": "b"}]
+    case.replica["tables"][0]["keyed"] = False
     assert case.troubles() == {"primary_keys": "warn"}
+    assert case.check("primary_keys")["observed"] == ["app.heartbeat"]
+
+
+@pytest.mark.parametrize(("value", "status"), [("STATEMENT", "fail"), ("mixed", "warn"), ("ROW", None)])
+def test_how_the_writer_logs(case, value, status):
+    case.primary["variables"]["binlog_format"] = value
+    expected = {"row_format": status} if status else {}
+    assert case.troubles() == expected
+    assert case.as_primary() == expected
+    del case.primary["variables"]["binlog_format"]
+    assert case.troubles() == {}, "a server without the variable knows rows only"
+
+
+@pytest.mark.parametrize("engine", ["MyISAM", "MEMORY", "CSV", "ARCHIVE", "BLACKHOLE"])
+def test_engines_that_lose_rows(case, engine):
+    for side in (case.replica, case.primary):
+        side["tables"][1]["engine"] = engine
+    assert case.troubles() == {"engines": "warn"}
+    assert case.as_primary() == {"engines": "warn"}
+    assert f"app.t ({engine})" in case.check("engines")["message"]
+
+
+@pytest.mark.parametrize("engine", ["InnoDB", "Aria", "ROCKSDB", None])
+def test_engines_that_keep_rows(case, engine):
+    for side in (case.replica, case.primary):
+        side["tables"][1]["engine"] = engine
+    assert case.troubles() == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "text"),
+    [
+        ({"columns": "1"}, "fail", "app.t: columns."),
+        ({"keys": "1"}, "warn", "app.t: keys."),
+        ({"foreign_keys": "1"}, "warn", "app.t: foreign keys."),
+        ({"collation": "utf8mb4_bin"}, "warn", "app.t: collation utf8mb4_bin here, "),
+        ({"engine": "Aria"}, "warn", "app.t: engine Aria here, InnoDB on the primary."),
+        ({"keys": "1", "engine": "Aria"}, "warn", "app.t: keys, engine Aria here, "),
+        ({"table": "u"}, "fail", "app.t: it is missing here; app.u: it does not exist on the primary."),
+    ],
+)
+def test_tables_that_differ(case, change, status, text):
+    case.replica["tables"][1].update(change)
+    assert case.troubles() == {"table_definitions": status}
+    assert text in case.check("table_definitions")["message"]
+    assert rules.promotion(case.context(), case.judge())["promotable"] is (status == "warn")
+    case.with_primary = False
+    assert case.troubles() == {}
+
+
+def test_tables_that_differ_are_no_news_while_the_channel_does_not_run(case):
+    case.replica["tables"].pop()
+    case.set_status(Replica_SQL_Running="No")
+    assert case.troubles() == {"sql_thread": "fail"}
+
+
+def test_tables_of_a_replica_that_is_behind_are_not_judged(case):
+    case.replica["tables"].pop()
+    case.extra = {"comparable": False}
+    assert case.troubles() == {"table_definitions": "unknown"}
+    assert case.judge().verdict == "ok"
+
+
+def test_tables_that_another_source_or_a_filter_explains(case):
+    case.replica["tables"].pop()
+    assert case.troubles(allow_filters=True) == {"table_definitions": "fail"}
+    case.status["Replicate_Ignore_Table"] = "app.t"
+    assert case.troubles(allow_filters=True) == {}
+
+
+def test_tables_that_came_from_another_source(case):
+    case.primary["tables"].pop()
+    second_source(case)
+    case.replica["quiet_for"] = {"": 0.1, "second": 0.1}
+    assert case.troubles(allow_multi_source=True) == {}
+
+
+@pytest.mark.parametrize("side", ["replica", "primary"])
+def test_tables_that_may_not_be_seen(case, side):
+    deny(getattr(case, side), "tables")
+    found = case.troubles()
+    assert found == dict.fromkeys(
+        ("primary_keys", "engines", "auto_increment", "table_definitions")
+        if side == "replica"
+        else ("table_definitions",),
+        "unknown",
+    )
+    assert case.judge().verdict == "ok"
+    assert "GRANT X ON *.* TO y;" in case.check("table_definitions")["hint"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "status"),
+    [
+        ("tinyint", 102, None),
+        ("tinyint", 103, "warn"),
+        ("tinyint", 127, "fail"),
+        ("int(11)", 1_700_000_000, None),
+        ("int", 1_720_000_000, "warn"),
+        ("int unsigned", 1_720_000_000, None),
+        ("int(10) unsigned", 4_294_967_296, "fail"),
+        ("bigint(20)", 4_294_967_296, None),
+        ("bigint unsigned", 2**64, "fail"),
+        ("mediumint", 2**23, "fail"),
+        ("smallint unsigned", 2**15, None),
+        ("double", 2**52, None),
+    ],
+)
+def test_automatic_numbers(case, kind, number, status):
+    case.replica["tables"][1].update(counter=kind, next=number)
+    assert case.troubles() == ({"auto_increment": status} if status else {})
+
+
+STORED = {"kind": "trigger", "schema": "app", "name": "a", "definer": "x@%", "definer_exists": True, "state": None}
+
+
+def test_definers(case):
+    case.replica["objects"] = [STORED]
+    assert case.troubles() == {}
+    case.replica["objects"].append({**STORED, "kind": "routine", "name": "b", "definer_exists": False})
+    assert case.troubles() == {"definers": "warn"}
+    assert case.check("definers")["observed"] == ["routine app.b (x@%)"]
+
+
+@pytest.mark.parametrize(
+    ("state", "scheduler", "there", "here"),
+    [
+        ("ENABLED", "ON", "warn", None),
+        ("ENABLED", "OFF", None, None),
+        ("ENABLED", "DISABLED", None, None),
+        ("DISABLED", "ON", None, None),
+        ("SLAVESIDE_DISABLED", "ON", None, "warn"),
+        ("REPLICA_SIDE_DISABLED", "ON", None, "warn"),
+    ],
+)
+def test_events(case, state, scheduler, there, here):
+    for side in (case.replica, case.primary):
+        side["objects"] = [{**STORED, "kind": "event", "state": state, "origin": 1}]
+        side["variables"]["event_scheduler"] = scheduler
+    assert case.troubles() == ({"events": there} if there else {})
+    assert case.as_primary() == ({"events": here} if here else {})
+
+
+@pytest.mark.parametrize(
+    ("name", "here", "there", "status"),
+    [
+        ("sql_mode", "STRICT_TRANS_TABLES,ANSI_QUOTES", "ANSI_QUOTES,strict_trans_tables", None),
+        ("sql_mode", "", "ANSI_QUOTES", "warn"),
+        ("lower_case_table_names", "0", "1", "warn"),
+        ("character_set_server", "latin1", "utf8mb4", "warn"),
+        ("collation_server", "utf8mb4_bin", "UTF8MB4_bin", None),
+        ("collation_server", "utf8mb4_bin", "utf8mb4_general_ci", "warn"),
+        ("max_allowed_packet", "1048576", "2097152", "warn"),
+        ("explicit_defaults_for_timestamp", "ON", "1", None),
+        ("explicit_defaults_for_timestamp", "ON", "OFF", "warn"),
+    ],
+)
+def test_settings_that_have_to_agree(case, name, here, there, status):
+    case.replica["variables"][name], case.primary["variables"][name] = here, there
+    assert case.troubles() == ({"settings_alike": status} if status else {})
+    if status:
+        assert f"{name} is {here} here, {there} there" in case.check("settings_alike")["message"]
+
+
+def test_time_zones_that_only_one_server_knows(case):
+    case.primary["time_zone_tables"] = True
+    assert case.troubles() == {"settings_alike": "warn"}
+    assert "time zone tables is empty here, loaded there" in case.check("settings_alike")["message"]
+
+
+def test_a_receiver_that_takes_less_than_clients_may_send(case):
+    name = "slave_max_allowed_packet" if case.mariadb else "replica_max_allowed_packet"
+    case.replica["variables"][name] = "1048576"
+    assert case.troubles() == {"settings_alike": "warn"}
+
+
+@pytest.mark.parametrize("side", ["replica", "primary"])
+@pytest.mark.parametrize(("days", "status"), [(15, None), (13, "warn"), (-1, "fail")])
+def test_certificates(case, side, days, status):
+    getattr(case, side)["certificate_left"] = days * 86400.0
+    assert case.troubles() == ({"certificate": status} if status else {})
+    assert case.troubles(min_certificate_days=5) == ({"certificate": status} if days < 5 else {})
+
+
+def test_servers_without_certificates_are_not_judged_by_them(case):
+    case.replica["certificate_left"] = case.primary["certificate_left"] = None
+    assert not [c for c in case.judge().checks if c["id"] == "certificate"]
 
 
 def test_primary_unreachable(case):
@@ -870,12 +1057,12 @@ def test_what_cannot_be_read_is_unknown_with_its_grant(case, section):
 
 
 def test_unreadable_optional_sections_do_not_alarm(case):
-    for section in ("long_transactions", "no_primary_key"):
+    for section in ("long_transactions", "objects"):
         del case.replica[section]
         case.replica["denied"][section] = {"errno": 1227, "error": "denied", "grant": "GRANT X;"}
     verdict = case.judge()
     assert (verdict.verdict, verdict.reasons) == ("ok", []), "what does not decide is no reason"
-    assert set(verdict.not_judged) == {"long_transactions", "primary_keys"}
+    assert set(verdict.not_judged) == {"long_transactions", "definers", "events"}
     assert rules.coverage(case.context(), verdict) == "partial"
 
 
@@ -958,7 +1145,7 @@ def test_severity_overrides(case):
 
 def test_summary_names_the_worst_first_and_the_rest_by_id(case):
     case.replica["variables"].update(sync_binlog="0", binlog_expire_logs_seconds="60")
-    case.replica["no_primary_key"] = [{"schema": "a", "table": "b"}]
+    case.replica["tables"][0]["keyed"] = False
     case.set_status(Replica_SQL_Running="No", SQL_Delay=5)
     verdict = case.judge()
     assert verdict.reasons[0] == "sql_thread"
@@ -993,7 +1180,9 @@ def without_variables(server):
     server["variables"] = kept
 
 
-NEEDING_VARIABLES = {"read_only", "gtid_mode", "binlog", "retention", "durability", "parallel", "heartbeat_interval"}
+NEEDING_VARIABLES = {
+    "read_only", "gtid_mode", "binlog", "retention", "durability", "parallel", "heartbeat_interval", "settings_alike",
+}  # fmt: skip
 
 
 def test_rules_without_the_variables_are_unknown_and_name_the_grant(case):
