@@ -15,6 +15,10 @@ description:
   - Drains a server in every backend that has it, and waits until its sessions are gone; or puts it back and waits until
     its health checks pass.
   - A drained server gets no new request. Requests that it has begun are finished.
+  - What counts is what HAProxy was told, and not the status that it shows, so that a server which is down is drained
+    and put back like any other.
+  - A server that an operator has put into maintenance (C(set server site/web1 state maint)) is left alone, and not
+    waited for; RV(maintained) names it.
   - Refuses to drain the last server of a backend that is up.
   - In a backend of mode C(tcp) the sessions that backup servers hold end when a server is put back, so that they open
     anew on it; C(on-marked-up shutdown-backup-sessions) does so for a server that was down, and not for one that was
@@ -25,13 +29,16 @@ description:
     lease.
 options:
   name:
-    description: Name of the server in its backends.
+    description: Name of the server in its backends; needed unless O(state=undrained).
     type: str
-    required: true
+    version_added: 0.1.0
   state:
-    description: V(drain) takes it out, V(ready) puts it back.
+    description:
+      - V(drain) takes it out, V(ready) puts it back.
+      - V(undrained) puts back every server that is drained, whatever its health, and waits for none. For whoever holds
+        M(pentad.webstack.rollout_lock), so that nobody is at work on them.
     type: str
-    choices: [drain, ready]
+    choices: [drain, ready, undrained]
     required: true
   backends:
     description: Backends to change it in; by default every one that has a server of this name and checks its health.
@@ -62,6 +69,10 @@ attributes:
 """
 
 EXAMPLES = r"""
+- name: Put back what a rollout that died has left drained
+  pentad.webstack.haproxy_server:
+    state: undrained
+
 - name: Take this node out of every balancer
   pentad.webstack.haproxy_server:
     name: "{{ inventory_hostname }}"
@@ -78,6 +89,18 @@ backends:
   returned: success
   type: dict
   sample: {site: DRAIN}
+maintained:
+  description: Those of RV(backends) in which an operator has put the server into maintenance.
+  returned: with O(name)
+  type: list
+  elements: str
+  sample: []
+returned:
+  description: Servers that were put back, with their backends.
+  returned: O(state=undrained)
+  type: list
+  elements: str
+  sample: [site/web1]
 sessions:
   description: Sessions that the server still has, over all backends.
   returned: success
@@ -85,97 +108,32 @@ sessions:
   sample: 0
 """
 
-import csv
 import re
-import socket
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
-# Run by the timer of the lease, which has no file of its own to go stale.
-RETURN_PROGRAM = (
-    "import socket, sys\n"
-    "for command in sys.argv[2:]:\n"
-    "    with socket.socket(socket.AF_UNIX) as connection:\n"
-    "        connection.connect(sys.argv[1])\n"
-    "        connection.sendall(command.encode() + b'\\n')\n"
-    "        connection.recv(4096)\n"
+from ansible_collections.pentad.webstack.plugins.module_utils.haproxy_runtime import (
+    SOCKET,
+    Runtime,
+    RuntimeRefusal,
+    Server,
 )
 
-
-class RuntimeRefusal(Exception):
-    """HAProxy did not do as it was told."""
-
-
-@dataclass(frozen=True)
-class Server:
-    """One server of one backend."""
-
-    backend: str
-    name: str
-    status: str
-    sessions: int
-    lends: bool
-    """Whether it is a backup server that holds its sessions for longer than a request."""
-
-    @property
-    def usable(self) -> bool:
-        """Whether it gets requests."""
-        return self.status.startswith(("UP", "no check"))
-
-    @property
-    def drained(self) -> bool:
-        """Whether it was told to take none."""
-        return self.status.startswith("DRAIN")
-
-
-class Runtime:
-    """HAProxy's runtime interface."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def ask(self, command: str) -> str:
-        """Send one command; returns the answer."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
-            connection.connect(self.path)
-            connection.sendall(command.encode() + b"\n")
-            answer = b""
-            while piece := connection.recv(65536):
-                answer += piece
-        return answer.decode().strip()
-
-    def servers(self) -> list[Server]:
-        """Every server of every backend."""
-        rows = csv.DictReader(self.ask("show stat").lstrip("# ").splitlines())
-        return [
-            Server(
-                row["pxname"],
-                row["svname"],
-                row["status"],
-                int(row["scur"] or 0),
-                row["mode"] == "tcp" and row["bck"] == "1",
-            )
-            for row in rows
-            if row["svname"] not in ("FRONTEND", "BACKEND")
-        ]
-
-    def do(self, command: str) -> None:
-        """Have HAProxy do something; it answers with nothing when it has done so."""
-        answer = self.ask(command)
-        if answer:
-            raise RuntimeRefusal(answer)
-
-    def set_state(self, server: Server, state: str) -> None:
-        """Set the state of a server."""
-        self.do(f"set server {server.backend}/{server.name} state {state}")
-
-    def end_sessions(self, server: Server) -> None:
-        """End the sessions of a server."""
-        self.do(f"shutdown sessions server {server.backend}/{server.name}")
+# Run by the timer of the lease, which has no file of its own to go stale. Maintenance begun since is left alone.
+RETURN_PROGRAM = """
+import socket, sys
+def ask(command):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(sys.argv[1])
+        connection.sendall(command.encode() + b"\\n")
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+for path in sys.argv[2:]:
+    backend, name = path.split("/")
+    rows = [line.split() for line in ask("show servers state " + backend).splitlines() if line[:1] != "#"]
+    if any(int(row[6]) & 8 for row in rows if len(row) > 6 and row[3] == name):
+        ask("set server " + path + " state ready")
+"""
 
 
 def chosen(servers: list[Server], name: str, backends: list[str]) -> list[Server]:
@@ -203,31 +161,34 @@ def unit(name: str) -> str:
 
 
 def end_lease(module: AnsibleModule, name: str) -> None:
-    """Stop the timer, if there is one."""
-    code, loaded, _error = module.run_command(
-        ["systemctl", "show", "--property=LoadState", "--value", f"{unit(name)}.timer"]
-    )
-    if code == 0 and loaded.strip() == "loaded":
-        module.run_command(["systemctl", "stop", f"{unit(name)}.timer"], check_rc=True)
+    """Stop the timer and what it has started, as far as they are there."""
+    for kind in ("timer", "service"):
+        code, loaded, _error = module.run_command(
+            ["systemctl", "show", "--property=LoadState", "--value", f"{unit(name)}.{kind}"]
+        )
+        if code == 0 and loaded.strip() == "loaded":
+            module.run_command(["systemctl", "stop", f"{unit(name)}.{kind}"], check_rc=True)
 
 
 def begin_lease(module: AnsibleModule, mine: list[Server], seconds: int) -> None:
     """Have systemd put the server back after so many seconds."""
     name = mine[0].name
     end_lease(module, name)
-    commands = [f"set server {each.backend}/{each.name} state ready" for each in mine]
     module.run_command(
         [
             "systemd-run",
             f"--unit={unit(name)}",
             f"--on-active={seconds}s",
             "--timer-property=AccuracySec=1s",
+            # HAProxy may just be restarted.
+            "--property=Restart=on-failure",
+            "--property=RestartSec=5s",
             f"--description=Put {name} back into HAProxy",
             "/usr/bin/python3",
             "-c",
             RETURN_PROGRAM,
             module.params["socket"],
-            *commands,
+            *[each.path for each in mine],
         ],
         check_rc=True,
     )
@@ -238,7 +199,8 @@ def await_state(runtime: Runtime, name: str, backends: list[str], state: str, ti
     deadline = time.monotonic() + timeout
     while True:
         mine = chosen(runtime.servers(), name, backends)
-        settled = all(not each.sessions if state == "drain" else each.usable for each in mine)
+        awaited = [each for each in mine if not each.maintained]
+        settled = all(not each.sessions if state == "drain" else each.usable for each in awaited)
         if settled or time.monotonic() >= deadline:
             return mine
         time.sleep(0.2)
@@ -252,16 +214,41 @@ def call_in(runtime: Runtime, returned: list[Server]) -> None:
             runtime.end_sessions(each)
 
 
+def shown(server: Server) -> str:
+    """The status of a server, and that it is drained where that does not say so."""
+    return server.status + (" (drained)" if server.drained and not server.status.startswith("DRAIN") else "")
+
+
+def put_back_all(module: AnsibleModule) -> dict[str, Any]:
+    """Put back every server that is drained."""
+    runtime = Runtime(module.params["socket"])
+    drained = [each for each in runtime.servers() if each.drained]
+    for each in drained if not module.check_mode else []:
+        runtime.set_state(each, "ready")
+        end_lease(module, each.name)
+    return {
+        "changed": bool(drained),
+        "returned": [each.path for each in drained],
+        "diff": {
+            "before": "".join(f"{each.path} drained\n" for each in drained),
+            "after": "".join(f"{each.path} ready\n" for each in drained),
+        },
+    }
+
+
 def result(before: list[Server], after: list[Server], changed: bool, state: str) -> dict[str, Any]:
     """What the module returns."""
     told = {"drain": "DRAIN", "ready": "UP"}[state]
     return {
         "changed": changed,
+        "maintained": [each.backend for each in after if each.maintained],
         "backends": {each.backend: each.status for each in after},
         "sessions": sum(each.sessions for each in after),
         "diff": {
-            "before": "".join(f"{each.backend}/{each.name} {each.status}\n" for each in before),
-            "after": "".join(f"{each.backend}/{each.name} {told if changed else each.status}\n" for each in after),
+            "before": "".join(f"{each.path} {shown(each)}\n" for each in before),
+            "after": "".join(
+                f"{each.path} {told if changed and not each.maintained else shown(each)}\n" for each in after
+            ),
         },
     }
 
@@ -278,7 +265,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         module.fail_json(
             msg=f"name: HAProxy has no server {name} in {where}: run site.yml, which writes its configuration."
         )
-    wrong = [each for each in before if each.drained != (state == "drain")]
+    wrong = [each for each in before if not each.maintained and each.drained != (state == "drain")]
     alone = lonely(servers, wrong) if state == "drain" else []
     if alone:
         module.fail_json(
@@ -294,7 +281,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if state == "ready":
         end_lease(module, name)
     after = await_state(runtime, name, backends, state, module.params["timeout"])
-    if state == "ready" and not all(each.usable for each in after):
+    if state == "ready" and not all(each.usable or each.maintained for each in after):
         seen = ", ".join(f"{each.status} in {each.backend}" for each in after)
         module.fail_json(
             msg=f"name: {name} was put back, but its health checks do not pass ({seen}) after "
@@ -310,17 +297,18 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "name": {"type": "str", "required": True},
-            "state": {"type": "str", "required": True, "choices": ["drain", "ready"]},
+            "name": {"type": "str"},
+            "state": {"type": "str", "required": True, "choices": ["drain", "ready", "undrained"]},
             "backends": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
             "lease": {"type": "int", "default": 0},
-            "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
+            "socket": {"type": "path", "default": SOCKET},
         },
+        required_if=[("state", "drain", ["name"]), ("state", "ready", ["name"])],
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**run(module))
+        module.exit_json(**(put_back_all if module.params["state"] == "undrained" else run)(module))
     except (OSError, RuntimeRefusal) as error:
         module.fail_json(msg=f"socket: HAProxy's runtime interface {module.params['socket']} says: {error}")
 

@@ -19,7 +19,7 @@ options:
     description: What to tell, V(all) standing for everything.
     type: list
     elements: str
-    choices: [all, addresses, listeners, database, packages, certificates, links, open_files, services, state]
+    choices: [all, addresses, listeners, database, packages, certificates, links, open_files, services, haproxy, state]
     default: [all]
   datadir:
     description: Data directory that the database server is to have; by default the one of the running server.
@@ -150,6 +150,13 @@ services:
   returned: if gathered
   type: dict
   sample: {masked: [], failed: {app.service: "ends as soon as it is started: no module named app"}, pending: {}}
+haproxy:
+  description: >-
+    Servers that the HAProxy of this node was told to send nothing, as C(backend/server): those that are C(drained), and
+    those that an operator has put into maintenance (C(maintained)). Empty where none runs.
+  returned: if gathered
+  type: dict
+  sample: {drained: [], maintained: [site/web2]}
 state:
   description: >-
     For O(pentad.webstack.service#module:known), compressed: of each path the SHA-256 (empty for a directory), owner,
@@ -179,6 +186,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pentad.webstack.plugins.module_utils import pending
 from ansible_collections.pentad.webstack.plugins.module_utils.addresses import certificate_name
+from ansible_collections.pentad.webstack.plugins.module_utils.haproxy_runtime import (
+    DRAINED,
+    MAINTAINED,
+    SOCKET,
+    Runtime,
+)
 from ansible_collections.pentad.webstack.plugins.module_utils.node_state import packed
 from ansible_collections.pentad.webstack.plugins.module_utils.systemd import MASKS, UNITS, Systemd, loops, masked
 
@@ -483,6 +496,18 @@ def services(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
+def haproxy(_module: AnsibleModule) -> dict[str, list[str]]:
+    """Servers that HAProxy was told to send nothing."""
+    told: dict[tuple[str, str], int] = {}
+    # It does not run, or just not yet.
+    with contextlib.suppress(OSError):
+        told = Runtime(SOCKET).admin_states()
+    return {
+        word: ["/".join(server) for server, state in told.items() if state & bit]
+        for word, bit in (("drained", DRAINED), ("maintained", MAINTAINED))
+    }
+
+
 def days_left(text: str, now: float) -> float:
     """Days until the end that openssl prints; as good as ended where it prints none."""
     end = told(text, "notAfter")
@@ -523,6 +548,7 @@ PARTS: dict[str, Callable[[AnsibleModule], Any]] = {
     "links": links,
     "open_files": open_files,
     "services": services,
+    "haproxy": haproxy,
     "state": state,
 }
 

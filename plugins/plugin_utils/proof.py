@@ -57,6 +57,21 @@ def nodes(stack: Stack) -> Iterable[Finding]:
             yield Finding(host, "services", True, "all services listen")
 
 
+def taken_out(stack: Stack) -> Iterable[Finding]:
+    """Nothing is kept out of service by what HAProxy was told once."""
+    for host in stack.hosts:
+        told = stack.survey(host).get("haproxy") or {}
+        for server in told.get("drained", []):
+            fact = f"{server} is drained"
+            yield Finding(
+                host, "haproxy", False, fact, "A rollout is at work on it; if none is, site.yml puts it back."
+            )
+        for server in told.get("maintained", []):
+            fact = f"{server} is in maintenance, by hand"
+            remedy = f"'set server {server} state ready' to HAProxy's socket there puts it back; no playbook does."
+            yield Finding(host, "haproxy", False, fact, remedy)
+
+
 def site(stack: Stack) -> Iterable[Finding]:
     """What every balancer's probe found."""
     for host in stack.members("haproxy"):
@@ -137,7 +152,7 @@ def dropped(hosts: Iterable[str]) -> Iterable[Finding]:
 
 def findings(stack: Stack, failed: Collection[str] = ()) -> list[Finding]:
     """The whole proof; failed are the hosts that dropped out of the run."""
-    found = [*nodes(stack), *site(stack), *replication(stack), *settings(stack), *monitoring(stack)]
+    found = [*nodes(stack), *taken_out(stack), *site(stack), *replication(stack), *settings(stack), *monitoring(stack)]
     return [*dropped(failed), *(one for one in found if one.host not in failed)]
 
 

@@ -24,6 +24,7 @@ class Balancer:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.status = {("site", "web1"): "UP", ("site", "web2"): "UP"}
+        self.admin: dict[tuple[str, str], int] = {}
         self.sessions: dict[tuple[str, str], list[int]] = {}
         self.modes: dict[str, str] = {}
         self.backups: list[str] = []
@@ -48,6 +49,13 @@ class Balancer:
     def _answer(self, command: str) -> str:
         if command == "show stat":
             return STAT + "".join(self._row(*key) for key in self.status) + "site,BACKEND,0,9,UP,0,http,\n"
+        if command.startswith("show servers state"):
+            rows = [
+                f"2 {backend} 1 {name} 192.0.2.1 {2 * int(status == 'UP')} {self.admin.get((backend, name), 0)} 1 1 5"
+                for (backend, name), status in self.status.items()
+                if command.split()[3:] in ([], [backend])
+            ]
+            return "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state\n" + "\n".join(rows) + "\n"
         self.commands.append(command)
         backend, name = next(word for word in command.split() if "/" in word).split("/")
         if (backend, name) not in self.status:
@@ -55,7 +63,10 @@ class Balancer:
         if command.startswith("shutdown"):
             return ""
         state = command.split()[-1]
-        self.status[backend, name] = "DRAIN" if state == "drain" else ("UP 1/2" if self.recovers else "DOWN")
+        self.admin[backend, name] = {"drain": 8, "ready": 0, "maint": 1}[state]
+        # As HAProxy does, of one that is down it shows only that.
+        if self.status[backend, name] != "DOWN":
+            self.status[backend, name] = "DRAIN" if state == "drain" else ("UP 1/2" if self.recovers else "DOWN")
         return ""
 
     def _row(self, backend: str, name: str) -> str:
@@ -67,7 +78,8 @@ class Balancer:
 
 @pytest.fixture
 def balancer(tmp_path):
-    made = Balancer(tmp_path / "admin.sock")
+    (tmp_path / "run").mkdir()
+    made = Balancer(tmp_path / "run" / "admin.sock")
     yield made
     made.close()
 
@@ -178,17 +190,66 @@ def test_a_lease_is_begun_renewed_and_ended(server, systemd):
     server("drain", lease=60)
     server("ready")
     begun = "systemd-run --unit=haproxy-return-web1 --on-active=60s --timer-property=AccuracySec=1s"
-    ended = "systemctl stop haproxy-return-web1.timer "
-    assert systemd() == [begun, ended, begun, ended]
+    ended = ["systemctl stop haproxy-return-web1.timer ", "systemctl stop haproxy-return-web1.service "]
+    assert systemd() == [begun, *ended, begun, *ended]
 
 
-def test_the_program_of_a_lease_puts_the_server_back(balancer):
-    balancer.status["site", "web1"] = "DRAIN"
-    command = "set server site/web1 state ready"
-    subprocess.run(
-        [sys.executable, "-c", haproxy_server.RETURN_PROGRAM, str(balancer.path), command], check=True, timeout=20
+@pytest.mark.parametrize(
+    ("status", "admin", "commands"),
+    [
+        ("DRAIN", 8, ["set server site/web1 state ready"]),
+        ("DOWN", 8, ["set server site/web1 state ready"]),
+        ("MAINT", 1, []),
+        ("UP", 0, []),
+    ],
+)
+def test_the_program_of_a_lease_puts_the_server_back_unless_somebody_else_has_taken_it(
+    balancer, status, admin, commands
+):
+    balancer.status["site", "web1"], balancer.admin["site", "web1"] = status, admin
+    program = [sys.executable, "-c", haproxy_server.RETURN_PROGRAM, str(balancer.path), "site/web1", "gone/web1"]
+    subprocess.run(program, check=True, timeout=20)
+    assert balancer.commands == commands
+
+
+def test_the_program_of_a_lease_fails_without_haproxy_and_is_tried_again(tmp_path):
+    program = [sys.executable, "-c", haproxy_server.RETURN_PROGRAM, str(tmp_path / "none.sock"), "site/web1"]
+    assert subprocess.run(program, capture_output=True, timeout=20, check=False).returncode != 0
+
+
+def test_one_that_is_down_is_put_back_too_and_its_lease_ended_only_then(server, balancer, systemd):
+    balancer.status["site", "web1"], balancer.admin["site", "web1"] = "DOWN", 8
+    assert server("ready", check=True)["diff"]["before"] == "site/web1 DOWN (drained)\n"
+    said = server("ready", timeout=1)
+    assert said["msg"].startswith(
+        "name: web1 was put back, but its health checks do not pass (DOWN in site) after 1 s: "
     )
-    assert (balancer.commands, balancer.status["site", "web1"]) == ([command], "UP 1/2")
+    assert (balancer.commands, balancer.admin["site", "web1"]) == (["set server site/web1 state ready"], 0)
+
+
+def test_one_that_is_down_is_drained_once(server, balancer):
+    balancer.status["site", "web1"] = "DOWN"
+    assert [server("drain")["changed"] for _attempt in range(2)] == [True, False]
+    assert balancer.commands == ["set server site/web1 state drain"]
+
+
+@pytest.mark.parametrize("state", ["drain", "ready"])
+def test_maintenance_by_hand_is_left_alone_and_not_waited_for(server, balancer, state):
+    balancer.status["site", "web1"], balancer.admin["site", "web1"] = "MAINT", 1
+    done = server(state)
+    assert (done["changed"], done["maintained"], balancer.commands) == (False, ["site"], [])
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_whoever_holds_the_lock_puts_back_what_is_drained_and_waits_for_nothing(run_module, balancer, systemd, check):
+    balancer.status |= {("site", "web1"): "DOWN", ("site", "web2"): "MAINT", ("reads", "db2"): "DRAIN"}
+    balancer.admin = {("site", "web1"): 8, ("site", "web2"): 1, ("reads", "db2"): 8}
+    for changed in (True, check):
+        done = run_module(haproxy_server, check=check, state="undrained", socket=str(balancer.path))
+        assert done["changed"] is changed
+    assert done["returned"] == (["site/web1", "reads/db2"] if check else [])
+    commands = ["set server site/web1 state ready", "set server reads/db2 state ready"]
+    assert balancer.commands == ([] if check else commands)
 
 
 def test_a_balancer_that_does_not_run_is_named(run_module, tmp_path):

@@ -157,3 +157,11 @@ def test_the_report_has_a_line_for_each_point_and_the_remedy_below_what_is_wrong
         "            -> Start it.",
     ]
     assert proof.report([]) == ""
+
+
+def test_what_haproxy_was_told_once_is_named_with_who_ends_it():
+    survey = {"listeners": LISTENERS, "haproxy": {"drained": ["site/web1"], "maintained": ["site/web2"]}}
+    assert wrong(lb1={"webstack_survey": survey}) == [
+        ("lb1", "haproxy", "site/web1 is drained"),
+        ("lb1", "haproxy", "site/web2 is in maintenance, by hand"),
+    ]
