@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..module_utils.content_time import content_time
+
 MARKER = ".release"
 PACKED = ".tar.gz"
 # What nodes built of a release lies beside it.
@@ -95,6 +97,8 @@ def write(source: Path, entries: list[Path], archive: Path, release: str, links:
         for path in entries:
             info = normalised(source, path)
             if info.isfile():
+                # What nginx knows a file by; not a part of the digest, as it follows from the content.
+                info.mtime = content_time(path)
                 with path.open("rb") as content:
                     tar.addfile(info, content)
             else:

@@ -194,17 +194,3 @@ def test_an_application_that_dies_is_asked_elsewhere_for_what_changes_nothing(tr
 def test_who_asks_a_node_itself_is_told_that_the_application_has_died(traffic: Traffic):
     place = Place(traffic["web1"].address, 8080, "web1", traffic.authority.path)
     assert place.ask("/dies").status == 502
-
-
-def test_a_release_is_served_as_soon_as_it_is_there_and_known_by_its_content(traffic: Traffic, site):
-    del site
-    place = Place(traffic["web1"].address, 8080, "web1", traffic.authority.path)
-    node = traffic["web1"]
-    node.sh("mkdir -p /srv/app/releases/two/static && echo one >/srv/app/releases/one/static/a.css "
-            "&& echo two >/srv/app/releases/two/static/a.css")  # fmt: skip
-    assert place.ask("/static/a.css").body == b"one\n"
-    try:
-        node.sh("ln -sfn releases/two /srv/app/next && mv -T /srv/app/next /srv/app/current")
-        assert place.ask("/static/a.css").body == b"two\n"
-    finally:
-        node.sh("ln -sfn releases/one /srv/app/next && mv -T /srv/app/next /srv/app/current")
