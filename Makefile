@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test acme-test runtimes-test applications-test integration traffic-test soak test bench bench-verdict
+.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test acme-test runtimes-test applications-test integration traffic-test soak test drills bench bench-verdict
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -64,6 +64,11 @@ traffic-test: ## requests, headers, WebSockets and events through the real HAPro
 soak: ## seeding-test with 1 GB; ten minutes of 500 writes a second, asked every second, without a false alarm
 	@$(MAKE) --no-print-directory seeding-test SEEDING_MEGABYTES=1000
 	REPLTEST_ENGINES="$(ENGINES)" REPLTEST_SOAK=600 tools/integration -k no_false_alarm
+
+drills: ## long drills on five nodes: a promotion by hand, under a writer, on MySQL and on MariaDB (half an hour)
+	@tools/setup
+	@tools/setup tests
+	ANSIBLE_NOCOLOR=1 NO_COLOR=1 tools/drills
 
 test: ## everything: set-up, lint, unit, sanity, molecule, real database servers
 	@tools/setup

@@ -9,6 +9,7 @@ servers of which none has ever had a role. One that is opened must have all that
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,7 +123,15 @@ def source_of(link: Link, follower: Member, members: Iterable[Member]) -> Member
     """The server that a channel leads to: the one with the recorded identity, else the one at its address."""
     others = [each for each in members if each is not follower]
     named = next((each for each in others if link.source_id and each.identity == link.source_id), None)
-    return named or next((each for each in others if each.address and each.address == link.host), None)
+    return named or next((each for each in others if each.address and _same_address(each.address, link.host)), None)
+
+
+def _same_address(one: str, other: str) -> bool:
+    """IPv6 has several spellings of an address."""
+    try:
+        return ipaddress.ip_address(one) == ipaddress.ip_address(other)
+    except ValueError:
+        return one == other
 
 
 def _link_to(source: Member, follower: Member, members: Iterable[Member]) -> Link | None:

@@ -156,6 +156,12 @@ def test_a_replica_that_runs_and_takes_writes_is_still_a_replica(e):
     assert chosen(e.server("db1", writable=True), e.server("db2", follows="db1", writable=True)).primary == "db1"
 
 
+def test_an_address_of_ipv6_is_the_same_in_any_spelling(e):
+    source = Member("db1", "2001:db8::31", history=e.history("db1", db1=9), schemas=DATA)
+    replica = e.server("db2", follows=[Link("2001:0DB8:0::31", "")], written={"db1": 9})
+    assert chosen(replica, source) == Choice("db1")
+
+
 # --- after a promotion by hand --------------------------------------------------------------------------------------
 
 PROMOTED = {"db1": 100, "db2": 20}
