@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.inventory_contract import duplicated_uuids, problems
+from ..plugin_utils.shared_state import keep_out_of_git
 from ..plugin_utils.stack import stack_of
 
 
@@ -27,6 +28,9 @@ class ActionModule(ActionBase):
         stack = stack_of(self._templar, self._loader, task_vars or {}, broken)
         state = {Path(str(stack.value(host, "webstack_state_dir"))) for host in stack.hosts}
         found = list(dict.fromkeys(problems(stack, state) + broken))
+        if not found and not self._task.check_mode:
+            for directory in state:
+                keep_out_of_git(directory)
         if found:
             listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(found, 1))
             result.update(failed=True, problems=found, msg=f"{len(found)} problem(s); nothing was changed.\n{listed}")

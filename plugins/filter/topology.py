@@ -15,6 +15,7 @@ from ..module_utils.addresses import certificate_name
 from ..module_utils.gtid import GtidError
 from ..module_utils.mysql_values import option_name, option_value
 from ..plugin_utils.primary import Refused, choose, member
+from ..plugin_utils.shared_state import mark
 
 # Of a server_id; 0 is none.
 LARGEST_ID = 2**32 - 1
@@ -173,6 +174,11 @@ def timer_unit(item: Mapping[str, Any], application: str) -> str:
     return f"{application}-{item['name']}.timer"
 
 
+def password_marks(passwords: Mapping[str, str], key: str) -> str:
+    """Lines by which a node recognises the passwords, keyed by the authority's private key (PEM)."""
+    return "".join(f"{name} {mark(name, str(password), key)}\n" for name, password in passwords.items())
+
+
 class FilterModule:
     """Filters of the collection."""
 
@@ -189,6 +195,7 @@ class FilterModule:
             "exec_line": exec_line,
             "find_primary": find_primary,
             "host_port": host_port,
+            "password_marks": password_marks,
             "server_id": server_id,
             "server_settings": server_settings,
             "shared_directory": shared_directory,

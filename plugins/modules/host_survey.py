@@ -19,7 +19,8 @@ options:
     description: What to tell, V(all) standing for everything.
     type: list
     elements: str
-    choices: [all, addresses, listeners, database, packages, certificates, links, open_files, services, haproxy, state]
+    choices:
+      [all, addresses, listeners, database, packages, certificates, links, open_files, services, haproxy, state, deployed]
     default: [all]
   datadir:
     description: Data directory that the database server is to have; by default the one of the running server.
@@ -63,6 +64,14 @@ options:
     type: list
     elements: str
     default: []
+  ca_path:
+    description: Certificate of the authority that an earlier deployment had the node trust, for RV(deployed).
+    type: path
+    default: /etc/ssl/webstack/ca.pem
+  passwords_path:
+    description: Marks of the passwords that an earlier deployment told the node, for RV(deployed).
+    type: path
+    default: /etc/ssl/webstack/passwords
 attributes:
   check_mode:
     description: Never changes anything.
@@ -166,6 +175,15 @@ state:
   returned: if gathered
   type: str
   sample: eJyrVipILMlQslKIVtJPLUnWz0gsTk2syE8uqVTSUVACE0X5+SVwhoGBgSmIUaujkFyaVJWqZKUEkq4FAKSdFQg=
+deployed:
+  description: >-
+    What an earlier deployment left: C(authority), the SHA-256 of the certificate in O(ca_path), and C(passwords), the
+    marks in O(passwords_path), from which no password can be had; both empty where there is nothing.
+  returned: if gathered
+  type: dict
+  sample:
+    authority: 5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9
+    passwords: {webstack_app_password: 6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b}
 """
 
 import contextlib
@@ -192,7 +210,7 @@ from ansible_collections.pentad.webstack.plugins.module_utils.haproxy_runtime im
     SOCKET,
     Runtime,
 )
-from ansible_collections.pentad.webstack.plugins.module_utils.node_state import packed
+from ansible_collections.pentad.webstack.plugins.module_utils.node_state import fingerprint, packed
 from ansible_collections.pentad.webstack.plugins.module_utils.systemd import MASKS, UNITS, Systemd, loops, masked
 
 LISTEN = "0A"
@@ -539,6 +557,23 @@ def open_files(_module: AnsibleModule) -> int:
     return int(limit[1]) if limit else int((PROC / "sys" / "fs" / "nr_open").read_text())
 
 
+def text_of(path: str) -> str:
+    """Content of a file; empty where it is not there."""
+    try:
+        return Path(path).read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def deployed(module: AnsibleModule) -> dict[str, Any]:
+    """What an earlier deployment left that the operator has to have too."""
+    lines = [line.split() for line in text_of(module.params["passwords_path"]).splitlines()]
+    return {
+        "authority": fingerprint(text_of(module.params["ca_path"])),
+        "passwords": {words[0]: words[1] for words in lines if len(words) == 2},
+    }
+
+
 PARTS: dict[str, Callable[[AnsibleModule], Any]] = {
     "addresses": addresses,
     "listeners": listeners,
@@ -550,6 +585,7 @@ PARTS: dict[str, Callable[[AnsibleModule], Any]] = {
     "services": services,
     "haproxy": haproxy,
     "state": state,
+    "deployed": deployed,
 }
 
 
@@ -567,6 +603,8 @@ def main() -> None:
             "links": {"type": "list", "elements": "path", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
             "state_of": {"type": "list", "elements": "str", "default": []},
+            "ca_path": {"type": "path", "default": "/etc/ssl/webstack/ca.pem"},
+            "passwords_path": {"type": "path", "default": "/etc/ssl/webstack/passwords"},
         },
         supports_check_mode=True,
     )

@@ -25,6 +25,7 @@ from .address_contract import address_problems
 from .application_contract import application_problems
 from .database_contract import JUDGES as DATABASE_JUDGES
 from .node_limits import judge_open_files
+from .shared_state import git_problems, state_problems
 from .traffic_contract import judge_traffic
 
 # Hosts of the inventory that are in none of these are none of ours. The playbook nodes.yml has them too.
@@ -333,6 +334,16 @@ def judge_acme(stack: Stack) -> Iterable[str]:
                     )
 
 
+def judge_state(stack: Stack, directories: Iterable[Path]) -> Iterable[str]:
+    """What all operators of the stack share is here, and kept from everybody else."""
+    places = sorted(directories)
+    yield from judge_secrets(places)
+    for directory in places:
+        yield from git_problems(directory)
+    if len(places) == 1:
+        yield from state_problems(stack, places[0])
+
+
 def judge_secrets(directories: Iterable[Path]) -> Iterable[str]:
     """There is one place for what is generated, and nobody but its owner reads it but what ends in .pem."""
     places = sorted(directories)
@@ -512,5 +523,5 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
         found += judge(stack)
     found += duplicated_uuids(stack)[1]
     found += judge_unknown_names(stack)
-    found += judge_secrets(state_directories)
+    found += judge_state(stack, state_directories)
     return list(dict.fromkeys(found))

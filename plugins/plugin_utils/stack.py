@@ -30,6 +30,10 @@ class Variables(Mapping):
             self._broken.append(f"{self._host}: {name} = {value!r} cannot be evaluated: {reason}")
             raise KeyError(name) from error
 
+    def __contains__(self, name: object) -> bool:
+        # Not by the value, which a template may make: a password is made when it is asked for.
+        return name in self._raw
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._raw)
 

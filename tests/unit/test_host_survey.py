@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import ssl
 import subprocess
 from pathlib import Path
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.modules import host_survey
+from issued import Authority
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 REST = "00000000:00000000 00:00000000 00000000"
@@ -23,6 +25,27 @@ TCP6 = (
     f"   1: B80D0120000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A {REST} 0 0 2002 1\n"
     f"   2: 0000000000000000FFFF00000100007F:0CEB 00000000000000000000000000000000:0000 0A {REST} 0 0 2003 1\n"
 )
+
+
+def test_what_an_earlier_deployment_left_is_told(run_module, tmp_path):
+    marks, authority = tmp_path / "passwords", tmp_path / "ca.pem"
+    marks.write_text("webstack_app_password 6b86\nwebstack_replication_password 5fec\ncut\n")
+    certificate = Authority(tmp_path, "ours").path.read_text()
+    # What stands around the certificate is no part of it.
+    authority.write_text(f"# ours\n{certificate.strip()}")
+    paths = {"ca_path": authority, "passwords_path": marks}
+    found = run_module(host_survey, gather_subset=["deployed"], **paths)["deployed"]
+    assert found["passwords"] == {"webstack_app_password": "6b86", "webstack_replication_password": "5fec"}
+    der = ssl.PEM_cert_to_DER_cert(certificate)
+    assert found["authority"] == hashlib.sha256(der).hexdigest()
+
+
+@pytest.mark.parametrize("text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\n%\n-----END CERTIFICATE-----"])
+def test_what_is_no_certificate_is_no_earlier_deployment(run_module, tmp_path, text):
+    (tmp_path / "ca.pem").write_text(text)
+    paths = {"ca_path": tmp_path / "ca.pem", "passwords_path": tmp_path / "absent"}
+    found = run_module(host_survey, gather_subset=["deployed"], **paths)["deployed"]
+    assert found == {"authority": "", "passwords": {}}
 
 
 def test_listening_sockets_are_read_and_connections_are_not():

@@ -175,6 +175,24 @@ def test_the_input_of_right_nodes_has_no_problem(play):
     assert (answer["changed"], answer["new_uuid"], answer.get("failed")) == (False, [], None)
 
 
+def test_a_run_that_goes_on_keeps_the_state_directory_out_of_git(play):
+    play.run(preflight)
+    assert [path.name for path in (play.folder / "state").iterdir()] == [".gitignore"]
+
+
+def test_a_run_that_is_refused_makes_no_password_no_authority_and_no_directory(play):
+    known = dict.fromkeys(("webstack_app_password", "webstack_replication_password"), "0" * 64)
+    deployed = {"authority": "ab" * 32, "passwords": known}
+    play.facts["web1"]["webstack_survey"]["deployed"] = deployed
+    answer = play.run(preflight)
+    (problem,) = answer["problems"]
+    assert problem.startswith(
+        "web1: deployed with an authority that is not here (SHA-256 abababababababab) and with passwords that are not "
+        "here (webstack_app_password, webstack_replication_password): "
+    )
+    assert not (play.folder / "state").exists()
+
+
 def test_variables_that_roles_keep_for_themselves_are_known_too(play):
     play.common["webstack_redirect_from"] = []
     found = built(play, [])
