@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import OUR_GROUPS
+from ansible_collections.pentad.webstack.plugins.plugin_utils.stack import load_templates
 
 TOP = Path(__file__).resolve().parents[2]
 PLAYBOOKS = sorted((TOP / "playbooks").glob("*.yml"))
@@ -31,3 +37,93 @@ def test_no_play_runs_on_hosts_of_others(path):
         for part in play["hosts"].split(":"):
             name = part.lstrip("&!")
             assert name in known or name.startswith(("webstack_rollout", "webstack_upkeep_")), play["name"]
+
+
+# --- tags -----------------------------------------------------------------------------------------------------------
+
+ROLES = ("haproxy", "nginx", "app_server", "acme", "mysql_server", "mysql_health", "mysql_primary", "mysql_replica",
+         "monitoring", "exporters", "packages")  # fmt: skip
+
+
+# What runs always, and only makes names known or compares variables with their documentation.
+NOTHING = re.compile(r"Know the |Validating arguments")
+
+
+def ansible(*words: str) -> str:
+    """What ansible-playbook says of the deployment of the example."""
+    done = subprocess.run(
+        ["ansible-playbook", "-i", TOP / "inventories" / "production.example", TOP / "playbooks" / "site.yml", *words],
+        cwd=TOP,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def selected(*words: str) -> list[tuple[str, str]]:
+    """Plays and tasks that a run would do."""
+    found, play = [], ""
+    for line in ansible("--list-tasks", *words).splitlines():
+        if match := re.match(r"  play #\d+ \([^)]*\): (.*?)\tTAGS", line):
+            play = match[1]
+        elif (match := re.match(r"      (.*?)\tTAGS", line)) and not NOTHING.search(line):
+            found.append((play, match[1]))
+    return found
+
+
+def test_every_role_has_a_tag():
+    told = re.findall(r"TASK TAGS: \[(.*)\]", ansible("--list-tags"))
+    known = {tag.strip() for tags in told for tag in tags.split(",")}
+    assert known >= {*ROLES, "mysql", "always", "proof"}
+
+
+def test_a_tag_selects_its_role_and_what_every_role_needs():
+    plays_of_tag = {play for play, _task in selected("--tags", "nginx")}
+    assert plays_of_tag == {
+        "Know which hosts are of the stack",
+        "Check the whole input",
+        "Packages of all roles, in one transaction",
+        "Web servers",
+        "Find the primary",
+        "Look at every part",
+        "Proof",
+    }
+
+
+@pytest.mark.parametrize(
+    ("tag", "tasks"),
+    [
+        ("haproxy", {"haproxy : Configure and run HAProxy"}),
+        ("monitoring", {"monitoring : Configure and run Prometheus and Alertmanager, and let Prometheus wait for the"}),
+        ("mysql_server", {"mysql_server : Configure and run the server"}),
+        ("mysql", {"mysql_server : Configure and run the server", "mysql_replica : Follow the primary"}),
+    ],
+)
+def test_a_tag_selects_nothing_of_other_roles(tag, tasks):
+    found = {task.removeprefix("pentad.webstack.") for _play, task in selected("--tags", tag)}
+    assert all(any(name.startswith(task) for name in found) for task in tasks), found
+    others = [role for role in ROLES if role != "packages" and not role.startswith(tag)]
+    assert [name for name in found if name.startswith(tuple(f"{role} : " for role in others))] == []
+
+
+def test_the_proof_may_be_left_out():
+    assert {"Look at every part", "Proof"} & {play for play, _task in selected("--skip-tags", "proof")} == set()
+
+
+def test_packages_are_those_of_the_roles_that_were_asked_for():
+    loader = DataLoader()
+    playbook = load_templates(loader, str(TOP / "playbooks" / "site.yml"))
+    (play,) = [play for play in playbook if play["name"].startswith("Packages of all")]
+    wanted = play["tasks"][-1]["vars"]["__webstack_roles"]
+    roles = ["mysql_server", "mysql_health", "nginx", "haproxy", "exporters", "app_server"]
+    for tags, expected in (
+        (["all"], roles),
+        (["packages"], roles),
+        (["nginx"], ["nginx"]),
+        (["mysql"], ["mysql_server", "mysql_health"]),
+        (["proof"], []),
+    ):
+        known = {"__webstack_all_roles": roles, "ansible_run_tags": tags}
+        assert list(Templar(loader=loader, variables=known).template(wanted)) == expected, tags
