@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.inventory_contract import duplicated_uuids, problems
+from ..plugin_utils.participants import balancer_problems, silent, without
 from ..plugin_utils.shared_state import keep_out_of_git
 from ..plugin_utils.stack import stack_of
 
@@ -24,8 +25,13 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Collect the input, judge it, and fail with every problem at once."""
         result = super().run(tmp, task_vars)
+        _spec, arguments = self.validate_argument_spec(argument_spec={"goes_on": {"type": "bool", "default": False}})
         broken: list[str] = []
         stack = stack_of(self._templar, self._loader, task_vars or {}, broken)
+        lost = silent(stack)
+        if arguments["goes_on"] and set(lost) != set(stack.hosts):
+            stack = without(stack, lost)
+            broken += balancer_problems(stack, lost)
         state = {Path(str(stack.value(host, "webstack_state_dir"))) for host in stack.hosts}
         found = list(dict.fromkeys(problems(stack, state) + broken))
         if not found and not self._task.check_mode:
@@ -34,5 +40,5 @@ class ActionModule(ActionBase):
         if found:
             listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(found, 1))
             result.update(failed=True, problems=found, msg=f"{len(found)} problem(s); nothing was changed.\n{listed}")
-        result.update(changed=False, new_uuid=duplicated_uuids(stack)[0])
+        result.update(changed=False, new_uuid=duplicated_uuids(stack)[0], silent=lost)
         return result

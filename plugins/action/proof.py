@@ -25,10 +25,14 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         failed = [host for host in task_vars["ansible_play_hosts_all"] if host not in task_vars["ansible_play_hosts"]]
-        found = findings(stack_of(self._templar, self._loader, task_vars, []), failed)
+        stack = stack_of(self._templar, self._loader, task_vars, [])
+        found = findings(stack, failed)
         wrong = [one for one in found if not one.ok]
         text = report(found)
         self._display.display(f"\n{text}\n")
+        if stack.away:
+            left = ", ".join(host for host in stack.everybody("all") if host in stack.away)
+            self._display.display(f"Left out by --limit, and not looked at: {left}\n")
         result.update(changed=False, findings=[asdict(one) for one in found])
         if wrong:
             result.update(failed=True, msg=f"{len(wrong)} of {len(found)} points are wrong.\n{report(wrong)}")

@@ -19,8 +19,8 @@ options:
     description: What to tell, V(all) standing for everything.
     type: list
     elements: str
-    choices:
-      [all, addresses, listeners, database, packages, certificates, links, open_files, services, haproxy, state, deployed]
+    choices: [all, addresses, listeners, database, packages, certificates, links, open_files, services, haproxy, state,
+      deployed]
     default: [all]
   datadir:
     description: Data directory that the database server is to have; by default the one of the running server.

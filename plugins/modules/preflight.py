@@ -16,6 +16,13 @@ description:
     variable that is set against the argument specs of the roles that use it.
   - Fails with all problems at once, each with the host, the variable, its value and the fix.
   - Runs on the control node; needs the result of M(pentad.webstack.host_survey) in C(webstack_survey) of every host.
+options:
+  goes_on:
+    description: >-
+      Whether the run goes on without hosts that did not answer, as long as others did, and as long as a balancer
+      answers where web nodes take part. Otherwise each of them is a problem.
+    type: bool
+    default: false
 attributes:
   action:
     description: Runs on the control node.
@@ -45,6 +52,11 @@ problems:
   type: list
   elements: str
   sample: ["web1: haproxy_balance must be one of: roundrobin, leastconn, source, got: random"]
+silent:
+  description: Hosts of the run that did not answer, with the reason.
+  returned: always
+  type: dict
+  sample: {db2: "connection timed out"}
 new_uuid:
   description: Hosts that carry the server UUID of another host and hold no data, so that they are to make a new one.
   returned: always

@@ -30,7 +30,10 @@ def address_problems(stack: Stack, ports: Mapping[str, list[int]]) -> Iterable[s
     yield from judge_each(stack)
     yield from judge_shared(addresses)
     yield from judge_families(addresses)
-    for host, address in addresses.items():
+    for host in stack.hosts:
+        address = addresses.get(host)
+        if address is None:
+            continue
         yield from judge_owned(stack, host, address)
         yield from judge_public(stack, host, address, ports.get(host, []))
     yield from judge_server_ids(stack, addresses)
@@ -38,9 +41,9 @@ def address_problems(stack: Stack, ports: Mapping[str, list[int]]) -> Iterable[s
 
 
 def usable(stack: Stack) -> dict[str, Address]:
-    """Addresses of the hosts, without those that are none."""
+    """Addresses of all hosts, without those that are none."""
     found = {}
-    for host in stack.hosts:
+    for host in stack.everybody("all"):
         try:
             found[host] = ipaddress.ip_address(stack.address(host))
         except ValueError:
@@ -135,7 +138,7 @@ def judge_public(stack: Stack, host: str, address: Address, ports: list[int]) ->
 def judge_server_ids(stack: Stack, addresses: Mapping[str, Address]) -> Iterable[str]:
     """Every database server has a server_id of its own."""
     seen = defaultdict(list)
-    for host in stack.members("mysql"):
+    for host in stack.everybody("mysql"):
         if host not in addresses and "mysql_server_id" not in stack.given[host]:
             continue
         value = stack.value(host, "mysql_server_id")

@@ -20,7 +20,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from . import certificates, value_types, variable_names
+from . import certificates, participants, value_types, variable_names
 from .address_contract import address_problems
 from .application_contract import application_problems
 from .database_contract import JUDGES as DATABASE_JUDGES
@@ -101,7 +101,8 @@ ROLES_OF_GROUP = {
 class Stack:
     """The whole input: groups, and per host the variables (defaults of the roles included) and which ones are set.
 
-    The group C(all) has the hosts of the stack alone.
+    The group C(all) has the hosts of the stack alone. Those that are away take no part in the run: a limit leaves them
+    out, or the run goes on without them. Of these nothing is judged, and nothing but their address need be known.
     """
 
     groups: Mapping[str, list[str]]
@@ -111,14 +112,20 @@ class Stack:
     # Names that the inventory gives a host, and names of the command line.
     named: Mapping[str, Collection[str]] = field(default_factory=dict)
     extra: Collection[str] = ()
+    # Hosts that take no part in the run.
+    away: Collection[str] = ()
 
     @property
     def hosts(self) -> list[str]:
-        """All hosts of the stack, in the order of the inventory."""
-        return list(self.groups.get("all", []))
+        """Hosts of the stack that take part, in the order of the inventory."""
+        return self.members("all")
 
     def members(self, group: str) -> list[str]:
-        """Hosts of a group."""
+        """Hosts of a group that take part."""
+        return [host for host in self.everybody(group) if host not in self.away]
+
+    def everybody(self, group: str) -> list[str]:
+        """Hosts of a group, whether they take part or not."""
         return list(self.groups.get(group, []))
 
     def value(self, host: str, name: str) -> Any:
@@ -145,34 +152,23 @@ class Stack:
 def judge_groups(stack: Stack) -> Iterable[str]:
     """The groups hold as many hosts as the topology needs, and none plays two parts that exclude each other."""
     for group, least in (("haproxy", 1), ("web", 2), ("mysql_primary", 1), ("mysql_replica", 1)):
-        count = len(stack.members(group))
+        count = len(stack.everybody(group))
         if count < least:
             yield f"group {group} has {count} hosts and needs at least {least}: add hosts to it in the inventory."
-    primaries = stack.members("mysql_primary")
+    primaries = stack.everybody("mysql_primary")
     if len(primaries) > 1:
         yield (
             f"group mysql_primary has {len(primaries)} hosts ({', '.join(primaries)}) and there can be one primary: "
             "keep one and move the others to mysql_replica."
         )
-    for host in set(primaries) & set(stack.members("mysql_replica")):
+    for host in set(primaries) & set(stack.everybody("mysql_replica")):
         yield (
             f"{host}: is in mysql_primary and in mysql_replica: "
             "a server has one role, remove it from one of the groups."
         )
-    parts = set(primaries) | set(stack.members("mysql_replica"))
-    for host in sorted(parts ^ set(stack.members("mysql"))):
+    parts = set(primaries) | set(stack.everybody("mysql_replica"))
+    for host in sorted(parts ^ set(stack.everybody("mysql"))):
         yield f"{host}: group mysql has to be the parent of mysql_primary and mysql_replica, and of nothing else."
-
-
-def judge_answers(stack: Stack) -> Iterable[str]:
-    """Every host could be reached."""
-    for host in stack.hosts:
-        if not stack.answered(host):
-            why = " ".join(str(stack.survey(host).get("msg") or "no answer").split())
-            yield (
-                f"{host}: did not answer ({why.rstrip('.')}): "
-                "start it or correct its ansible_host, or remove it from the inventory."
-            )
 
 
 def judge_arguments(stack: Stack) -> Iterable[str]:
@@ -254,9 +250,9 @@ def judge_names(stack: Stack) -> Iterable[str]:
 def sites(stack: Stack, host: str) -> list[Mapping[str, Any]]:
     """Sites of a balancer that have what it takes to be one; the argument specs have named the others.
 
-    Without an answer of every node the addresses of their servers are not known.
+    Without the addresses of their servers they cannot be made.
     """
-    if not all(stack.answered(each) for each in stack.hosts):
+    if not all(stack.address(each) for group in ("haproxy", "web", "monitoring") for each in stack.everybody(group)):
         return []
     found = stack.value(host, "haproxy_sites")
     found = found if isinstance(found, list) else []
@@ -516,7 +512,8 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     """Everything that is wrong with the input, each sentence once."""
     found: list[str] = []
     for judge in (
-        judge_groups, judge_answers, judge_arguments, judge_addresses, judge_names, judge_sites, judge_certificates,
+        judge_groups, participants.answer_problems, participants.address_problems, judge_arguments,
+        judge_addresses, judge_names, judge_sites, judge_certificates,
         judge_acme, judge_applications, judge_ports, judge_units, judge_systems, judge_open_files, judge_databases,
         *DATABASE_JUDGES, judge_traffic,
     ):  # fmt: skip

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .inventory_contract import Stack, claims
+from .participants import why
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,17 @@ def trouble(services: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield f"{unit} has a {action} before it that an earlier run did not come to", "Run site.yml, which does it."
 
 
+def silence(stack: Stack, host: str, consequence: str = "") -> Finding:
+    """A node that does not answer."""
+    remedy = "Start the node, or see why it cannot be reached."
+    return Finding(host, "node", False, f"does not answer ({why(stack, host)}){consequence}", remedy)
+
+
 def nodes(stack: Stack) -> Iterable[Finding]:
     """Every node answers, and its services listen where the others look for them."""
     for host in stack.hosts:
         if not stack.answered(host):
-            why = " ".join(str(stack.survey(host).get("msg") or "no answer").split())
-            yield Finding(
-                host, "node", False, f"does not answer ({why})", "Start the node, or see why it cannot be reached."
-            )
+            yield silence(stack, host)
             continue
         wrong = list(trouble(stack.survey(host).get("services") or {}))
         yield from (Finding(host, "services", False, fact, remedy) for fact, remedy in wrong)
@@ -144,16 +148,19 @@ def monitoring(stack: Stack) -> Iterable[Finding]:
             yield Finding(host, "monitoring", True, f"all {len(targets)} scrape targets are up")
 
 
-def dropped(hosts: Iterable[str]) -> Iterable[Finding]:
-    """Hosts on which an earlier task of the run has failed, so that they were not looked at."""
+def dropped(stack: Stack, hosts: Iterable[str]) -> Iterable[Finding]:
+    """Hosts that dropped out of the run, so that they were not looked at."""
     for host in hosts:
+        if not stack.answered(host):
+            yield silence(stack, host, ", and this run went on without it")
+            continue
         yield Finding(host, "run", False, "failed earlier in this run", "See its error above.")
 
 
 def findings(stack: Stack, failed: Collection[str] = ()) -> list[Finding]:
     """The whole proof; failed are the hosts that dropped out of the run."""
     found = [*nodes(stack), *taken_out(stack), *site(stack), *replication(stack), *settings(stack), *monitoring(stack)]
-    return [*dropped(failed), *(one for one in found if one.host not in failed)]
+    return [*dropped(stack, failed), *(one for one in found if one.host not in failed)]
 
 
 def report(found: list[Finding]) -> str:

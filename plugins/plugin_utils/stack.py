@@ -78,6 +78,7 @@ def stack_of(templar: Any, loader: Any, task_vars: Mapping[str, Any], broken: li
         specs=role_arguments.specs(),
         named=named,
         extra=extra,
+        away=set(ours) - set(task_vars["ansible_play_hosts_all"]),
     )
 
 

@@ -251,12 +251,13 @@ REFUSED = {
     ),
     "no answer": (
         stack({"web1": {"webstack_survey": {"unreachable": True, "msg": "Connection\n  refused."}}}),
-        "web1: did not answer (Connection refused): start it or correct its ansible_host, "
-        "or remove it from the inventory.",
+        "web1: did not answer (Connection refused): start it, correct its ansible_host, "
+        "leave it out by --limit '!web1', or remove it from the inventory.",
     ),
     "no survey": (
         stack({"web1": {"webstack_survey": {}}}),
-        "web1: did not answer (no answer): start it or correct its ansible_host, or remove it from the inventory.",
+        "web1: did not answer (no answer): start it, correct its ansible_host, leave it out by --limit '!web1', "
+        "or remove it from the inventory.",
     ),
     "not a choice": (
         stack({"lb1": {"haproxy_balance": "random"}}),
@@ -513,7 +514,8 @@ def test_a_node_that_did_not_answer_is_not_judged_by_what_it_did_not_say():
     silent = {"webstack_survey": {"unreachable": True}, "ansible_facts": {}, "webstack_address": ""}
     found = contract.problems(stack({"db1": silent}), [])
     assert found == [
-        "db1: did not answer (no answer): start it or correct its ansible_host, or remove it from the inventory."
+        "db1: did not answer (no answer): start it, correct its ansible_host, leave it out by --limit '!db1', "
+        "or remove it from the inventory."
     ]
 
 

@@ -12,11 +12,14 @@ import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.pentad.webstack.plugins.action import release_archive
+from ansible.plugins.action import ActionBase
+from ansible_collections.pentad.webstack.plugins.action import preflight, release_archive
 from ansible_collections.pentad.webstack.plugins.doc_fragments.mysql import ModuleDocFragment
 
 PLUGINS = "ansible_collections.pentad.webstack.plugins"
 NAMES = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "plugins" / "modules").glob("*.py"))
+# Those that take options in place of the module.
+ACTIONS = {"preflight": preflight, "release_archive": release_archive}
 FRAGMENTS = {"pentad.webstack.mysql": ModuleDocFragment.DOCUMENTATION}
 # What is told of an option besides its description; all else of it is documentation.
 FACTS = ("type", "elements", "choices", "default", "required", "aliases")
@@ -53,10 +56,11 @@ def taken(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         # A module may have a kind of its own.
         monkeypatch.setattr(AnsibleModule, "__init__", ask)
         run = found.main
-    elif name == "release_archive":
-        monkeypatch.setattr(release_archive.ActionModule, "validate_argument_spec", ask)
-        monkeypatch.setattr(release_archive.ActionBase, "run", lambda *_: {})
-        run = object.__new__(release_archive.ActionModule).run
+    elif name in ACTIONS:
+        action = ACTIONS[name].ActionModule
+        monkeypatch.setattr(action, "validate_argument_spec", ask)
+        monkeypatch.setattr(ActionBase, "run", lambda *_: {})
+        run = object.__new__(action).run
     else:
         # The other actions take no options.
         return {}

@@ -125,5 +125,5 @@ def test_packages_are_those_of_the_roles_that_were_asked_for():
         (["mysql"], ["mysql_server", "mysql_health"]),
         (["proof"], []),
     ):
-        known = {"__webstack_all_roles": roles, "ansible_run_tags": tags}
+        known = {"__webstack_all_roles": roles, "ansible_run_tags": tuple(tags)}
         assert list(Templar(loader=loader, variables=known).template(wanted)) == expected, tags

@@ -57,6 +57,13 @@ def test_a_node_that_does_not_answer_is_named_and_nothing_else_is_said_of_it(hos
     assert wrong(**{host: gone}) == [(host, "node", "does not answer (no route to host)")]
 
 
+def test_a_node_without_which_the_run_went_on_is_named_with_that():
+    gone = {"webstack_survey": {"unreachable": True, "msg": "no route"}}
+    (found,) = [one for one in judged(failed=("db2",), db2=gone) if not one.ok]
+    assert (found.host, found.fact) == ("db2", "does not answer (no route), and this run went on without it")
+    assert found.remedy
+
+
 def test_a_service_that_does_not_listen_is_named_with_its_address():
     port = PORTS["webstack_web_port"]
     others = [each for each in LISTENERS if each["port"] != port]

@@ -52,6 +52,7 @@ class Play:
             "haproxy_maxconn": 20000,
             "haproxy_sites": [{"name": "site", "domains": ["{{ webstack_domain }}"], "servers": []}],
         }
+        self.limit = list(HOSTS)
         self.failed: list[str] = []
         self.others: dict[str, dict[str, Any]] = {}
 
@@ -70,14 +71,14 @@ class Play:
             manager.set_host_facts(host, {"distribution": "Debian", "distribution_version": "13.1"})
             manager.set_nonpersistent_facts(host, self.facts[host])
         found = manager.get_vars(host=inventory.get_host(HOSTS[0]))
-        found["ansible_play_hosts_all"] = HOSTS
-        found["ansible_play_hosts"] = [host for host in HOSTS if host not in self.failed]
+        found["ansible_play_hosts_all"] = self.limit
+        found["ansible_play_hosts"] = [host for host in self.limit if host not in self.failed]
         return found, Templar(loader=loader, variables=found), loader
 
-    def run(self, action: Any) -> dict[str, Any]:
+    def run(self, action: Any, **arguments: Any) -> dict[str, Any]:
         """What an action answers."""
         found, templar, loader = self.task_vars()
-        task = SimpleNamespace(args={}, check_mode=False, async_val=0, diff=False)
+        task = SimpleNamespace(args=arguments, check_mode=False, async_val=0, diff=False)
         connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=""))
         return action.ActionModule(task, connection, None, loader, templar, None).run(None, found)
 
@@ -191,6 +192,78 @@ def test_a_run_that_is_refused_makes_no_password_no_authority_and_no_directory(p
         "here (webstack_app_password, webstack_replication_password): "
     )
     assert not (play.folder / "state").exists()
+
+
+SILENT = {"unreachable": True, "msg": "timed out."}
+
+
+def test_a_host_that_does_not_answer_stops_a_run_over_all(play):
+    play.facts["db2"]["webstack_survey"] = SILENT
+    answer = play.run(preflight)
+    (problem,) = answer["problems"]
+    assert problem.startswith("db2: did not answer (timed out): start it, ")
+
+
+@pytest.mark.parametrize("host", ["web1", "web2", "db1", "db2"])
+def test_a_run_that_goes_on_leaves_out_a_host_that_does_not_answer(play, host):
+    play.facts[host]["webstack_survey"] = SILENT
+    # What is wrong with it is of no concern now.
+    play.variables[host]["haproxy_balance"] = "random"
+    answer = play.run(preflight, goes_on=True)
+    assert (answer.get("problems"), answer.get("failed"), answer["silent"]) == (None, None, {host: "timed out"})
+
+
+def test_a_run_that_goes_on_needs_a_balancer_for_its_web_nodes(play):
+    play.facts["lb1"]["webstack_survey"] = SILENT
+    answer = play.run(preflight, goes_on=True)
+    assert answer["problems"] == [
+        "web1, web2: no balancer answers (lb1: timed out), and a web node is changed while the balancers send it "
+        "nothing: start one of them, or leave the web nodes out by --limit '!web'."
+    ]
+    play.limit = ["lb1", "db1", "db2"]
+    assert play.run(preflight, goes_on=True).get("problems") is None
+
+
+def test_a_run_does_not_go_on_without_anybody(play):
+    for host in HOSTS:
+        play.facts[host]["webstack_survey"] = SILENT
+    assert len(play.run(preflight, goes_on=True)["problems"]) == len(HOSTS)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_limit_judges_nothing_but_what_is_in_it(play, host):
+    play.limit = [host]
+    for other in HOSTS:
+        if other != host:
+            del play.facts[other]["webstack_survey"]
+            play.variables[other].update(webstack_app_name="No Name", haproxy_balance="random")
+    answer = play.run(preflight)
+    assert (answer.get("problems"), answer["silent"]) == (None, {})
+    play.variables[host]["webstack_app_name"] = "No Name"
+    assert [problem.split(":")[0] for problem in play.run(preflight)["problems"]] == [host]
+
+
+def test_a_limit_asks_for_the_addresses_that_it_needs_and_for_no_others(play):
+    play.variables["db1"]["webstack_address"] = ""
+    fix = "set webstack_address for db1, or start it."
+    for limit, asking in ((["web1", "web2"], "web1, web2"), (["db2"], "db2"), (["lb1"], "lb1")):
+        play.limit = limit
+        assert play.run(preflight)["problems"] == [
+            "--limit leaves out db1, which could not be asked for its address, and the configuration of "
+            f"{asking} has it: {fix}"
+        ]
+    play.variables["db1"]["webstack_address"] = "192.0.2.13"
+    play.variables["web2"]["webstack_address"] = ""
+    play.limit = ["web1", "db2"]
+    assert play.run(preflight).get("problems") is None
+
+
+def test_the_proof_is_of_what_is_in_the_limit_and_says_so(proven, capsys):
+    proven.limit = ["lb1", "web1"]
+    answer = proven.run(proof)
+    assert answer.get("failed") is None
+    assert {one["host"] for one in answer["findings"]} == {"lb1", "web1", "site"}
+    assert "Left out by --limit, and not looked at: db1, db2, web2" in capsys.readouterr().out
 
 
 def test_variables_that_roles_keep_for_themselves_are_known_too(play):
