@@ -315,6 +315,20 @@ def connect_to_starting(options: ConnectionOptions, seconds: float = 30) -> Conn
             time.sleep(0.2)
 
 
+def client_options(options: ConnectionOptions, folder: Path) -> list[str]:
+    """First options of the server's own programs: a file with the login, which no list of processes shows.
+
+    Without an account of its own such a program reads the option files that it knows, as a connection does.
+    """
+    if not options.user:
+        return []
+    path = folder / "login.cnf"
+    path.touch(mode=0o600)
+    quoted = [str(word).replace("\\", "\\\\").replace('"', '\\"') for word in (options.user, options.password or "")]
+    path.write_text('[client]\nuser="{}"\npassword="{}"\n'.format(*quoted), encoding="utf-8")
+    return [f"--defaults-extra-file={path}"]
+
+
 def shown_certificate(options: ConnectionOptions) -> bytes:
     """The certificate that a server shows to those who log in, in DER; it is looked at and not trusted."""
     context = ssl.create_default_context()

@@ -142,7 +142,15 @@ from typing import Any, Iterator, Mapping
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.gtid import MariadbGtid
-from ..module_utils.mysql_connection import Connection, ConnectionOptions, DatabaseError, argument_spec, user_schemas
+from ..module_utils.mysql_connection import (
+    SYSTEM_SCHEMAS,
+    Connection,
+    ConnectionOptions,
+    DatabaseError,
+    argument_spec,
+    client_options,
+    user_schemas,
+)
 from ..module_utils.pipeline import pipeline
 from ..module_utils.replication_history import History
 
@@ -493,30 +501,35 @@ def receive(module: AnsibleModule) -> dict[str, Any]:
     return {"changed": action != "none", "action": action, "reason": reason}
 
 
-def login_file(folder: Path, password: str | None) -> list[str]:
-    """The option that names a file with the password, which no list of processes shows; none without a password."""
-    if not password:
-        return []
-    path = folder / "login.cnf"
-    path.touch(mode=0o600)
-    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
-    path.write_text(f'[client]\npassword="{quoted}"\n', encoding="utf-8")
-    return [f"--defaults-extra-file={path}"]
+def judge_engines(connection: Connection) -> None:
+    """The copy has the rows of every engine but those that are in no file."""
+    rows = connection.rows(
+        "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS name FROM information_schema.TABLES "
+        "WHERE ENGINE = 'MEMORY' AND TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN (%s, %s, %s, %s) ORDER BY 1",
+        SYSTEM_SCHEMAS,
+    )
+    if rows:
+        raise SeedError(
+            f"{connection.where}: has tables in memory ({', '.join(row['name'] for row in rows)}), which a copy would "
+            "leave empty: convert each with ALTER TABLE ... ENGINE=InnoDB, or load a dump into the replica yourself."
+        )
 
 
 def send(module: AnsibleModule) -> dict[str, Any]:
     """Copy the data of the local server to the replica that listens for them."""
     params = module.params
-    with Connection(ConnectionOptions.from_params(params)) as local:
+    login = ConnectionOptions.from_params(params)
+    with Connection(login) as local:
         files = tls_files(local)
+        judge_engines(local)
     raise_file_limit()
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as private:
         backup, transfer = pipeline(
             [
-                *("mariadb-backup", *login_file(Path(private), params["login_password"])),
+                *("mariadb-backup", *client_options(login, Path(private))),
                 *("--backup", "--stream=mbstream", f"--target-dir={scratch}"),
                 f"--log-copy-interval={LOG_COPY_INTERVAL}",
-                *(f"--user={params['login_user'] or 'root'}", f"--socket={params['login_unix_socket']}"),
+                f"--socket={params['login_unix_socket']}",
             ],
             ["socat", "-u", "-", sender(params, files)],
         )

@@ -42,6 +42,14 @@ options:
   donor_ca_cert:
     description: Authority that the donor's certificate is verified against.
     type: path
+  not_cloned:
+    description: >-
+      Tables of the donor that a copy would leave empty, as RV(pentad.webstack.mysql_clone_donor_info#module:not_cloned)
+      names them. With any, nothing is copied.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.2.0
   overwrite:
     description: Copy even though the local server has data, which are lost.
     type: bool
@@ -300,6 +308,12 @@ def run(module: AnsibleModule) -> dict[str, Any]:
                 catch_up = not params["overwrite"] and can_catch_up(local, donor)
                 related = params["overwrite"] or catch_up or have_common(local, donor)
     needed, reason = decide(channels, schemas, catch_up, params["overwrite"], related)
+    if needed and params["not_cloned"]:
+        raise DatabaseError(
+            f"{params['donor_host']} has tables that are not in InnoDB ({', '.join(params['not_cloned'])}), which a "
+            "copy would leave empty: convert each there with ALTER TABLE ... ENGINE=InnoDB, or load a dump into this "
+            "server yourself."
+        )
     if needed and not module.check_mode:
         with named(module, params["donor_host"]) as host:
             copy(options, {**params, "donor_host": host})
@@ -317,6 +331,7 @@ def main() -> None:
             "donor_user": {"type": "str", "required": True},
             "donor_password": {"type": "str", "required": True, "no_log": True},
             "donor_ca_cert": {"type": "path"},
+            "not_cloned": {"type": "list", "elements": "str", "default": []},
             "overwrite": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 3600},
         },

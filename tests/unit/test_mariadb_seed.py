@@ -259,6 +259,7 @@ class Machine:
         self.local.on("AS innodb_data_home_dir", [{"innodb_data_home_dir": None, "log_bin": f"{self.place.data}/bin"}])
         self.local.on("SHOW ALL REPLICAS STATUS", [])
         self.local.on("AS ssl_cert", [FILES])
+        self.local.on("WHERE ENGINE = 'MEMORY'", [])
         self.local.on("SET GLOBAL gtid_slave_pos", [])
         self.is_at("")
         self.schemas()
@@ -465,13 +466,21 @@ def program(path: Path, rest: str) -> None:
     path.chmod(0o755)
 
 
+def test_tables_in_memory_are_no_part_of_a_copy(machine, tools):
+    machine.local.on("WHERE ENGINE = 'MEMORY'", [{"name": "shop.sessions"}])
+    answer = machine.step("send", address="192.0.2.32")
+    assert (answer["failed"], (tools / "sent").exists()) == (True, False)
+    assert "has tables in memory (shop.sessions), which a copy would leave empty" in answer["msg"]
+
+
 def test_the_copy_goes_from_the_server_straight_to_the_replica(machine, tools):
     assert machine.step("send", address="192.0.2.32")["changed"] is True
     assert (tools / "sent").read_text() == "content\n"
     called = (tools / "mariadb-backup.called").read_text()
     assert "--backup --stream=mbstream" in called
     assert "--log-copy-interval=50 " in called
-    assert called.endswith("--user=root --socket=/s.sock\n")
+    assert called.startswith("--defaults-extra-file=")
+    assert called.endswith("--socket=/s.sock\n")
     assert "OPENSSL:192.0.2.32:4444" in (tools / "socat.called").read_text()
 
 

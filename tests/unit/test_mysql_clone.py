@@ -159,6 +159,19 @@ def test_an_empty_server_is_cloned_over_tls_and_waited_for(cloning):
     assert cloning.clock.naps == [0.2]
 
 
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_would_arrive_without_its_rows_is_not_copied(cloning, check, overwrite):
+    answer = cloning.copy(check=check, overwrite=overwrite, not_cloned=["shop.log (MyISAM)"])
+    assert (answer["failed"], cloning.orders) == (True, [])
+    assert "192.0.2.31 has tables that are not in InnoDB (shop.log (MyISAM))" in answer["msg"]
+
+
+def test_a_server_that_is_not_copied_may_follow_one_with_any_tables(cloning):
+    cloning.local.on("SHOW REPLICA STATUS", [{"Channel_Name": ""}])
+    assert cloning.copy(not_cloned=["shop.log (MyISAM)"])["changed"] is False
+
+
 def test_check_mode_tells_the_same_and_orders_nothing(cloning):
     answer = cloning.copy(check=True)
     assert (answer["changed"], answer["reason"], cloning.orders) == (True, "the server is empty", [])
