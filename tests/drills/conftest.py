@@ -19,5 +19,5 @@ sys.modules[_spec.name] = _shared
 _spec.loader.exec_module(_shared)
 
 Lab, Run, wait = _shared.Lab, _shared.Run, _shared.wait
-PLAIN, STATISTICS = _shared.PLAIN, _shared.STATISTICS
+PLAIN, STATISTICS, SUFFIX = _shared.PLAIN, _shared.STATISTICS, _shared.SUFFIX
 lab, secrets = _shared.lab, _shared.secrets
