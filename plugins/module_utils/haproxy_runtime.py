@@ -8,8 +8,10 @@ from __future__ import annotations
 import csv
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 SOCKET = "/run/haproxy/admin.sock"
+MASTER_SOCKET = "/run/haproxy-master.sock"
 # Bits of srv_admin_state: set by an operator, by a drain. The status is the word for both only while the server is up.
 MAINTAINED, DRAINED = 0x01, 0x08
 
@@ -54,15 +56,19 @@ class Server:
 class Runtime:
     """HAProxy's runtime interface."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, process: str = "") -> None:
         self.path = path
+        # How the master process is told for whom a command is; nothing where the socket is that of the process itself.
+        self.process = process
 
     def ask(self, command: str) -> str:
         """Send one command; returns the answer."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(self.path)
-            connection.sendall(command.encode() + b"\n")
+            connection.sendall(f"{self.process}{command}\n".encode())
+            # The master process would wait for more.
+            connection.shutdown(socket.SHUT_WR)
             answer = b""
             while piece := connection.recv(65536):
                 answer += piece
@@ -90,6 +96,12 @@ class Runtime:
             if row["svname"] not in ("FRONTEND", "BACKEND")
         ]
 
+    def sessions(self, name: str, backends: list[str]) -> int:
+        """Sessions of a server in these backends; none of a process that has ended meanwhile."""
+        answer = self.ask("show stat").lstrip("# ")
+        rows = csv.DictReader(answer.splitlines()) if answer.startswith("pxname,") else []
+        return sum(int(row["scur"] or 0) for row in rows if row["svname"] == name and row["pxname"] in backends)
+
     def do(self, command: str) -> None:
         """Have HAProxy do something; it answers with nothing when it has done so."""
         answer = self.ask(command)
@@ -103,3 +115,17 @@ class Runtime:
     def end_sessions(self, server: Server) -> None:
         """End the sessions of a server."""
         self.do(f"shutdown sessions server {server.path}")
+
+
+def old_processes(master: str) -> list[Runtime]:
+    """Those from before a reload, which still hold connections; none where HAProxy runs without a master process."""
+    if not Path(master).exists():
+        return []
+    found = []
+    old = False
+    for line in Runtime(master).ask("show proc").splitlines():
+        if line.startswith("#"):
+            old = line.startswith("# old workers")
+        elif old and line.split():
+            found.append(Runtime(master, f"@!{line.split()[0]} "))
+    return found

@@ -59,6 +59,12 @@ options:
     description: Socket of HAProxy's runtime interface, of level C(admin).
     type: path
     default: /run/haproxy/admin.sock
+  master_socket:
+    description:
+      - Socket of HAProxy's master process, which is asked for the sessions of processes from before a reload. Without
+        one they are not known, and not waited for.
+    type: path
+    default: /run/haproxy-master.sock
 attributes:
   check_mode:
     description: Says what would change, and waits for nothing.
@@ -114,10 +120,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pentad.webstack.plugins.module_utils.haproxy_runtime import (
+    MASTER_SOCKET,
     SOCKET,
     Runtime,
     RuntimeRefusal,
     Server,
+    old_processes,
 )
 
 # Run by the timer of the lease, which has no file of its own to go stale. Maintenance begun since is left alone.
@@ -194,14 +202,27 @@ def begin_lease(module: AnsibleModule, mine: list[Server], seconds: int) -> None
     )
 
 
-def await_state(runtime: Runtime, name: str, backends: list[str], state: str, timeout: float) -> list[Server]:
-    """Wait until the sessions are gone, or until the server is up; returns what was seen last."""
+def await_end(
+    runtime: Runtime, master: str, name: str, backends: list[str], timeout: float
+) -> tuple[list[Server], int]:
+    """Wait until the sessions are gone, those before a reload too; returns the servers and how many are left."""
     deadline = time.monotonic() + timeout
     while True:
         mine = chosen(runtime.servers(), name, backends)
         awaited = [each for each in mine if not each.maintained]
-        settled = all(not each.sessions if state == "drain" else each.usable for each in awaited)
-        if settled or time.monotonic() >= deadline:
+        old = sum(each.sessions(name, [server.backend for server in awaited]) for each in old_processes(master))
+        left = sum(each.sessions for each in awaited) + old
+        if not left or time.monotonic() >= deadline:
+            return mine, sum(each.sessions for each in mine) + old
+        time.sleep(0.2)
+
+
+def await_return(runtime: Runtime, name: str, backends: list[str], timeout: float) -> list[Server]:
+    """Wait until the server is up; returns what was seen last."""
+    deadline = time.monotonic() + timeout
+    while True:
+        mine = chosen(runtime.servers(), name, backends)
+        if all(each.usable for each in mine if not each.maintained) or time.monotonic() >= deadline:
             return mine
         time.sleep(0.2)
 
@@ -236,14 +257,16 @@ def put_back_all(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
-def result(before: list[Server], after: list[Server], changed: bool, state: str) -> dict[str, Any]:
-    """What the module returns."""
+def result(
+    before: list[Server], after: list[Server], changed: bool, state: str, sessions: int | None = None
+) -> dict[str, Any]:
+    """What the module returns; sessions are those that the servers have unless it is known better."""
     told = {"drain": "DRAIN", "ready": "UP"}[state]
     return {
         "changed": changed,
         "maintained": [each.backend for each in after if each.maintained],
         "backends": {each.backend: each.status for each in after},
-        "sessions": sum(each.sessions for each in after),
+        "sessions": sum(each.sessions for each in after) if sessions is None else sessions,
         "diff": {
             "before": "".join(f"{each.path} {shown(each)}\n" for each in before),
             "after": "".join(
@@ -278,18 +301,19 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         begin_lease(module, before, module.params["lease"])
     for each in wrong:
         runtime.set_state(each, state)
-    if state == "ready":
-        end_lease(module, name)
-    after = await_state(runtime, name, backends, state, module.params["timeout"])
-    if state == "ready" and not all(each.usable or each.maintained for each in after):
+    if state == "drain":
+        after, left = await_end(runtime, module.params["master_socket"], name, backends, module.params["timeout"])
+        return result(before, after, bool(wrong), state, left)
+    end_lease(module, name)
+    after = await_return(runtime, name, backends, module.params["timeout"])
+    if not all(each.usable or each.maintained for each in after):
         seen = ", ".join(f"{each.status} in {each.backend}" for each in after)
         module.fail_json(
             msg=f"name: {name} was put back, but its health checks do not pass ({seen}) after "
             f"{module.params['timeout']} s: see what the health path answers on {name}.",
             **result(before, after, bool(wrong), state),
         )
-    if state == "ready":
-        call_in(runtime, wrong)
+    call_in(runtime, wrong)
     return result(before, after, bool(wrong), state)
 
 
@@ -303,6 +327,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 60},
             "lease": {"type": "int", "default": 0},
             "socket": {"type": "path", "default": SOCKET},
+            "master_socket": {"type": "path", "default": MASTER_SOCKET},
         },
         required_if=[("state", "drain", ["name"]), ("state", "ready", ["name"])],
         supports_check_mode=True,

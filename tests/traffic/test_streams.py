@@ -125,7 +125,7 @@ def haproxy_server(traffic: Traffic, name: str, state: str, timeout: int) -> sub
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("reloaded", [False], ids=[""])
+@pytest.mark.parametrize("reloaded", [False, True], ids=["", "after a reload"])
 def test_a_drained_node_keeps_its_connections_for_the_time_of_the_drain(traffic: Traffic, site, reloaded):
     sockets = [WebSocket(site) for _each in range(4)]
     nodes = [socket.receive() for socket in sockets]

@@ -84,6 +84,37 @@ def balancer(tmp_path):
     made.close()
 
 
+class Master:
+    """The master process, which passes commands on to those that it knows, here to old ones with so many sessions."""
+
+    def __init__(self, path: Path, old: dict[int, list[int]]) -> None:
+        self.old = old
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _peer = self._listener.accept()
+                with connection:
+                    connection.sendall(self._answer(connection.recv(4096).decode().strip()).encode() + b"\n")
+
+    def _answer(self, command: str) -> str:
+        if command == "show proc":
+            old = "".join(f"{pid}  worker  1  0d00h01m00s  3.0.11\n" for pid in self.old)
+            head = "#<PID> <type> <reloads> <uptime> <version>\n7  master  1  0d00h02m00s  3.0.11\n"
+            return f"{head}# workers\n99  worker  0  0d00h00m10s  3.0.11\n# old workers\n{old}# programs\n"
+        target, _space, asked = command.partition(" ")
+        assert asked == "show stat"
+        left = self.old[int(target.removeprefix("@!"))]
+        if not left:
+            return "Can't find the target CLI!"
+        now = left.pop(0) if len(left) > 1 else left[0]
+        return f"{STAT}site,web1,0,{now},UP,0,http,\nsite,web2,0,5,UP,0,http,\n"
+
+
 @pytest.fixture
 def systemd(tmp_path, monkeypatch):
     """What systemctl and systemd-run were told; systemctl knows of no timer until systemd-run made one."""
@@ -103,7 +134,7 @@ def systemd(tmp_path, monkeypatch):
 @pytest.fixture
 def server(run_module, balancer, systemd):
     def run(state: str, name: str = "web1", check: bool = False, **arguments):
-        arguments = {"timeout": 2, **arguments}
+        arguments = {"timeout": 2, "master_socket": "/nonexistent", **arguments}
         return run_module(haproxy_server, check=check, name=name, state=state, socket=str(balancer.path), **arguments)
 
     return run
@@ -116,6 +147,15 @@ def test_a_server_is_drained_once_and_its_sessions_are_waited_for(server, balanc
     assert done["diff"] == {"before": "site/web1 UP\n", "after": "site/web1 DRAIN\n"}
     assert server("drain")["changed"] is False
     assert balancer.commands == ["set server site/web1 state drain"]
+
+
+def test_sessions_from_before_a_reload_are_waited_for_too(server, balancer, tmp_path):
+    # Of a process that has just ended nothing is known.
+    master = Master(tmp_path / "master.sock", {5: [2, 1, 0], 6: []})
+    assert server("drain", master_socket=str(tmp_path / "master.sock"))["sessions"] == 0
+    assert master.old[5] == [0]
+    master.old[5] = [4]
+    assert server("drain", timeout=1, master_socket=str(tmp_path / "master.sock"))["sessions"] == 4
 
 
 def test_sessions_that_do_not_end_are_told(server, balancer):
