@@ -157,6 +157,16 @@ def test_what_the_roles_share_comes_from_topology(role):
         assert first["ansible.builtin.import_role"] == {"name": "pentad.webstack.topology"}
 
 
+# Used by the playbooks alone, which have values converted.
+ONLY_IN_PLAYBOOKS = {"topology", "proof", "rollout", "upkeep"}
+
+
+@roles
+def test_a_role_by_itself_refuses_values_that_are_not_of_their_type(role):
+    if role.name not in ONLY_IN_PLAYBOOKS:
+        assert "pentad.webstack.variable_types" in load(role / "tasks" / "main.yml")[1]
+
+
 def described(role: Path) -> dict[str, list[dict[str, Any]]]:
     """For each template of a role, the entries of its tasks and variables that write a file from it."""
     found: dict[str, list[dict[str, Any]]] = {path.name: [] for path in sorted((role / "templates").glob("*.j2"))}

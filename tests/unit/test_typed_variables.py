@@ -131,7 +131,7 @@ class Site:
         path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
         return path
 
-    def play(self, core: str, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def play(self, core: str, playbook: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run ansible-playbook in the user's directory."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         environment |= {
@@ -141,6 +141,7 @@ class Site:
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_INVENTORY": str(self.where / "hosts"),
             "ANSIBLE_VAULT_PASSWORD_FILE": str(self.where / "vault-password"),
+            **settings,
         }
         command = [str(PROGRAMS[core] / "ansible-playbook"), playbook, *arguments]
         return subprocess.run(
@@ -237,6 +238,26 @@ def test_every_documented_extra_variable_arrives_in_its_type(probe, core):
     for name, text in ours:
         assert list(value_types.misfits(seen[name], options[name])) == [], text
         assert seen[name] not in (None, "", [], {})
+
+
+@cores
+def test_roles_alone_refuse_what_nothing_converts_and_say_how_it_is_converted(site, core):
+    """Their main.yml begin with this task, which test_defaults_and_specs.py sees to."""
+    site.write("own.yml", [{"hosts": "web1", "gather_facts": False, "tasks": [{"pentad.webstack.variable_types": {}}]}])
+    extra = ["-e", "app_server_workers=8", "-e", '{"nginx_port": "{{ 8080 }}", "not_of_ours": "8"}']
+    alone = site.play(core, "own.yml", *extra)
+    told = " ".join(alone.stdout.split()).replace("\\n", " ").replace("\\", "")
+    assert alone.returncode == 2
+    for sentence in (
+        "web1: app_server_workers = '8' is text, not a whole number: write app_server_workers: 8 in the inventory, "
+        "or -e '{\"app_server_workers\": 8}' on the command line.",
+        "web1: upkeep_reboot_after_upgrade = 'false' is text, not true or false: write",
+        "callbacks_enabled = pentad.webstack.typed_variables in ansible.cfg.",
+    ):
+        assert sentence in told
+    assert not [name for name in ("nginx_port", "not_of_ours", "webstack_app_password") if name in told]
+    enabled = site.play(core, "own.yml", *extra, ANSIBLE_CALLBACKS_ENABLED="pentad.webstack.typed_variables")
+    assert enabled.returncode == 0, enabled.stdout + enabled.stderr
 
 
 @cores
