@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test acme-test runtimes-test applications-test integration traffic-test soak test drills bench bench-verdict
+.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills bench bench-verdict
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -44,6 +44,10 @@ production-test: ## molecule test of the README's road: an ordinary account, SSH
 
 seeding-test: ## molecule test of an empty replica that joins a primary under writes, on MySQL and on MariaDB
 	$(BESIDE) WEBSTACK_SEEDING_MEGABYTES=$(SEEDING_MEGABYTES) tools/seeding-test
+
+ipv6-test: ## molecule test of five nodes that know each other by IPv6 alone, on MySQL and on MariaDB (a quarter of an hour)
+	$(BESIDE) WEBSTACK_LAB_ENGINE=mysql molecule test -s ipv6
+	$(BESIDE) WEBSTACK_LAB_ENGINE=mariadb molecule test -s ipv6
 
 acme-test: ## molecule test of certificates from a real ACME server: ordered, renewed, refused
 	$(BESIDE) molecule test -s acme

@@ -72,8 +72,9 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
 def address_of(platform: Mapping[str, Any]) -> str:
     """The first address that a platform names; its name where it names none."""
     for network in platform.get("networks") or []:
-        if network.get("ipv4_address"):
-            return network["ipv4_address"]
+        for kind in ("ipv4_address", "ipv6_address"):
+            if network.get(kind):
+                return network[kind]
     return platform["name"]
 
 

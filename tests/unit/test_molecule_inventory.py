@@ -16,7 +16,12 @@ from ansible import constants
 from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
-from ansible_collections.pentad.webstack.plugins.inventory.molecule import DOCUMENTATION, InventoryModule, expand
+from ansible_collections.pentad.webstack.plugins.inventory.molecule import (
+    DOCUMENTATION,
+    InventoryModule,
+    address_of,
+    expand,
+)
 from molecule.config import Config
 
 SCENARIO = Path("molecule/default/molecule.yml")
@@ -177,3 +182,15 @@ def test_a_scenario_without_a_readable_list_of_platforms_is_named(scenario, cont
         write(scenario, content)
     with pytest.raises(AnsibleParserError, match=r"option scenario: .*/scenario/molecule.yml has no readable list"):
         parsed(scenario)
+
+
+@pytest.mark.parametrize(
+    ("networks", "address"),
+    [
+        ([{"name": "n", "ipv4_address": "192.0.2.1", "ipv6_address": "fd00::1"}], "192.0.2.1"),
+        ([{"name": "n"}, {"name": "m", "ipv6_address": "fd00::1"}], "fd00::1"),
+        ([], "lb1"),
+    ],
+)
+def test_a_machine_is_reached_by_the_address_that_it_is_given(networks, address):
+    assert address_of({"name": "lb1", "networks": networks}) == address
