@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills bench bench-verdict
+.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills bench bench-verdict readmes
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -29,6 +29,9 @@ lint: ## ansible-lint (profile production), yamllint, ruff
 	ansible-lint
 	yamllint --strict .
 	ruff check .
+
+readmes: ## write the README of every role anew, from its argument specs
+	@tools/role-readmes
 
 unit: ## tests that need no node
 	PROMTOOL=$(CURDIR)/.cache/promtool/usr/bin/promtool pytest -q
