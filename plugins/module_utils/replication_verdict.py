@@ -98,16 +98,28 @@ def confirm_tables(context: Context, here: Connection, there: Connection) -> Non
     if not found or not all(channel.running for channel in context.own_channels):
         return
     names, rest = list(found)[:_MOST_TABLES], list(found)[_MOST_TABLES:]
-    for _reading in range(_TABLE_READINGS):
+    wrong: dict[tuple[str, str], str] = {}
+    apart: dict[tuple[str, str], str] = {}
+    for reading in range(_TABLE_READINGS):
+        if reading:
+            time.sleep(_ERRANT_PAUSE)
         before = read_tables(there, names)
         context.comparable = _reached(here, there, _TABLE_WAIT)
         if not context.comparable:
             return
         now, after = read_tables(here, names), read_tables(there, names)
-        wrong, moving = unlike(context, now, after), differences(before, after)
-        names = sorted({*wrong, *moving})
-        if not moving:
+        moving, apart = differences(before, after), unlike(context, now, after)
+        # What changes again and again may look the same before and after; it does not differ the same way thrice.
+        wrong = {
+            name: text
+            for name, text in apart.items()
+            if name not in moving and (not reading or wrong.get(name) == text)
+        }
+        if not apart and not moving:
             break
+    context.comparable = bool(wrong) or not apart
+    if not context.comparable:
+        return
     confirmed = {name: _named(here, there, name, text) for name, text in list(wrong.items())[:_MOST_NAMED]}
     context.differing = {**wrong, **confirmed, **{name: found[name] for name in rest if wrong}}
 

@@ -69,6 +69,12 @@ class Pair:
         self.replica.follow(self.primary)
         self.settle()
 
+    # What tests may have set, and what has to be alike on both servers.
+    DEFAULTS = (
+        "sql_mode", "max_allowed_packet", "character_set_server", "collation_server", "explicit_defaults_for_timestamp",
+        "time_zone", "init_connect",
+    )  # fmt: skip
+
     def _reset(self, server: lab.Server) -> None:
         stop = ["STOP REPLICA", "RESET REPLICA ALL"]
         if self.mariadb:
@@ -96,6 +102,7 @@ class Pair:
                 for f in ("DO_DB", "IGNORE_DB", "DO_TABLE", "IGNORE_TABLE", "WILD_DO_TABLE", "WILD_IGNORE_TABLE")
             )
             stop.insert(2, f"CHANGE REPLICATION FILTER {empty}")
+        stop += [f"SET GLOBAL {name}=DEFAULT" for name in self.DEFAULTS]
         for database in server.sql("SHOW DATABASES"):
             if database["Database"] not in {"mysql", "sys", "performance_schema", "information_schema"}:
                 name = database["Database"].replace("`", "``")

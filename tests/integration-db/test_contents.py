@@ -127,8 +127,10 @@ def test_tables_that_change_all_the_time_are_no_difference(pair):
     stopping = threading.Event()
 
     def change():
+        number = 0
         while not stopping.is_set():
-            pair.primary.sql("ALTER TABLE app.t ADD COLUMN more INT", "ALTER TABLE app.t DROP COLUMN more")
+            number += 1
+            pair.primary.sql(f"ALTER TABLE app.t ALGORITHM=COPY, CHANGE COLUMN v v VARCHAR({40 + number})")
 
     changing = threading.Thread(target=change)
     changing.start()
@@ -136,6 +138,7 @@ def test_tables_that_change_all_the_time_are_no_difference(pair):
         end = time.monotonic() + 6
         while time.monotonic() < end:
             found = check(both(pair), "table_definitions")
+            # It is unknown as long as the replica has not arrived.
             assert found["status"] in {"pass", "unknown"}, found["message"]
     finally:
         stopping.set()

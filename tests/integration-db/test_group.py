@@ -56,6 +56,43 @@ def until(condition, seconds=40):
         time.sleep(0.5)
 
 
+@pytest.fixture
+def outside(members):
+    """A server outside of the group, which its primary follows."""
+    server = lab.Server("mysql97", 16)
+    first = members[0]
+    try:
+        server.start().accounts()
+        server.sql("RESET BINARY LOGS AND GTIDS")
+        first.sql(
+            f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='{server.ip}', SOURCE_USER='{lab.REPL_USER}',"
+            f" SOURCE_PASSWORD='{lab.REPL_PASSWORD}', SOURCE_AUTO_POSITION=1, SOURCE_SSL=1,"
+            " SOURCE_SSL_CA='/tls/ca.pem', SOURCE_SSL_VERIFY_SERVER_CERT=1, SOURCE_CONNECT_RETRY=5,"
+            " SOURCE_RETRY_COUNT=86400, SOURCE_HEARTBEAT_PERIOD=2 FOR CHANNEL 'outside'",
+            "START REPLICA FOR CHANNEL 'outside'",
+        )
+        yield server
+    finally:
+        first.sql("STOP REPLICA FOR CHANNEL 'outside'", "RESET REPLICA ALL FOR CHANNEL 'outside'")
+        server.remove()
+
+
+def test_a_channel_from_outside_into_the_group(members, outside):
+    first, second, third = members
+    until(lambda: verify(role="group", **local(third))["verdict"] == "ok")
+    until(lambda: troubles(verify(role="group", **local(first))) == {})
+    assert check(verify(role="group", **local(first)), "io_thread")["status"] == "pass"
+    first.sql(
+        "STOP REPLICA IO_THREAD FOR CHANNEL 'outside'",
+        "CHANGE REPLICATION SOURCE TO SOURCE_PASSWORD='wrong' FOR CHANNEL 'outside'",
+        "START REPLICA IO_THREAD FOR CHANNEL 'outside'",
+    )
+    for role in ("group", "auto"):
+        until(lambda role=role: troubles(verify(role=role, **local(first))) == {"io_thread": "fail"})
+    assert "refuses the password" in verify(role="group", **local(first))["summary"]
+    assert troubles(verify(role="group", **local(second))) == {}
+
+
 def test_group(members):
     first, second, third = members
     until(lambda: verify(role="group", **local(third))["verdict"] == "ok")

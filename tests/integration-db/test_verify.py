@@ -393,7 +393,8 @@ def test_reader_blocks_a_change_of_its_table(pair):
         pair.primary.sql("ALTER TABLE app.t ADD COLUMN more INT")
         time.sleep(1.5)
         result = both(pair)
-    assert troubles(result) == {"applier_blocked": "warn"}
+    # Until then the table has a column less here, and nobody can say whether that is all.
+    assert troubles(result) == {"applier_blocked": "warn", "table_definitions": "unknown"}
     assert f"table lock held by session {session}" in check(result, "applier_blocked")["message"]
     pair.settle()
 

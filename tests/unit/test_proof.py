@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 from ansible_collections.pentad.webstack.plugins.plugin_utils import inventory_contract as contract
 from ansible_collections.pentad.webstack.plugins.plugin_utils import proof
 
@@ -172,3 +174,10 @@ def test_what_haproxy_was_told_once_is_named_with_who_ends_it():
         ("lb1", "haproxy", "site/web1 is drained"),
         ("lb1", "haproxy", "site/web2 is in maintenance, by hand"),
     ]
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "0"), ({"mysql_replica_delay": "3600"}, "3600")])
+def test_the_proof_expects_the_delay_that_is_wished(top, given, expected):
+    (task,) = yaml.safe_load((top / "roles/proof/tasks/replication.yml").read_text())
+    wished = task["pentad.webstack.mysql_replication_verify"]["expected_delay"]
+    assert jinja2.Environment(autoescape=False).from_string(wished).render(given) == expected

@@ -87,6 +87,20 @@ def test_a_table_that_changes_meanwhile_is_read_again(pair):
     assert len([told for told in pair.replica.told if told.startswith(pair.wait)]) > 1
 
 
+def test_a_table_that_is_changed_to_and_fro_looks_different_only_now_and_then(pair):
+    """Each time the replica is read between two changes that the primary shows nothing of."""
+    here, right = pair.replica.rows["tables"][1], pair.replica.rows["tables"][1]["columns"]
+    here["columns"] = "1"
+    steps = iter(["1", right])
+
+    def change(*_told):
+        here["columns"] = next(steps, "1")
+        return [{"reached": 0}]
+
+    pair.replica.on(pair.wait, change)
+    assert judged(look())["status"] == "pass"
+
+
 @pytest.mark.parametrize("policy", [{"inspect_tables": False}, {"checks": {"table_definitions": "skip"}}])
 def test_tables_of_the_primary_may_be_left_out(pair, policy):
     report = look(**policy)
