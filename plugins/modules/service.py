@@ -151,7 +151,7 @@ EXAMPLES = r"""
     files:
       - dest: /etc/haproxy/haproxy.cfg
         content: "{{ lookup('ansible.builtin.template', 'haproxy.cfg.j2') }}"
-        validate: haproxy -c -q -f %s
+        validate: haproxy -c -f %s
         reload: [haproxy.service]
     started: [haproxy.service]
   notify: Reload or restart what has changed
@@ -226,6 +226,7 @@ from ansible_collections.pentad.webstack.plugins.module_utils.systemd import (
 
 ENABLED = {"enabled", "enabled-runtime", "static", "alias", "indirect", "generated"}
 ACCOUNTS = Path("/etc/sysusers.d")
+LONGEST_REASON = 2000
 OWNED = {"owner": {"type": "str", "default": "root"}, "group": {"type": "str", "default": "root"}}
 ARGUMENTS: dict[str, Any] = {
     "directories": {
@@ -405,7 +406,9 @@ class Keeper:
             self.module.fail_json(msg=f"validate of {dest} has no %s for the path of the file: {command}")
         code, out, err = self.module.run_command(command.replace("%s", fresh))
         if code:
-            said = (err or out).strip().replace(fresh, dest)
+            # The reason may be on either; what is longer than one is a listing.
+            told = [err, out if len(out) < LONGEST_REASON or not err else ""]
+            said = " ".join(each.strip() for each in told if each.strip()).replace(fresh, dest)
             said = without(wanted["content"], said) if wanted["secret"] else said
             self.module.fail_json(msg=f"{dest} is refused by '{command}' and stays as it was: {said}")
 

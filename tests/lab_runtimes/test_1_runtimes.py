@@ -69,6 +69,11 @@ def host_release(host) -> str:
     return host.check_output("readlink /srv/sample/current")
 
 
+def test_nodejs_learns_of_the_addresses_of_its_node():
+    for host in nodes("node"):
+        assert "lo" in told(host)["interfaces"]
+
+
 class TestPython:
     """The site with a lock, further units and shared directories."""
 

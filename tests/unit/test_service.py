@@ -113,6 +113,25 @@ def test_a_mode_alone_is_a_change(keep, tmp_path):
     assert (changed["changed_files"], mode(tmp_path / "a")) == ([str(tmp_path / "a")], 0o640)
 
 
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("echo why >&2", "why"),
+        ("echo why", "why"),
+        ("echo 1 file >&2; echo why", "1 file why"),
+        ("echo why >&2; seq 9999", "why"),
+        ("seq 600", "\n600"),
+    ],
+)
+def test_the_reason_of_a_program_is_told_wherever_it_says_it(keep, tmp_path, told, reason):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n{told}\nexit 1\n")
+    program.chmod(0o755)
+    refused = keep({"dest": "a", "content": "bad\n", "validate": f"{program} %s"})
+    assert refused["msg"].partition("stays as it was: ")[2].endswith(reason)
+    assert len(refused["msg"]) < 5000
+
+
 @pytest.mark.parametrize("old", [None, "good\n"])
 def test_what_its_program_refuses_is_not_written(keep, tmp_path, old):
     if old:

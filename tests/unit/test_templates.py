@@ -694,6 +694,7 @@ def test_the_application_runs_in_a_sandbox_behind_its_socket(rendered):
     service, socket = lines(rendered["web1"]["service"]), lines(rendered["web1"]["socket"])
     assert {"User=app", "NoNewPrivileges=yes", "ProtectSystem=strict", "Requires=app.socket"} <= set(service)
     assert "EnvironmentFile=/etc/app.env" in service
+    assert "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK" in service
     assert {"ListenStream=/run/app.sock", "SocketUser=www-data", "SocketMode=0600"} <= set(socket)
 
 
