@@ -34,3 +34,9 @@ def specs() -> dict[str, dict[str, Any]]:
 def options() -> dict[str, Any]:
     """Options of all roles by their names, which begin with that of their role."""
     return {name: option for documented in specs().values() for name, option in documented.items()}
+
+
+@lru_cache(maxsize=1)
+def defaults() -> dict[str, Any]:
+    """Defaults of all roles, not evaluated."""
+    return {name: value for path in sorted(ROLES.glob("*/defaults/main.yml")) for name, value in load(path).items()}

@@ -11,16 +11,26 @@ wherever they come from, and with their precedence.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.template import Templar
 
 from . import role_arguments
 from .value_types import is_template, misfits, type_of, typed
 
+# Values that are kept with what they became; more are there only if tasks make new ones all the time.
+MOST = 20_000
 # Types of which the value of a template may come as text: ansible-core 2.18 makes text of every number, and what a
 # lookup or another variable brings is text everywhere. Structures that were written as text are left to preflight.
 SCALARS = ("bool", "int", "float")
+
+
+class Known(NamedTuple):
+    """A value that was seen, what it is in its type, and whether it is a template whose value has to be looked at."""
+
+    value: Any
+    typed: Any
+    evaluated: bool
 
 
 class TypedVariables:
@@ -28,9 +38,11 @@ class TypedVariables:
 
     def __init__(self, manager: Any) -> None:
         self._manager, self._get_vars = manager, manager.get_vars
-        self._options = role_arguments.options()
-        self._evaluable = [name for name, option in self._options.items() if may_come_as_text(option)]
-        self._known: dict[tuple[str, int], tuple[Any, Any]] = {}
+        self._options, self._defaults = role_arguments.options(), role_arguments.defaults()
+        self._templar = Templar(loader=manager._loader, variables={})
+        # Variables are merged anew for every task and host, of the same values. Each is kept, so that no other one can
+        # get its id.
+        self._known: dict[tuple[str, int], Known] = {}
         # Templates that were seen to become what they have to, by host.
         self._right: set[tuple[str, str, str]] = set()
         self._evaluating = False
@@ -44,47 +56,51 @@ class TypedVariables:
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The variables, converted."""
         found = self._get_vars(*args, **kwargs)
-        changed = {
-            name: new
-            for name, option in self._options.items()
-            if name in found and (new := self._typed(name, found[name], option)) is not found[name]
-        }
+        changed, templates = {}, []
+        for name in self._options.keys() & found.keys():
+            value = found[name]
+            known = self._known.get((name, id(value))) or self._see(name, value)
+            if known.typed is not value:
+                changed[name] = known.typed
+            if known.evaluated:
+                templates.append(name)
         found.update(changed)
-        if not self._evaluating:
-            found.update(self._evaluated(found))
-        if "vars" in found and isinstance(found["vars"], dict):
-            found["vars"].update({name: found[name] for name in found["vars"] if name in self._options})
+        if templates and not self._evaluating:
+            evaluated = self._evaluate(templates, found)
+            found.update(evaluated)
+            changed.update(evaluated)
+        if isinstance(found.get("vars"), dict):
+            found["vars"].update(changed)
         return found
 
-    def _typed(self, name: str, value: Any, option: Mapping[str, Any]) -> Any:
-        """The value in its type; what takes time to convert is converted once."""
-        if isinstance(value, (str, bool, int)):
-            return typed(value, option)
-        key = (name, id(value))
-        # The value is kept, so that no other one can get its id.
-        if key not in self._known:
-            self._known[key] = (value, typed(value, option))
-        return self._known[key][1]
+    def _see(self, name: str, value: Any) -> Known:
+        """Convert a value that has not been seen yet.
 
-    def _evaluated(self, found: dict[str, Any]) -> dict[str, Any]:
+        Defaults of the roles are not evaluated: what uses them knows the text that ansible-core 2.18 makes of their
+        numbers.
+        """
+        option = self._options[name]
+        evaluated = is_template(value) and may_come_as_text(option) and value != self._defaults.get(name)
+        if len(self._known) > MOST:
+            self._known.clear()
+        known = self._known[name, id(value)] = Known(value, typed(value, option), evaluated)
+        return known
+
+    def _evaluate(self, names: list[str], found: dict[str, Any]) -> dict[str, Any]:
         """Values of templates that users have set, where they come as text and are to be something else."""
         host = str(found.get("inventory_hostname"))
-        wanted = {
-            name: self._options[name]
-            for name in self._evaluable
-            if is_template(found.get(name)) and (host, name, found[name]) not in self._right
-        }
+        wanted = [name for name in names if (host, name, found[name]) not in self._right]
         if not wanted:
             return {}
         hostvars = {} if "hostvars" in found else {"hostvars": getattr(self._manager, "_hostvars", None) or {}}
-        templar = Templar(loader=self._manager._loader, variables={**found, **hostvars})
+        self._templar.available_variables = {**found, **hostvars}
         changed = {}
         self._evaluating = True
         try:
-            for name, option in wanted.items():
-                value = evaluate(templar.template, found[name])
-                if any(misfits(value, option)):
-                    changed[name] = typed(value, option)
+            for name in wanted:
+                value = evaluate(self._templar.template, found[name])
+                if any(misfits(value, self._options[name])):
+                    changed[name] = typed(value, self._options[name])
                 elif value is not None:
                     self._right.add((host, name, found[name]))
         finally:
