@@ -1,25 +1,36 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Say which playbook takes the lock, and whether the one that has it still runs."""
+"""Say which playbook takes the lock, whether the one that has it still runs, and keep it as long as this one does."""
 
 from __future__ import annotations
 
 import getpass
 import os
+import signal
 import socket
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+# Seconds between looks at the playbook, and between renewals at most.
+LOOK, RENEWAL = 1.0, 30.0
 
 
 def began(process: int) -> str:
-    """When a process began, in the kernel's ticks; empty if it does not run."""
+    """When a process began, in the kernel's ticks; empty if it does not run, or has ended and nobody noticed."""
     try:
         # The name of the program, in brackets, may have blanks.
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if fields[0] == "Z" else fields[19]
 
 
 def this_playbook() -> dict[str, Any]:
@@ -33,16 +44,90 @@ def has_ended(holder: dict[str, Any], mine: dict[str, Any]) -> bool:
     return holder["host"] == mine["host"] and began(holder["process"]) != holder["since"]
 
 
+def runs(holder: dict[str, Any]) -> bool:
+    """Whether the playbook still runs; where the kernel has no list of processes, whether its number is taken."""
+    if holder["since"]:
+        return began(holder["process"]) == holder["since"]
+    try:
+        os.kill(holder["process"], 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def keep(holder: dict[str, Any], every: float, renew: Callable[[], bool], release: Callable[[], object]) -> None:
+    """Renew the lock until it is given back, or the playbook has ended, of which this process is no part."""
+    renewed = time.monotonic()
+    while runs(holder):
+        time.sleep(LOOK)
+        if time.monotonic() - renewed >= every:
+            if not renew():
+                return
+            renewed = time.monotonic()
+    release()
+
+
+def detached(work: Callable[[], None]) -> None:
+    """Do something in a process that outlives the worker and the playbook, and has nothing of their terminal."""
+    first = os.fork()
+    if first:
+        os.waitpid(first, 0)
+        return
+    # Nothing may return from here, or it would go on as a second worker.
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(nowhere, descriptor)
+            sys.stdin = sys.stdout = sys.stderr = os.fdopen(nowhere, "r+", closefd=False)
+            # What it would say goes nowhere, and not into the queue of the playbook.
+            Display()._final_q = None
+            work()
+    finally:
+        os._exit(0)
+
+
 class ActionModule(ActionBase):
     """Takes the lock on the node."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Take or give back the lock, that of a dead playbook too."""
         super().run(tmp, task_vars)
-        arguments = {**self._task.args, "holder": this_playbook()}
-        result = self._execute_module(module_args=arguments, task_vars=task_vars)
+        holder = this_playbook()
+        result = self.ask(task_vars, holder=holder)
         held_by = result.get("held_by")
-        if held_by and has_ended(held_by, arguments["holder"]):
-            arguments["ended"] = held_by
-            result = self._execute_module(module_args=arguments, task_vars=task_vars)
+        if held_by and has_ended(held_by, holder):
+            result = self.ask(task_vars, holder=holder, ended=held_by)
+        options = self._task.args
+        if result.get("mine") and boolean(options.get("kept", False)) and options.get("state", "held") == "held":
+            detached(lambda: self.keep(holder, task_vars))
         return result
+
+    def ask(self, task_vars: dict[str, Any] | None, **changes: Any) -> dict[str, Any]:
+        """Run the module."""
+        arguments = {**self._task.args, **changes}
+        try:
+            result = self._execute_module("pentad.webstack.rollout_lock", arguments, task_vars=task_vars)
+        except AnsibleConnectionFailure as error:
+            # A node that is dead keeps nobody from working on the others.
+            return {"changed": False, "mine": False, "answered": False, "msg": f"did not answer: {error}"}
+        return {**result, "answered": True}
+
+    def keep(self, holder: dict[str, Any], task_vars: dict[str, Any] | None) -> None:
+        """Keep the lock until the playbook ends."""
+
+        def tell(state: str) -> bool:
+            # Without an answer the lease goes on, and there is a next time.
+            try:
+                result = self.ask(task_vars, holder=holder, state=state)
+                return bool(result.get("mine")) or not result["answered"]
+            except Exception:  # noqa: BLE001 - whatever a connection may raise
+                return True
+            finally:
+                self.cleanup(force=True)
+
+        every = min(RENEWAL, int(self._task.args.get("lease", 900)) / 4)
+        keep(holder, every, lambda: tell("renewed"), lambda: tell("released"))

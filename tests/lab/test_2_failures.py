@@ -26,6 +26,17 @@ def healthy(lab: Lab) -> bool:
     return served == {lab.container("web1"), lab.container("web2")}
 
 
+def journal_has(lab: Lab, name: str, secrets: dict[str, str]) -> list[str]:
+    """Which of the secrets the journal of a node has, where modules write down what they were asked for."""
+    journal = lab.sh(name, "journalctl --no-pager --output=cat")
+    return [secret for secret, value in secrets.items() if value in journal]
+
+
+def without_wishes(output: str) -> str:
+    """What a playbook said, without the command line and the variables that -vvv repeats of it."""
+    return output[output.index("PLAY [") :]
+
+
 @pytest.fixture(autouse=True)
 def lab_is_right(lab: Lab) -> Iterator[None]:
     """Every failure starts from a healthy lab, and leaves one."""
@@ -188,10 +199,11 @@ def test_replica_with_data_of_its_own_is_left_alone_until_it_is_named(lab: Lab) 
 
 
 def test_full_run_changes_nothing_and_check_mode_neither(lab: Lab, secrets: dict[str, str]) -> None:
-    run = lab.playbook("site.yml", "-v")
+    run = lab.playbook("site.yml", "-vvv", "--diff")
     assert run.code == 0, run.output[-3000:]
     assert set(run.changed.values()) == {0}, run.changed
     assert not any(value in run.output for value in secrets.values())
+    assert {name: journal_has(lab, name, secrets) for name in lab.names} == dict.fromkeys(lab.names, [])
     check = lab.playbook("site.yml", "--check", "--diff")
     assert check.code == 0, check.output[-3000:]
     assert set(check.changed.values()) == {0}, check.changed
@@ -204,15 +216,27 @@ def test_oldest_supported_ansible_core_agrees(lab: Lab) -> None:
 
 
 def test_change_is_shown_by_check_mode_and_applied_by_reload(lab: Lab) -> None:
-    balance = ["-e", "haproxy_balance=leastconn"]
-    check = lab.playbook("site.yml", "--check", "--diff", *balance)
+    secret = {"mail": "swordfish-1f8e"}
+    receivers = [{"name": "mail", "webhook_configs": [{"url": f"http://192.0.2.1/{secret['mail']}"}]}]
+    wished = {
+        "haproxy_balance": "leastconn",
+        "monitoring_alertmanager_receivers": receivers,
+        "monitoring_alertmanager_route": {"receiver": "mail"},
+    }
+    balance = ["-vvv", "--diff", "-e", json.dumps(wished)]
+    check = lab.playbook("site.yml", "--check", *balance)
     assert "-    balance roundrobin" in check.output
     assert "+    balance leastconn" in check.output
     assert "balance roundrobin" in lab.sh("lb1", "cat /etc/haproxy/haproxy.cfg")
     started = lab.sh("lb1", "systemctl show -P ExecMainStartTimestamp haproxy")
     with Client(rate=50) as client:
         client.answered(20)
-        assert lab.playbook("site.yml", *balance).code == 0
+        changed = lab.playbook("site.yml", *balance)
+        assert changed.code == 0, changed.output[-3000:]
+        assert secret["mail"] in lab.sh("lb1", "cat /etc/prometheus/alertmanager.yml")
+        told = without_wishes(check.output) + without_wishes(changed.output)
+        assert secret["mail"] not in told
+        assert journal_has(lab, "lb1", secret) == []
         assert "balance leastconn" in lab.sh("lb1", "cat /etc/haproxy/haproxy.cfg")
         assert lab.playbook("site.yml").code == 0
     assert client.failures == []

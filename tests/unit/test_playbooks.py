@@ -39,6 +39,31 @@ def test_no_play_runs_on_hosts_of_others(path):
             assert name in known or name.startswith(("webstack_rollout", "webstack_upkeep_")), play["name"]
 
 
+def steps(path: Path) -> list[str]:
+    """Plays and playbooks of a playbook, those that it imports included, in their order."""
+    found = []
+    for play in yaml.safe_load(path.read_text()):
+        inner = play.get("ansible.builtin.import_playbook")
+        found += [inner, *steps(path.with_name(inner))] if inner else [play["name"]]
+    return found
+
+
+# The playbooks that look at the whole stack before they change it, and those that others are made of.
+CHANGING = [path for path in PLAYBOOKS if "preflight.yml" in steps(path) and path.stem != "preflight"]
+
+
+@pytest.mark.parametrize("path", CHANGING, ids=lambda path: path.stem)
+def test_whatever_changes_nodes_holds_the_lock_from_the_judgement_to_the_proof(path):
+    found = steps(path)
+    begin, end = found.index("lock.yml"), found.index("unlock.yml")
+    assert (found.count("lock.yml"), found.count("unlock.yml")) == (1, 1)
+    looking = {"preflight.yml", *steps(path.with_name("preflight.yml"))}
+    looking |= {"topology.yml", *steps(path.with_name("topology.yml"))}
+    assert set(found[:begin]) <= looking | {"upkeep.yml"}
+    proof = {"verify.yml", "proof.yml", *steps(path.with_name("verify.yml")), "What was left alone"}
+    assert set(found[end + 1 :]) <= {*proof, *steps(path.with_name("unlock.yml"))}
+
+
 # --- tags -----------------------------------------------------------------------------------------------------------
 
 ROLES = ("haproxy", "nginx", "app_server", "acme", "mysql_server", "mysql_health", "mysql_primary", "mysql_replica",
@@ -84,6 +109,8 @@ def test_a_tag_selects_its_role_and_what_every_role_needs():
     assert plays_of_tag == {
         "Know which hosts are of the stack",
         "Check the whole input",
+        "Exclude other runs",
+        "Let other runs go on",
         "Packages of all roles, in one transaction",
         "Web servers",
         "Find the primary",

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One rollout at a time, and none that is held up by a dead one."""
+"""One run at a time, however long its steps take, and none that is held up by a dead one."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.action import rollout_lock as action
@@ -20,8 +24,8 @@ BOB = {"user": "bob", "host": "ops2", "process": 22, "since": "200"}
 @pytest.fixture
 def lock(run_module, tmp_path):
     def run(holder=None, check: bool = False, **arguments):
-        path = tmp_path / "run" / "rollout.json"
-        return run_module(rollout_lock, check=check, path=str(path), holder=holder or ALICE, **arguments)
+        arguments.setdefault("path", str(tmp_path / "run" / "rollout.json"))
+        return run_module(rollout_lock, check=check, holder=holder or ALICE, **arguments)
 
     run.path = tmp_path / "run" / "rollout.json"
     return run
@@ -31,7 +35,8 @@ def test_the_second_one_is_told_who_is_at_work(lock):
     assert lock(ALICE)["changed"] is False
     refused = lock(BOB)
     assert refused["held_by"] == ALICE
-    assert refused["msg"].startswith("another rollout is under way, by alice on ops1 (process 11): wait for its end.")
+    assert refused["msg"].startswith("another run is under way, by alice on ops1 (process 11): wait for its end.")
+    assert refused["msg"].endswith(f"or when {lock.path} is removed from this node.")
 
 
 def test_the_holder_renews_and_gives_back(lock):
@@ -59,13 +64,35 @@ def test_a_lock_of_a_dead_playbook_is_taken_over(lock):
     assert "msg" not in lock(BOB, ended=ALICE)
 
 
-def test_check_mode_asks_and_takes_nothing(lock):
-    assert "msg" not in lock(BOB, check=True)
-    assert not lock.path.exists()
+def test_check_mode_takes_nothing_and_warns_of_who_is_at_work(lock, monkeypatch):
+    warned = []
+    monkeypatch.setattr(rollout_lock.AnsibleModule, "warn", lambda _module, text: warned.append(text))
+    lock(BOB, check=True)
+    assert (lock.path.exists(), warned) == (False, [])
     lock(ALICE)
-    assert lock(BOB, check=True)["held_by"] == ALICE
+    told = lock(BOB, check=True)
+    assert (told.get("failed"), told["mine"]) == (None, False)
+    assert "what it shows may just be changing: another run is under way, by alice" in warned[0]
     lock(ALICE, check=True, state="released")
     assert lock(BOB)["held_by"] == ALICE
+
+
+def test_what_is_kept_has_its_own_lease(lock):
+    lock(ALICE, kept=True, lease=60)
+    lock(ALICE, lease=900)
+    assert json.loads(lock.path.read_text())["until"] < time.time() + 100
+    lock(ALICE, kept=True, lease=0)
+    lock(ALICE, lease=900)
+    assert json.loads(lock.path.read_text())["until"] > time.time() + 800, "nobody keeps it any more"
+
+
+def test_renewing_takes_nothing_from_others_and_nothing_that_was_given_back(lock):
+    assert lock(ALICE, state="renewed")["mine"] is True, "the node was rebooted"
+    assert lock(BOB, state="renewed")["mine"] is False
+    assert lock(BOB)["held_by"] == ALICE
+    lock(ALICE, state="released")
+    assert lock(ALICE, state="renewed")["mine"] is False
+    assert lock(BOB)["mine"] is True
 
 
 def test_a_file_that_was_cut_off_is_no_lock(lock):
@@ -89,3 +116,117 @@ def test_a_process_is_known_by_its_beginning():
     assert action.has_ended(holder, mine) is True
     assert action.has_ended({**holder, "host": "elsewhere"}, mine) is False
     assert (mine["process"], mine["since"]) == (os.getppid(), action.began(os.getppid()))
+
+
+def test_a_playbook_that_ended_and_that_nobody_noticed_has_ended():
+    with subprocess.Popen(["true"]) as ended:
+        deadline = time.monotonic() + 10
+        while (began := action.began(ended.pid)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert Path(f"/proc/{ended.pid}").exists(), "its parent has not asked for it yet"
+        assert began == ""
+
+
+# --- kept by a real playbook ----------------------------------------------------------------------------------------
+
+TOP = Path(__file__).resolve().parents[2]
+LEASE = 4
+CORES = [path for path in (TOP / ".venv/bin", TOP / ".cache/oldest-core/bin") if (path / "ansible-playbook").exists()]
+PLAYBOOK = """
+- hosts: node
+  gather_facts: false
+  tasks:
+    - pentad.webstack.rollout_lock: {{path: {path}, lease: {lease}, kept: true}}
+    - ansible.builtin.shell: touch {path}.step; while [ ! -e {path}.go ]; do sleep 0.1; done; {step}
+    - pentad.webstack.rollout_lock: {{path: {path}, state: released}}
+    - ansible.builtin.shell: touch {path}.given; while [ ! -e {path}.end ]; do sleep 0.1; done
+"""
+
+
+class Run:
+    """A playbook that holds a lock while it waits in the middle of a step."""
+
+    def __init__(self, top: Path, binaries: Path, step: str = "true") -> None:
+        self.path = top / "rollout.json"
+        (top / "play.yml").write_text(PLAYBOOK.format(path=self.path, lease=LEASE, step=step))
+        (top / "hosts").write_text(
+            f"node ansible_connection=local ansible_python_interpreter={sys.executable} ansible_remote_tmp={top}/tmp\n"
+        )
+        self.process = subprocess.Popen(
+            [binaries / "ansible-playbook", "-i", top / "hosts", top / "play.yml"],
+            cwd=TOP,
+            # Not the programs of another version of Ansible.
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCAL_TEMP": str(top / "local"), "PYTHONPATH": ""},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def until(self) -> float:
+        """Until when the lock is held; 0 if it is not."""
+        text = self.path.read_text() if self.path.exists() else ""
+        return json.loads(text)["until"] if text else 0.0
+
+    def seen(self, what: str) -> None:
+        """Wait for a file that a step makes."""
+        wait(lambda: Path(f"{self.path}.{what}").exists() or self.process.poll() is not None, 60)
+        assert self.process.poll() is None, self.process.communicate()[0]
+
+    def go(self, what: str = "go") -> None:
+        """Let a step go on."""
+        Path(f"{self.path}.{what}").touch()
+
+
+def wait(condition: Callable[[], object], seconds: float) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+@pytest.fixture(params=CORES, ids=lambda path: path.parent.name)
+def begin(request, tmp_path) -> Iterator[Callable[..., Run]]:
+    """Start playbooks, which are gone after the test."""
+    runs = []
+
+    def start(step: str = "true") -> Run:
+        runs.append(Run(tmp_path, request.param, step))
+        runs[-1].seen("step")
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.process.pid, signal.SIGKILL)
+        run.process.communicate(timeout=30)
+
+
+def test_a_step_may_take_longer_than_the_lease_and_the_end_of_the_run_is_the_end_of_the_lock(begin, lock):
+    run = begin()
+    first = run.until()
+    wait(lambda: run.until() > first + LEASE, 60)
+    assert lock(BOB, path=str(run.path))["failed"] is True
+    run.go()
+    run.seen("given")
+    assert run.until() == 0
+    time.sleep(1.5 * LEASE / 4 + action.LOOK)
+    assert run.until() == 0, "what was given back is not renewed"
+    run.go("end")
+    told = run.process.communicate(timeout=60)[0]
+    assert run.process.returncode == 0, told
+
+
+@pytest.mark.parametrize("how", ["killed", "failed", "interrupted"])
+def test_a_run_that_does_not_come_to_its_end_holds_nobody_up(begin, how):
+    run = begin("exit 3")
+    assert run.until() > time.time()
+    if how == "failed":
+        run.go()
+    else:
+        os.killpg(run.process.pid, signal.SIGKILL if how == "killed" else signal.SIGINT)
+    # That nothing of the run is left to hold its output open is seen by the end of this.
+    told = run.process.communicate(timeout=30)[0]
+    assert run.process.returncode != 0, told
+    wait(lambda: run.until() == 0, 10 * action.LOOK)
