@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills bench bench-verdict readmes
+.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills bench bench-verdict readmes galaxy
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -32,6 +32,9 @@ lint: ## ansible-lint (profile production), yamllint, ruff
 
 readmes: ## write the README of every role anew, from its argument specs
 	@tools/role-readmes
+
+galaxy: ## build the collection and have Galaxy's own importer judge it
+	@tools/galaxy
 
 unit: ## tests that need no node
 	PROMTOOL=$(CURDIR)/.cache/promtool/usr/bin/promtool pytest -q
@@ -80,7 +83,7 @@ drills: ## long drills on five nodes, on MySQL and on MariaDB: promotion by hand
 test: ## everything: set-up, lint, unit, sanity, molecule, real database servers
 	@tools/setup
 	@tools/setup tests
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory lint galaxy
 	@# The servers of integration and the streams of traffic-test mostly wait.
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=recurse without-nodes integration traffic-test
 	@$(MAKE) --no-print-directory seeding-test production-test lab-test
