@@ -199,11 +199,14 @@ def argument_problems(given: Mapping[str, Any], options: Mapping[str, Any], raw:
 def judge_unknown_names(stack: Stack) -> Iterable[str]:
     """Every variable that has the name of one of the collection is one."""
     known = {name for options in stack.specs.values() for name in options}
+    found: dict[str, dict[str, None]] = {}
     for host in stack.hosts:
         others = stack.value(host, "webstack_other_variables") or []
-        for source, names in ((f"{host}:", stack.named.get(host, ())), ("-e", stack.extra)):
+        for source, names in ((host, stack.named.get(host, ())), ("-e", stack.extra)):
             for name, advice in variable_names.unknown_names(names, known, stack.specs, others):
-                yield f"{source} {name} {advice}"
+                found.setdefault(f"{name} {advice}", {})[source] = None
+    for problem, sources in found.items():
+        yield f"{', '.join(sources)}: {problem}"
 
 
 def validator_form(option: Mapping[str, Any]) -> dict[str, Any]:

@@ -465,9 +465,16 @@ def test_a_name_like_ours_that_no_role_knows_is_refused_with_the_nearest_one():
     assert sorted(found, reverse=True) == [
         "web1: haproxy_blance is no variable of pentad.webstack, and would be ignored: it is nearest to "
         "haproxy_balance, so correct it; or name it in webstack_other_variables, if it is of something else.",
-        "-e webstack_mysql_engin is no variable of pentad.webstack, and would be ignored: it is nearest to "
+        "-e: webstack_mysql_engin is no variable of pentad.webstack, and would be ignored: it is nearest to "
         "webstack_mysql_engine, so correct it; or name it in webstack_other_variables, if it is of something else.",
     ]
+
+
+def test_an_unknown_name_of_many_hosts_is_one_problem():
+    found = stack()
+    found.named = dict.fromkeys(found.hosts, ["pki_dayz"])
+    [problem] = contract.problems(found, [])
+    assert problem.startswith("lb1, web1, web2, db1, db2: pki_dayz is no variable of pentad.webstack")
 
 
 @pytest.mark.parametrize("role", sorted({*SPECS, "webstack"}))

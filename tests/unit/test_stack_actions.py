@@ -301,7 +301,7 @@ def test_an_unknown_name_and_a_value_of_the_wrong_type_are_refused(play):
     play.common["haproxy_blance"] = "leastconn"
     play.variables["web1"]["app_server_workers"] = "eight"
     answer = play.run(preflight)
-    assert [problem for problem in answer["problems"] if problem.startswith("web1: haproxy_blance is no variable ")]
+    assert [problem for problem in answer["problems"] if ": haproxy_blance is no variable " in problem]
     assert [problem for problem in answer["problems"] if "app_server_workers = 'eight' is text, not a whole" in problem]
 
 
