@@ -11,6 +11,7 @@ import lab
 import pytest
 import yaml
 from conftest import as_set, both, check, local, remote, troubles, verify
+from test_accounts import bring
 from test_verify import column, status_row, wait_until
 
 TOP = Path(__file__).resolve().parents[2]
@@ -236,6 +237,20 @@ def test_the_account_of_the_proof_can_judge_the_replication_account(pair):
     assert troubles(both(pair, **{**remote(pair.primary), **login})) == {"repl_account": "fail"}
     pair.primary.sql("SET SESSION sql_log_bin=0", "DROP USER repl@'%'")
     assert "does not exist" in check(both(pair, **{**remote(pair.primary), **login}), "repl_account")["message"]
+
+
+def test_the_account_of_the_proof_is_made_once(pair):
+    """Its columns of mysql.user are told by the server in an order and a case of its own."""
+    roles = yaml.safe_load((TOP / "roles/mysql_primary/vars/main.yml").read_text())
+    engine = "mariadb" if pair.mariadb else "mysql"
+    privileges = {
+        "*.*": roles["__mysql_primary_privileges"][engine]["verification"],
+        "performance_schema.*": ["SELECT"],
+        "mysql.user": [roles["__mysql_primary_account_columns"][engine]],
+    }
+    account = {"name": "proof", "password": "Proof-pass-1", "require_tls": True, "privileges": privileges}
+    assert bring(pair.primary, accounts=[account])["changed"] is True
+    assert bring(pair.primary, accounts=[account])["changed"] is False
 
 
 def test_a_verdict_that_is_ok_has_no_reasons(pair):
