@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import node_programs
 import pytest
+import yaml
 
 program = node_programs.load("roles/mysql_health/files/mysql-verdict")
 
@@ -130,3 +132,13 @@ def test_without_the_configuration_it_says_how_to_run(core, run, monkeypatch, tm
     monkeypatch.setattr(program, "CONFIG", tmp_path / "none")
     assert run() == 3
     assert "cannot be read (No such file or directory): run this as root." in capsys.readouterr().err
+
+
+def test_the_node_gets_every_file_of_the_core(top):
+    listed = yaml.safe_load((top / "roles/mysql_health/vars/main.yml").read_text())["__mysql_health_core"]
+    core = top / "plugins" / "module_utils"
+    needed = set()
+    for path in [*(core / f"{name}.py" for name in listed), *(top / "roles/mysql_health/files").iterdir()]:
+        needed |= set(re.findall(r"^from (?:\.|mysql_replication\.)(\w+) import", path.read_text(), re.MULTILINE))
+    assert needed == set(listed) & needed, "what is imported has to be installed"
+    assert set(listed) == needed, "and nothing else"
