@@ -173,7 +173,9 @@ def test_accounts_have_no_more_than_they_need(lab: Lab) -> None:
         "SELECT GROUP_CONCAT(User ORDER BY User) FROM mysql.user WHERE Super_priv = 'Y' AND User NOT LIKE 'mysql.%'"
     )
     assert lab.sql("db1", everything) == "debian-sys-maint,root"
-    assert lab.sql("db1", "SHOW GRANTS FOR app_reader").splitlines()[-1].startswith("GRANT SELECT ON `guestbook`.*")
+    assert lab.sql("db1", "SHOW GRANTS FOR app_reader").splitlines()[-1] == (
+        "GRANT SELECT, EXECUTE, SHOW VIEW ON `guestbook`.* TO `app_reader`@`%`"
+    )
     remote = "SELECT COUNT(*) FROM mysql.user WHERE Host = '%' AND ssl_type = ''"
     assert lab.sql("db1", remote) == "0"
 

@@ -91,7 +91,7 @@ def test_plain_http_is_redirected_with_path_and_method() -> None:
 def test_other_names_lead_to_the_site() -> None:
     status, headers, _body = ask("/a?b=c", Host="foobar.com")
     assert (status, headers["Location"]) == (301, f"https://{DOMAIN}:{SITE.rpartition(':')[2]}/a?b=c")
-    assert ask("/", Host="unknown.example")[0] == 200
+    assert ask("/", Host="unknown.example")[0] == 421
     assert ("DNS", "foobar.com") in shown("foobar.com")["subjectAltName"]
 
 
