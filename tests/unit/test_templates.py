@@ -559,7 +559,7 @@ def test_what_only_a_proxy_may_say_is_removed_before_the_balancer_says_it(render
 
 def test_what_a_server_works_on_or_has_answered_is_not_asked_again(rendered):
     (rule,) = [line for line in section(rendered["lb1"]["default"], "backend site") if line.startswith("retry-on ")]
-    assert rule == "retry-on conn-failure empty-response 425"
+    assert rule == "retry-on conn-failure empty-response 425 503"
     text = rendered["web1"]["nginx"]
     assert lines(text).count("error_page 502 @died;") == lines(text).count("proxy_pass http://application;")
 
