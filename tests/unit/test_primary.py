@@ -294,10 +294,11 @@ def test_nor_without_a_channel(e):
 
 def test_another_server_with_all_the_data_is_still_not_the_one_that_was_followed():
     mysql = Engine(False)
-    said = refused(mysql.server("db1", new=True), mysql.server("db2", follows="db1"))
-    assert "has the server_uuid 11000000-" in said
-    assert "db2 has followed 10000000-" in said
-    keeps(said, "db2")
+    for writable in (False, True):
+        said = refused(mysql.server("db1", new=True, writable=writable), mysql.server("db2", follows="db1"))
+        assert "has the server_uuid 11000000-" in said
+        assert "db2 has followed 10000000-" in said
+        keeps(said, "db2")
 
 
 def test_a_source_that_was_restored_from_an_old_backup_is_not_opened(e):
