@@ -42,7 +42,8 @@ def served(server: lab.Server) -> str:
 @pytest.fixture
 def own(pair, tmp_path):
     """A server with a certificate of its own, and the directory of that."""
-    folder = lab.ROOT / "own"
+    # The engines are tested at the same time.
+    folder = lab.ROOT / f"own-{pair.engine}"
     folder.mkdir(exist_ok=True)
     issue(folder, 10)
     options = ["--ssl-cert=/own/server.pem", "--ssl-key=/own/server.key", "--ssl-ca=/own/server.pem"]
