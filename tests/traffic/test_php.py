@@ -6,8 +6,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from client import Place
 from conftest import Traffic, wait
+from exact_client import Place
 
 SCRIPT = """<?php header("Content-Type: application/json");
 $wanted = ["SCRIPT_NAME", "PATH_INFO", "REQUEST_URI", "QUERY_STRING", "HTTPS", "REMOTE_ADDR"];

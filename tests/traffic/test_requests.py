@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from client import Place
 from conftest import DOMAIN, OTHER, WEB, Traffic, wait
+from exact_client import Place
 
 BALANCERS = {"lb1": ":8443", "lb2": ""}
 each_balancer = pytest.mark.parametrize(("name", "port"), BALANCERS.items())

@@ -7,8 +7,8 @@ import shlex
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.plugin_utils.release_pack import pack
-from client import Answer, Place
 from conftest import DOMAIN, WEB, Traffic, docker
+from exact_client import Answer, Place
 
 NAME = "/static/site.css"
 # Of one length.

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from client import Place, WebSocket
 from conftest import DOMAIN, TOP, WEB, Traffic, wait
+from exact_client import Place, WebSocket
 
 # Longer than every timeout of the balancers that is not about streams.
 SILENCE = 4
