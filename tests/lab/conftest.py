@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,10 +78,17 @@ class Lab:
         """Address of a node."""
         return self.sh(name, "hostname -I").split()[0]
 
-    def playbook(self, name: str, *words: str, binary: str = "ansible-playbook", **environment: str) -> Run:
+    def playbook(
+        self,
+        name: str,
+        *words: str,
+        binary: str = "ansible-playbook",
+        inventory: Path = INVENTORY_DIR,
+        **environment: str,
+    ) -> Run:
         """Run a playbook of the collection against the lab."""
         done = subprocess.run(
-            [binary, "-i", str(INVENTORY_DIR), str(TOP / "playbooks" / name), *words],
+            [binary, "-i", str(inventory), str(TOP / "playbooks" / name), *words],
             cwd=TOP,
             env={**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **environment},
             text=True,
@@ -88,6 +98,32 @@ class Lab:
             check=False,
         )
         return Run(done.returncode, done.stdout)
+
+
+def another_operator(folder: Path) -> Path:
+    """The inventory of the lab in a checkout of somebody else, without the state directory."""
+    checkout = folder / "checkout"
+    shutil.copytree(INVENTORY_DIR / "group_vars", checkout / "group_vars")
+    for path in INVENTORY_DIR.iterdir():
+        if path.is_file():
+            (checkout / path.name).symlink_to(path.resolve())
+    return checkout
+
+
+def files(folder: Path) -> list[str]:
+    """Everything that is in a directory."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def fingerprints(lab: Lab) -> dict[str, str]:
+    """What nodes are configured by, with owners and modes, and the accounts of the databases, as digests."""
+    configured = "find /etc -xdev \\( -type f -o -type l \\) -printf '%p %u %g %m %l\\n' | sort; "
+    configured += "find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum"
+    found = {node: lab.sh(node, f"({configured}) | sha256sum") for node in lab.names}
+    accounts = "SELECT * FROM mysql.user ORDER BY User, Host; SELECT * FROM mysql.db ORDER BY User, Host, Db"
+    for node in ("db1", "db2"):
+        found[f"accounts of {node}"] = hashlib.sha256(lab.sql(node, accounts).encode()).hexdigest()
+    return found
 
 
 def wait(what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
