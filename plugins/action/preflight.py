@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.inventory_contract import duplicated_uuids, problems
-from ..plugin_utils.participants import balancer_problems, silent, without
+from ..plugin_utils.participants import address_problems, balancer_problems, silent, without
 from ..plugin_utils.shared_state import keep_out_of_git
 from ..plugin_utils.stack import stack_of
 
@@ -32,6 +32,9 @@ class ActionModule(ActionBase):
         if arguments["goes_on"] and set(lost) != set(stack.hosts):
             stack = without(stack, lost)
             broken += balancer_problems(stack, lost)
+        if not arguments["goes_on"]:
+            # What goes on without hosts writes no configuration that names them.
+            broken += address_problems(stack)
         state = {Path(str(stack.value(host, "webstack_state_dir"))) for host in stack.hosts}
         found = list(dict.fromkeys(problems(stack, state) + broken))
         if not found and not self._task.check_mode:

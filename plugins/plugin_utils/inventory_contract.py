@@ -515,7 +515,7 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     """Everything that is wrong with the input, each sentence once."""
     found: list[str] = []
     for judge in (
-        judge_groups, participants.answer_problems, participants.address_problems, judge_arguments,
+        judge_groups, participants.answer_problems, judge_arguments,
         judge_addresses, judge_names, judge_sites, judge_certificates,
         judge_acme, judge_applications, judge_ports, judge_units, judge_systems, judge_open_files, judge_databases,
         *DATABASE_JUDGES, judge_traffic,
