@@ -19,5 +19,6 @@ sys.modules[_spec.name] = _shared
 _spec.loader.exec_module(_shared)
 
 Lab, Run, wait = _shared.Lab, _shared.Run, _shared.wait
-PLAIN, STATISTICS, SUFFIX = _shared.PLAIN, _shared.STATISTICS, _shared.SUFFIX
+another_operator, fingerprints = _shared.another_operator, _shared.fingerprints
+PLAIN, STATISTICS, SUFFIX, TOP = _shared.PLAIN, _shared.STATISTICS, _shared.SUFFIX, _shared.TOP
 lab, secrets = _shared.lab, _shared.secrets

@@ -78,6 +78,14 @@ class Lab:
         """Address of a node."""
         return self.sh(name, "hostname -I").split()[0]
 
+    def inspect_address(self, name: str) -> str:
+        """Address of a node that need not run."""
+        shown = subprocess.run(
+            ["docker", "inspect", self.container(name)], check=True, capture_output=True, text=True, timeout=60
+        )
+        (network,) = json.loads(shown.stdout)[0]["NetworkSettings"]["Networks"].values()
+        return network["IPAMConfig"]["IPv4Address"]
+
     def playbook(
         self,
         name: str,
