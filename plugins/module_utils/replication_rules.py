@@ -50,10 +50,11 @@ from .replication_rule import (
     span,
     unknown,
 )
+from .replication_rules_settings import certificate_limits
+from .replication_rules_tables import unlike_tables
 
-# These two register their rules.
-from .replication_rules_settings import certificate_limits  # noqa: F401
-from .replication_rules_tables import unlike_tables  # noqa: F401
+# Their modules register the other rules when they are imported.
+FURTHER = (certificate_limits, unlike_tables)
 
 # Where the caller's own knowledge of the option file is missing, this is what the server's default is.
 _MARIADB_RETRY_COUNT = 100000

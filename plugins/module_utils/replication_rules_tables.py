@@ -131,7 +131,7 @@ def _auto_increment(ctx: Context) -> Finding | None:
 def _used_percent(row: dict[str, Any]) -> float | None:
     """Which part of its numbers a table has used; None for a column that has no such end."""
     kind = str(row["counter"]).lower()
-    bits = _LARGEST.get(kind.split("(")[0].split(" ")[0])
+    bits = _LARGEST.get(kind.replace("(", " ").split()[0])
     if bits is None:
         return None
     largest = 2 ** (bits if "unsigned" in kind else bits - 1) - 1

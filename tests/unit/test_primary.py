@@ -38,7 +38,7 @@ class Engine:
     def history(self, name: str, **written: int) -> History:
         """What a server has executed."""
         executed = self.transactions(**written)
-        return History(self.mariadb, self.identity(name), executed, "", executed.split(",")[-1])
+        return History(self.mariadb, self.identity(name), executed, "", executed.rpartition(",")[2])
 
     def server(
         self,

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.module_utils import pending, systemd
 from ansible_collections.pentad.webstack.plugins.modules import service, service_pending
-from test_service import SYSTEMCTL, calls, unit  # noqa: F401 - state
+from test_service import SYSTEMCTL, unit
 
 TOP = Path(__file__).resolve().parents[2]
 HANDLER = "Reload or restart what has changed"

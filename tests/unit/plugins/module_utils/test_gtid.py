@@ -172,16 +172,21 @@ class Counted(int):
 
     comparisons = 0
 
-    def _compared(name):
-        plain = getattr(int, name)
+    def _compare(self, name, other):
+        Counted.comparisons += 1
+        return getattr(int, name)(self, other)
 
-        def compare(self, other):
-            Counted.comparisons += 1
-            return plain(self, other)
+    def __lt__(self, other):
+        return self._compare("__lt__", other)
 
-        return compare
+    def __le__(self, other):
+        return self._compare("__le__", other)
 
-    __lt__, __le__, __gt__, __ge__ = map(_compared, ("__lt__", "__le__", "__gt__", "__ge__"))
+    def __gt__(self, other):
+        return self._compare("__gt__", other)
+
+    def __ge__(self, other):
+        return self._compare("__ge__", other)
 
 
 def comparisons(count):
