@@ -14,7 +14,7 @@ from conftest import Lab, another_operator, fingerprints, wait
 from test_1_deployed import ask
 from test_2_failures import healthy
 from test_3_releases import release_of, releases, version  # noqa: F401 - a fixture
-from test_5_upkeep import booted
+from test_upkeep import booted
 
 # Nothing is known of a host but what it says in this run.
 FORGETFUL = {"ANSIBLE_CACHE_PLUGIN": "memory"}
