@@ -225,7 +225,8 @@ DATADIR = Path("/var/lib/mysql")
 # MariaDB passes over what is in the comment: it is copied otherwise, and would open each table to tell its engine.
 QUESTIONS = """
 SELECT '#time_zones', COUNT(*) FROM mysql.time_zone_name WHERE Name = 'UTC';
-SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir', 'gtid_mode', 'lower_case_table_names')
+SHOW GLOBAL VARIABLES WHERE Variable_name IN
+  ('datadir', 'gtid_mode', 'lower_case_table_names', 'innodb_page_size', 'innodb_data_file_path')
   OR Variable_name LIKE 'validate_password%' OR Variable_name LIKE 'simple_password_check%';
 SHOW GLOBAL STATUS WHERE Variable_name IN ('Ssl_server_not_before', 'Ssl_server_not_after');
 /*!80000 SELECT '#table', CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, ' (', ENGINE, ')') FROM information_schema.TABLES

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..module_utils.mysql_values import option_name, option_value
+from ..module_utils.mysql_values import option_name, option_value, same
 
 if TYPE_CHECKING:
     from .inventory_contract import Stack
@@ -34,6 +34,7 @@ JUDGED_ELSEWHERE = {"webstack_app_user", "webstack_app_reader_user"}
 # Bytes that a replication channel takes for its password.
 LONGEST_REPLICATION_PASSWORD = {"mysql": 32, "mariadb": 96}
 LETTER_CASE = "lower_case_table_names"
+SETTLED = (LETTER_CASE, "innodb_page_size", "innodb_data_file_path")
 # Places that systemd or AppArmor keep from the server.
 FORBIDDEN = ("/home", "/root", "/boot", "/etc", "/usr", "/run", "/tmp", "/proc", "/sys", "/dev")  # noqa: S108
 # What a password that is generated looks like.
@@ -248,20 +249,21 @@ def judge_data_directories(stack: Stack) -> Iterable[str]:
             )
 
 
-def judge_letter_case(stack: Stack) -> Iterable[str]:
-    """How names of tables are compared is settled when a server is made, and the same on all of them."""
+def judge_what_is_settled(stack: Stack) -> Iterable[str]:
+    """What is settled when a server is made is not changed, and how names are compared is the same on all of them."""
     has: dict[str, str] = {}
     for host in stack.members("mysql"):
-        running_value = (running(stack, host).get("variables") or {}).get(LETTER_CASE)
-        wanted = wished(stack, host).get(LETTER_CASE)
-        schemas = database(stack, host).get("schemas")
-        if schemas and running_value is not None and wanted is not None and option_value(wanted) != running_value:
-            yield (
-                f"{host}: mysql_server_settings: {LETTER_CASE} = {wanted}, but the server with data "
-                f"({', '.join(schemas)}) has {running_value}, and that is settled when a server is made: "
-                "remove the setting, or load a dump into a new server."
-            )
-        has[host] = running_value if schemas and running_value is not None else option_value(wanted or 0)
+        variables = running(stack, host).get("variables") or {}
+        wanted, schemas = wished(stack, host), database(stack, host).get("schemas")
+        for name in SETTLED:
+            if schemas and name in variables and name in wanted and not same(variables[name], wanted[name]):
+                yield (
+                    f"{host}: mysql_server_settings: {name} = {wanted[name]}, but the server with data "
+                    f"({', '.join(schemas)}) has {variables[name]}, and that is settled when a server is made: "
+                    "remove the setting, or load a dump into a new server."
+                )
+        letters = variables.get(LETTER_CASE)
+        has[host] = letters if schemas and letters is not None else option_value(wanted.get(LETTER_CASE) or 0)
     if len(set(has.values())) > 1:
         listed = ", ".join(f"{value} on {host}" for host, value in has.items())
         yield (
@@ -308,6 +310,6 @@ def left_empty(host: str, tables: list[str], copies: list[str]) -> str:
 
 
 JUDGES = (
-    judge_settings, judge_accounts, judge_logins, judge_gtids, judge_data_directories, judge_letter_case,
+    judge_settings, judge_accounts, judge_logins, judge_gtids, judge_data_directories, judge_what_is_settled,
     judge_time_zones, judge_copies,
 )  # fmt: skip

@@ -35,6 +35,8 @@ SUPPORTED_SYSTEMS = {"Debian": ("12", "13"), "Ubuntu": ("22.04", "24.04", "26.04
 SUPPORTED_ENGINES = {"mysql": ((8, 0), (10, 0)), "mariadb": ((10, 11), (12, 0))}
 # Distributions that bring the engine themselves; elsewhere a package source has to be named.
 PACKAGED_ENGINES = {"mysql": ("Ubuntu",), "mariadb": ("Debian", "Ubuntu")}
+# Where the packages put the data.
+DATADIR = "/var/lib/mysql"
 IDENTIFIER = {"webstack_app_database": 64, "webstack_app_user": 32, "webstack_app_reader_user": 32}
 DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.I)
 SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -470,8 +472,8 @@ def judge_databases(stack: Stack) -> Iterable[str]:
         found = stack.survey(host).get("database", {})
         if found.get("engine") and found["engine"] != engine:
             yield (
-                f"{host}: webstack_mysql_engine = {engine!r}, but /var/lib/mysql holds data of {found['engine']}: "
-                f"set webstack_mysql_engine to {found['engine']}, or move the data away."
+                f"{host}: webstack_mysql_engine = {engine!r}, but {found.get('datadir', DATADIR)} holds data of "
+                f"{found['engine']}: set webstack_mysql_engine to {found['engine']}, or move the data away."
             )
         version = found.get("version")
         first, beyond = SUPPORTED_ENGINES[engine]
@@ -504,7 +506,7 @@ def duplicated_uuids(stack: Stack) -> tuple[list[str], list[str]]:
         if len(filled) > 1:
             problems.append(
                 f"{', '.join(filled)}: hold data and share the server UUID {uuid}: "
-                "stop the server on all but one of them, remove /var/lib/mysql/auto.cnf there and start it again."
+                f"stop the server on all but one of them, remove {DATADIR}/auto.cnf there and start it again."
             )
         keeper = filled[0] if filled else hosts[0]
         renew += [host for host in hosts if host != keeper and host not in filled]

@@ -179,3 +179,15 @@ def test_a_confined_mysql_reads_the_file_that_it_is_to_validate(handed, run_modu
     assert MYSQLD.allows(f"/{judged}", "r")
     # A server that starts at this moment must not take it for a part of its configuration.
     assert not judged.name.endswith(".cnf")
+
+
+def test_a_confined_mysql_may_have_its_data_on_another_disk(top):
+    """The role adds the directory to the administrator's own part of the profile."""
+    tasks = yaml.safe_load((top / "roles/mysql_server/tasks/datadir.yml").read_text())
+    added = next(task["ansible.builtin.blockinfile"] for task in tasks if "ansible.builtin.blockinfile" in task)
+    name = added["path"].removeprefix("/etc/apparmor.d/")
+    lines = essence(added["block"].replace("{{ __mysql_server_datadir }}", "/srv/mysql"))
+    (shipped,) = (each["lines"] for each in SHIPPED["profiles"] if each["name"] == "usr.sbin.mysqld")
+    found = profile("usr.sbin.mysqld", {**SHIPPED["common"], "usr.sbin.mysqld": shipped, name: lines})
+    assert found.allows("/srv/mysql/", "r") and found.allows("/srv/mysql/shop/orders.ibd", "rwk")
+    assert not MYSQLD.allows("/srv/mysql/shop/orders.ibd", "r") and not found.allows("/srv/other", "r")

@@ -56,6 +56,9 @@ RIGHT = {
         ("db1", "db2"),
         {"mysql_server_settings": {"lower_case_table_names": "1"}, **server({"lower_case_table_names": "1"})},
     ),
+    "page size as it is": {
+        "db1": {"mysql_server_settings": {"innodb_page_size": "16K"}, **server({"innodb_page_size": "16384"})},
+    },
     "another disk": {"db1": {"mysql_server_settings": {"datadir": "/srv/mysql"}}},
     "a known time zone": {"db1": {"mysql_server_settings": {"time_zone": "Europe/Zurich"}, **server()}},
     "an offset": {"db1": {"mysql_server_settings": {"default-time-zone": "+01:00"}}},
@@ -187,6 +190,11 @@ WRONG = {
         [f"{host}: mysql_server_settings: lower_case_table_names = 1, but the server with data (shop) has 0, and that "
          "is settled when a server is made: remove the setting, or load a dump into a new server."
          for host in ("db1", "db2")],
+    ),
+    "page size of a server with data": (
+        {"db1": {"mysql_server_settings": {"innodb-page-size": "8k"}, **server({"innodb_page_size": "16384"})}},
+        ["db1: mysql_server_settings: innodb_page_size = 8k, but the server with data (shop) has 16384, and that is "
+         "settled when a server is made: remove the setting, or load a dump into a new server."],
     ),
     "letter case of a primary that was there before": (
         {"db1": server({"lower_case_table_names": "1"})},
