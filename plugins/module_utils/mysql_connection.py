@@ -146,6 +146,8 @@ def _explain(options: ConnectionOptions, user: str, errno: int | None, text: str
     where = options.where
     if errno == 1045:
         hint = "Check login_user and login_password, and that the account exists for the host this connects from."
+        if options.unix_socket:
+            hint = "Check login_user and login_password; roles take them from webstack_mysql_login_user and _password."
         return DatabaseError(f"{where} refused the login of {user!r} (1045: {text}).", errno, hint)
     if errno == 1698:
         hint = "The account uses socket authentication: log in over login_unix_socket as that system user."
@@ -181,6 +183,8 @@ def _raw_connect(driver: Any, options: ConnectionOptions, tls: ssl.SSLContext | 
         "write_timeout": options.read_timeout,
         "autocommit": True,
         "charset": "utf8mb4",
+        # That of the server may be ANSI_QUOTES, with which SHOW GRANTS quotes otherwise.
+        "sql_mode": "",
         "cursorclass": driver.cursors.DictCursor,
         "program_name": "pentad.webstack",
         # Times are compared; in UTC no hour comes twice.

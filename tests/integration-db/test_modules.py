@@ -111,3 +111,13 @@ def test_accounts(pair, run):
     assert "listed twice" in run(mysql_accounts, **{**options, "accounts": [{"name": "y"}, {"name": "y"}]})["msg"]
     refused = run(mysql_accounts, **{**options, **local(pair.replica), "accounts": [{"name": "z", "password": "Z-1"}]})
     assert "is read-only" in refused["msg"]
+
+
+def test_accounts_on_a_server_that_quotes_otherwise(pair, run):
+    listed = [{"name": "x", "password": "Some-pass-1", "privileges": {"app.*": ["SELECT"]}}]
+    try:
+        pair.primary.sql("SET GLOBAL sql_mode = 'ANSI'")
+        assert run(mysql_accounts, accounts=listed, **local(pair.primary))["changed"] is True
+        assert run(mysql_accounts, accounts=listed, **local(pair.primary))["changed"] is False
+    finally:
+        pair.primary.sql("SET GLOBAL sql_mode = DEFAULT")
