@@ -83,6 +83,8 @@ def sources(top, tmp_path):
                 "ANSIBLE_COLLECTIONS_PATH": str(top / ".cache" / "collections"),
                 "ANSIBLE_CONFIG": str(top / "ansible.cfg"),
                 "ANSIBLE_NOCOLOR": "1",
+                # Molecule, which other tests import, asks for colours.
+                "ANSIBLE_FORCE_COLOR": "0",
             },
             capture_output=True,
             text=True,
