@@ -32,6 +32,8 @@ def challenges(traffic: Traffic):
     node = traffic["lb1"]
     node.sh(f"mkdir -p /tmp/acme{TOKEN} && printf answer >/tmp/acme{TOKEN}tok-EN_1")
     node.begin(f"python3 -m http.server 8402 --bind {node.address} --directory /tmp/acme")
+    # It looks its own name up before it listens.
+    wait("the ACME client to listen", lambda: ":8402 " in node.sh("ss --no-header --tcp --listening --numeric"))
     return node
 
 
