@@ -26,7 +26,7 @@ from testinfra.utils.ansible_runner import AnsibleRunner
 SCENARIO = Path(__file__).parents[2] / "molecule" / "seeding"
 INVENTORY = os.environ["MOLECULE_INVENTORY_FILE"]
 SECRETS = Path(INVENTORY).parent / ".webstack" / "secrets"
-ENGINE = os.environ["WEBSTACK_SEEDING_ENGINE"]
+ENGINE = os.environ["WEBSTACK_LAB_ENGINE"]
 MARIADB = ENGINE == "mariadb"
 MEGABYTES = int(os.environ["WEBSTACK_SEEDING_MEGABYTES"])
 SERVICE = f"{ENGINE}.service"
