@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import test_3_releases
 from client import INVENTORY_DIR, Client
 from conftest import Lab, another_operator, fingerprints, wait
 from test_1_deployed import ask
 from test_2_failures import healthy
-from test_3_releases import release_of, releases, version  # noqa: F401 - a fixture
+from test_3_releases import release_of, releases
 from test_upkeep import booted
 
+version = test_3_releases.version  # a fixture
 # Nothing is known of a host but what it says in this run.
 FORGETFUL = {"ANSIBLE_CACHE_PLUGIN": "memory"}
 
@@ -65,7 +67,7 @@ def test_other_playbooks_take_a_limit_too(lab: Lab, playbook: str, node: str) ->
     assert run.changed == {host: 0}
 
 
-def test_a_release_reaches_one_node_alone(lab: Lab, version: Callable[..., Path]) -> None:  # noqa: F811
+def test_a_release_reaches_one_node_alone(lab: Lab, version: Callable[..., Path]) -> None:
     (before,) = releases(lab)
     run = lab.playbook(
         "deploy.yml", "--limit", lab.container("web2"), "-e", f"app_server_source={version('one')}", **FORGETFUL
@@ -101,7 +103,7 @@ def addresses(lab: Lab) -> dict[str, str]:
     return {"webstack_address": f"{{{{ {json.dumps(shown)}[inventory_hostname] }}}}"}
 
 
-def test_a_dead_replica_keeps_no_release_and_no_rollback_away(lab: Lab, version: Callable[..., Path]) -> None:  # noqa: F811
+def test_a_dead_replica_keeps_no_release_and_no_rollback_away(lab: Lab, version: Callable[..., Path]) -> None:
     host = dead(lab, "db2")
     (before,) = releases(lab)
     for playbook, words in (("deploy.yml", ["-e", f"app_server_source={version('beside')}"]), ("rollback.yml", [])):
@@ -118,7 +120,7 @@ def test_a_dead_replica_keeps_no_release_and_no_rollback_away(lab: Lab, version:
         assert client.failures == []
 
 
-def test_a_dead_web_node_keeps_a_release_from_itself_alone(lab: Lab, version: Callable[..., Path]) -> None:  # noqa: F811
+def test_a_dead_web_node_keeps_a_release_from_itself_alone(lab: Lab, version: Callable[..., Path]) -> None:
     (before,) = releases(lab)
     source = ["-e", f"app_server_source={version('last')}"]
     host = dead(lab, "web2")
