@@ -15,7 +15,7 @@ description:
   - C(-e name=value) and truth values of an INI inventory are text, and extra variables win over all others. With this
     plugin they are what the argument spec of their role says, wherever they are used, whatever they come from.
   - C(-e upkeep_only_when_required=true) is a truth value then, C(-e mysql_replica_rebuild=db2) the list of one host,
-    and C(-e app_server_workers=8) a number.
+    and C(-e webstack_app_workers=8) a number.
   - Variables of others are left as they are, and so is what cannot be read as its type, which preflight refuses.
   - It is loaded by itself with the playbooks of the collection, also where they are imported. For its roles alone it is
     enabled in ansible.cfg; without it they refuse what is not of its type.

@@ -34,7 +34,7 @@ OF_ONE_TYPE = {
 # Which runtimes an option belongs to.
 OF_ONE_RUNTIME = {
     "app_server_wsgi": ("python",),
-    "app_server_asgi": ("python",),
+    "webstack_app_asgi": ("python",),
     "app_server_requirements": ("python",),
     "app_server_lock": ("python",),
     "app_server_command": ("node", "command"),
@@ -142,9 +142,9 @@ def runtime_problems(value: Value, given: Collection[str]) -> Iterable[str]:
 
 def python_problems(value: Value, given: Collection[str]) -> Iterable[str]:
     """One entry point, and one list of what it needs."""
-    if value("app_server_asgi") and "app_server_wsgi" in given:
+    if value("webstack_app_asgi") and "app_server_wsgi" in given:
         yield (
-            f"app_server_wsgi = {value('app_server_wsgi')!r} and app_server_asgi = {value('app_server_asgi')!r} "
+            f"app_server_wsgi = {value('app_server_wsgi')!r} and webstack_app_asgi = {value('webstack_app_asgi')!r} "
             "are both set: keep the one that the application has."
         )
     if value("app_server_requirements") and value("app_server_lock"):
@@ -152,7 +152,7 @@ def python_problems(value: Value, given: Collection[str]) -> Iterable[str]:
             f"app_server_requirements = {value('app_server_requirements')!r} and app_server_lock = "
             f"{value('app_server_lock')!r} are both set: keep the lock, which has everything."
         )
-    option = "app_server_asgi" if value("app_server_asgi") else "app_server_wsgi"
+    option = "webstack_app_asgi" if value("webstack_app_asgi") else "app_server_wsgi"
     entry = value(option)
     if entry is not None and not ENTRY_POINT.fullmatch(str(entry)):
         yield f"{option} = {str(entry)!r} is no entry point: write it as module:name, as in shop.wsgi:application."

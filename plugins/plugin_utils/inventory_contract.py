@@ -272,6 +272,8 @@ def judge_sites(stack: Stack) -> Iterable[str]:
             name = str(site["name"])
             if not SITE_NAME.fullmatch(name):
                 yield f"{host}: haproxy_sites: name = {name!r} is not usable: letters, digits, '_', '-', '.'."
+            if name.endswith("-streams"):
+                yield f"{host}: haproxy_sites: name = {name!r} ends as the backends of streams do: choose another one."
             for domain in certificates.site_names(site):
                 if not DOMAIN.fullmatch(domain) and domain != str(stack.value(host, "webstack_domain")).lower():
                     yield (

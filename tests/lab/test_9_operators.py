@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -81,8 +82,9 @@ def test_a_part_of_the_stack_by_tag_and_limit(lab: Lab) -> None:
     assert "11m" in lab.sh("web1", "cat /etc/nginx/nginx.conf")
     assert "11m" not in lab.sh("web2", "cat /etc/nginx/nginx.conf")
     assert "3999" not in lab.sh("web1", "cat /etc/haproxy/haproxy.cfg")
-    left = ", ".join(lab.container(node) for node in ("lb1", "web2", "db1", "db2"))
-    assert f"Left out by --limit, and not looked at: {left}" in run.output
+    (left,) = re.findall("Left out by --limit, and not looked at: (.*)", run.output)
+    # In the order of the inventory, of which Molecule writes one of its own.
+    assert sorted(left.split(", ")) == sorted(map(lab.container, ("lb1", "web2", "db1", "db2")))
     again = lab.playbook("site.yml", "--limit", web1, "--tags", "nginx", "--skip-tags", "proof")
     assert again.code == 0, again.output[-3000:]
     assert "11m" not in lab.sh("web1", "cat /etc/nginx/nginx.conf")

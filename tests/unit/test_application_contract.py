@@ -39,7 +39,7 @@ def problems(**given: Any) -> list[str]:
     "given",
     [
         {},
-        {"app_server_asgi": "pages:app"},
+        {"webstack_app_asgi": "pages:app"},
         {"app_server_wsgi": "shop.factory:make(debug=False)", "app_server_lock": "requirements.lock"},
         NODE,
         {**NODE, "webstack_app_listen": "socket", "webstack_app_socket": "/run/shop/http.sock"},
@@ -126,8 +126,8 @@ REFUSED = {
         "app_server_command = ['a'] is of webstack_app_runtime = 'node' or 'command' and that is 'python'",
     ),
     "two entry points": (
-        {"app_server_wsgi": "a:b", "app_server_asgi": "c:d"},
-        "app_server_wsgi = 'a:b' and app_server_asgi = 'c:d' are both set",
+        {"app_server_wsgi": "a:b", "webstack_app_asgi": "c:d"},
+        "app_server_wsgi = 'a:b' and webstack_app_asgi = 'c:d' are both set",
     ),
     "two lists": (
         {"app_server_requirements": "a.txt", "app_server_lock": "b.txt"},

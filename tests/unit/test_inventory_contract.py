@@ -200,6 +200,10 @@ REFUSED = {
         stack({"lb1": sites({**SITE, "name": "my shop"})}),
         "lb1: haproxy_sites: name = 'my shop' is not usable: letters, digits, '_', '-', '.'.",
     ),
+    "site name of streams": (
+        stack({"lb1": sites({**SITE, "name": "shop-streams"})}),
+        "lb1: haproxy_sites: name = 'shop-streams' ends as the backends of streams do: choose another one.",
+    ),
     "site domain": (
         stack({"lb1": sites({**SITE, "redirect_from": ["shop_old.example.com"]})}),
         "lb1: haproxy_sites: 'shop_old.example.com' of shop is not a host name: "

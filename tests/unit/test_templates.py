@@ -80,6 +80,10 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
             {"haproxy_additional_hosts": ["192.0.2.80", "2001:DB8::80", "Intern", "www.example.com"]},
         ),
         "streams": ("haproxy", "haproxy.cfg.j2", STREAMS),
+        "many threads": ("haproxy", "haproxy.cfg.j2", {"webstack_app_workers": 4, "webstack_app_threads": 16}),
+        "asgi": ("haproxy", "haproxy.cfg.j2", {"webstack_app_asgi": "pages:app"}),
+        "node": ("haproxy", "haproxy.cfg.j2", {"webstack_app_runtime": "node"}),
+        "few at once": ("haproxy", "haproxy.cfg.j2", {"haproxy_server_maxconn": 7, "haproxy_server_queue": 5}),
         "page": ("haproxy", "error.html.j2", {"error_title": "Gone", "error_text": "50 % of it"}),
         "hsts": ("haproxy", "haproxy.cfg.j2", {"haproxy_hsts_seconds": 300}),
         "acme": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [BLOG, {**SHOP, "certificate_source": "acme"}]}),
@@ -123,7 +127,7 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "service asgi": (
             "app_server",
             "service.j2",
-            {"app_server_asgi": "pages:app", "app_server_lock": "l", **LIMITS},
+            {"webstack_app_asgi": "pages:app", "app_server_lock": "l", **LIMITS},
         ),
         "service php": ("app_server", "service.j2", {"webstack_app_runtime": "php"}),
         "service node": (
@@ -302,7 +306,7 @@ def test_templates_say_it_by_the_one_variable_that_makes_comments_of_it(top):
 def test_a_balancer_serves_the_site_and_no_database(rendered):
     text = rendered["lb1"]["default"]
     assert sections(text) == [
-        "global", "defaults", "frontend admin", "frontend http", "frontend sites", "backend site",
+        "global", "defaults", "frontend admin", "frontend http", "frontend sites", "backend site", "backend site-streams",
     ]  # fmt: skip
     frontend = section(text, "frontend sites")
     assert [line.split(" curves ")[0] for line in frontend if line.startswith("bind ")] == [
@@ -310,7 +314,7 @@ def test_a_balancer_serves_the_site_and_no_database(rendered):
     ]
     assert "http-request set-header X-Forwarded-Proto https" in frontend
     assert "use_backend site if { var(txn.host) -m str www.example.com example.com }" in frontend
-    assert frontend[-1] == "default_backend site"
+    assert frontend[-2:] == ["use_backend site-streams if stream", "default_backend site"]
 
 
 def test_a_node_with_ipv6_serves_the_site_on_it_as_well_and_shows_clients_of_ipv4_as_such(rendered):
@@ -486,8 +490,11 @@ def test_several_sites_are_told_apart_by_name_and_each_is_as_it_says(rendered):
     text = rendered["lb1"]["sites"]
     frontend = section(text, "frontend sites")
     assert [line for line in frontend if "backend" in line] == [
+        "use_backend blog-streams if stream { var(txn.host) -m str blog.example.com }",
         "use_backend blog if { var(txn.host) -m str blog.example.com }",
+        "use_backend shop-streams if stream { var(txn.host) -m str shop.example.com shop.example.org }",
         "use_backend shop if { var(txn.host) -m str shop.example.com shop.example.org }",
+        "use_backend blog-streams if stream",
         "default_backend blog",
     ]
     blog, shop = section(text, "backend blog"), section(text, "backend shop")
@@ -499,6 +506,32 @@ def test_several_sites_are_told_apart_by_name_and_each_is_as_it_says(rendered):
         f"server shop1 192.0.2.41:9000 check{verified('shop1')}",
         f"server shop2 [::1]:9001 check{verified('shop2')} backup",
     ]
+
+
+def test_streams_have_places_of_their_own_on_servers_that_are_judged_once(rendered):
+    shop = section(rendered["lb1"]["sites"], "backend shop-streams")
+    assert shop[-2:] == [
+        f"server shop1 192.0.2.41:9000 track shop/shop1{verified('shop1')}",
+        f"server shop2 [::1]:9001 track shop/shop2{verified('shop2')} backup",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("case", "at_once", "waiting"),
+    [("default", 32, 64), ("many threads", 256, 512), ("asgi", 2000, 4000), ("node", 2000, 4000), ("few at once", 7, 5)],
+)
+def test_a_server_is_handed_what_its_threads_can_do_and_whoever_would_wait_too_long_is_refused(
+    rendered, case, at_once, waiting
+):
+    backend = section(rendered["lb1"][case], "backend site")
+    (server,) = [line for line in backend if line.startswith("default-server ")]
+    assert f" maxconn {at_once} " in server
+    assert f"http-request deny deny_status 503 if {{ avg_queue(site) gt {waiting} }}" in backend
+
+
+def test_failed_connections_take_no_server_out_by_themselves(rendered):
+    (server,) = [line for line in section(rendered["lb1"]["default"], "backend site") if "on-error" in line]
+    assert server.endswith(" observe layer4 error-limit 3 on-error fastinter")
 
 
 def test_one_server_can_be_a_backup_by_itself(rendered):
@@ -531,9 +564,9 @@ def test_long_connections_may_be_silent_and_outlast_a_reload_on_both_sides_alike
         text = rendered["lb1"][case]
         assert f"timeout tunnel {idle}" in section(text, "defaults")
         assert f"hard-stop-after {reload}" in section(text, "global")
-        (rule,) = [line for line in section(text, "backend site") if "set-timeout server" in line]
-        assert rule.startswith(f"http-request set-timeout server {idle} if ")
-        assert ("{ path_beg /feed/ }" in rule) is (case == "streams")
+        assert f"timeout server {idle}" in section(text, "backend site-streams")
+        assert not [line for line in section(text, "backend site") if line.startswith("timeout server ")]
+        assert ("acl stream path_beg /feed/" in section(text, "frontend sites")) is (case == "streams")
     for case, idle, reload in (("nginx", "1h", "1h"), ("nginx streams", "20m", "5m")):
         text = rendered["web1"][case]
         assert f"worker_shutdown_timeout {reload};" in lines(text)

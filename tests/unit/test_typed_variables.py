@@ -47,7 +47,7 @@ webstack_app_password: !vault |
 EXTRA = [
     "upkeep_only_when_required=false",
     "mysql_replica_rebuild=web12",
-    "app_server_workers=8",
+    "webstack_app_workers=8",
     "app_server_redeploy=yes",
     '{"upkeep_downtime": ["db1", "lb1"]}',
     "not_of_ours=8",
@@ -56,7 +56,7 @@ EXTRA = [
 WANTED = {
     "upkeep_only_when_required": False,
     "mysql_replica_rebuild": ["web12"],
-    "app_server_workers": 8,
+    "webstack_app_workers": 8,
     "app_server_redeploy": True,
     "upkeep_downtime": ["db1", "lb1"],
     "not_of_ours": "8",
@@ -104,7 +104,7 @@ PROBE = [
                     "content": "{{ dict(probe_names | zip(query('ansible.builtin.vars', *probe_names)))"
                     " | combine({'condition': 'skipped' if condition is skipped else 'run',"
                     " 'named': 'not named' if rebuilds is skipped else 'named',"
-                    " 'other host': hostvars['lb1'].app_server_workers,"
+                    " 'other host': hostvars['lb1'].webstack_app_workers,"
                     " 'template': lookup('pentad.webstack.template', probe_template)}) | to_json }}",
                 }
             },
@@ -168,7 +168,7 @@ def site(tmp_path_factory) -> Site:
     vaulted = subprocess.run(vault, check=True, capture_output=True, text=True).stdout.split("\n", 1)[1]
     found.write("hosts", INVENTORY)
     found.write("group_vars/all.yml", VARIABLES.rstrip() + "\n" + vaulted)
-    found.write("probe.j2", "{{ app_server_workers * 2 }} {{ app_server_workers + 1 }}")
+    found.write("probe.j2", "{{ webstack_app_workers * 2 }} {{ webstack_app_workers + 1 }}")
     (found.playbooks / "probe.yml").write_text(yaml.safe_dump(PROBE))
     return found
 
@@ -211,7 +211,7 @@ def test_every_value_has_the_type_of_its_spec_however_it_is_given_and_the_playbo
 
 @cores
 def test_a_replica_is_rebuilt_by_its_whole_name_alone(probe, core):
-    extra = ["-e", "mysql_replica_rebuild='db1, web1'", "-e", "app_server_workers=1 upkeep_only_when_required=true"]
+    extra = ["-e", "mysql_replica_rebuild='db1, web1'", "-e", "webstack_app_workers=1 upkeep_only_when_required=true"]
     seen = probe(core, "pentad.webstack.probe", ["mysql_replica_rebuild"], *extra)
     assert seen["mysql_replica_rebuild"] == ["db1", "web1"]
     assert (seen["named"], seen["condition"]) == ("named", "run")
@@ -233,7 +233,7 @@ def test_every_documented_extra_variable_arrives_in_its_type(probe, core):
     assert {name for name, _text in DOCUMENTED} - set(options) <= {"state"}
     ours = [(name, shlex.split(text)[0]) for name, text in DOCUMENTED if name in options]
     assert {"upkeep_only_when_required", "upkeep_downtime", "mysql_replica_rebuild"} <= {name for name, _text in ours}
-    extra = ["-e", "app_server_workers=1", *(part for _name, text in ours for part in ("-e", text))]
+    extra = ["-e", "webstack_app_workers=1", *(part for _name, text in ours for part in ("-e", text))]
     seen = probe(core, "pentad.webstack.probe", [name for name, _text in ours], *extra)
     for name, text in ours:
         assert list(value_types.misfits(seen[name], options[name])) == [], text
@@ -244,13 +244,13 @@ def test_every_documented_extra_variable_arrives_in_its_type(probe, core):
 def test_roles_alone_refuse_what_nothing_converts_and_say_how_it_is_converted(site, core):
     """Their main.yml begin with this task, which test_defaults_and_specs.py sees to."""
     site.write("own.yml", [{"hosts": "web1", "gather_facts": False, "tasks": [{"pentad.webstack.variable_types": {}}]}])
-    extra = ["-e", "app_server_workers=8", "-e", '{"nginx_port": "{{ 8080 }}", "not_of_ours": "8"}']
+    extra = ["-e", "webstack_app_workers=8", "-e", '{"nginx_port": "{{ 8080 }}", "not_of_ours": "8"}']
     alone = site.play(core, "own.yml", *extra)
     told = " ".join(alone.stdout.split()).replace("\\n", " ").replace("\\", "")
     assert alone.returncode == 2
     for sentence in (
-        "web1: app_server_workers = '8' is text, not a whole number: write app_server_workers: 8 in the inventory, "
-        "or -e '{\"app_server_workers\": 8}' on the command line.",
+        "web1: webstack_app_workers = '8' is text, not a whole number: write webstack_app_workers: 8 in the inventory, "
+        "or -e '{\"webstack_app_workers\": 8}' on the command line.",
         "web1: upkeep_reboot_after_upgrade = 'false' is text, not true or false: write",
         "callbacks_enabled = pentad.webstack.typed_variables in ansible.cfg.",
     ):

@@ -47,10 +47,10 @@ def template(tmp_path, text: str) -> Any:
 
 
 def test_variables_are_typed_in_both_places_and_those_of_others_left(manager):
-    manager.variables.update(app_server_workers="8", others="8", haproxy_balance="leastconn")
+    manager.variables.update(webstack_app_workers="8", others="8", haproxy_balance="leastconn")
     found = manager.get_vars()
     for merged in (found, found["vars"]):
-        assert (merged["app_server_workers"], merged["others"], merged["haproxy_balance"]) == (8, "8", "leastconn")
+        assert (merged["webstack_app_workers"], merged["others"], merged["haproxy_balance"]) == (8, "8", "leastconn")
 
 
 def test_a_manager_is_changed_once(manager):
@@ -69,8 +69,8 @@ def test_what_was_converted_stays_the_same_object(manager):
 def test_what_is_kept_is_bounded(manager, monkeypatch):
     monkeypatch.setattr(typed_variables, "MOST", 3)
     for number in range(1000, 1020):
-        manager.variables["app_server_workers"] = str(number)
-        assert manager.get_vars()["app_server_workers"] == number
+        manager.variables["webstack_app_workers"] = str(number)
+        assert manager.get_vars()["webstack_app_workers"] == number
     assert len(manager.get_vars._known) <= 4
 
 
