@@ -44,5 +44,5 @@ problems:
   returned: failure
   type: list
   elements: str
-  sample: ["web1: webstack_app_workers = '8' is text, not a whole number: write webstack_app_workers: 8 in the inventory."]
+  sample: ["web1: rollout_lease = '90' is text, not a whole number: write rollout_lease: 90 in the inventory."]
 """

@@ -22,7 +22,10 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "unit"))
 from issued import Authority  # noqa: E402 - found by the line above
 
-IMAGE, NETWORK, PREFIX = "webstack-traffic", "webstack-traffic", "traffic-"
+IMAGE = "webstack-traffic"
+# Of this run alone: another checkout may be tested at the same time.
+NETWORK = f"traffic-{os.getpid()}"
+PREFIX = f"{NETWORK}-"
 DOMAIN, OTHER = "www.example.com", "example.com"
 BALANCERS, WEB = ("lb1", "lb2"), ("web1", "web2")
 NODES = (*BALANCERS, *WEB, "php")
@@ -239,7 +242,6 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
     authority = Authority(work, "internal")
     (work / "state" / "pki" / "ca.pem").write_bytes(authority.path.read_bytes())
     nodes = {name: Node(name) for name in NODES}
-    remove()
     docker("network", "create", NETWORK)
     try:
         for node in nodes.values():

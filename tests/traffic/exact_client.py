@@ -100,16 +100,25 @@ class WebSocket:
 
     def send(self, text: str) -> None:
         """Send a text."""
-        mask, payload = os.urandom(4), text.encode()
+        self._frame(0x1, text.encode())
+
+    def _frame(self, kind: int, payload: bytes) -> None:
+        mask = os.urandom(4)
         masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
-        self.connection.sendall(bytes([0x81, 0x80 | len(payload)]) + mask + masked)
+        self.connection.sendall(bytes([0x80 | kind, 0x80 | len(payload)]) + mask + masked)
 
     def receive(self) -> str | None:
         """The next text; None at the end."""
-        head = self.file.read(2)
-        if len(head) < 2 or head[0] & 0x0F == 8:
-            return None
-        return self.file.read(head[1]).decode()
+        while True:
+            head = self.file.read(2)
+            if len(head) < 2 or head[0] & 0x0F == 8:
+                return None
+            payload = self.file.read(head[1])
+            if head[0] & 0x0F == 1:
+                return payload.decode()
+            # Asked whether it is still there.
+            if head[0] & 0x0F == 9:
+                self._frame(0xA, payload)
 
     def close(self) -> None:
         """Hang up."""

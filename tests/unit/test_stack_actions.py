@@ -302,7 +302,9 @@ def test_an_unknown_name_and_a_value_of_the_wrong_type_are_refused(play):
     play.variables["web1"]["webstack_app_workers"] = "eight"
     answer = play.run(preflight)
     assert [problem for problem in answer["problems"] if ": haproxy_blance is no variable " in problem]
-    assert [problem for problem in answer["problems"] if "webstack_app_workers = 'eight' is text, not a whole" in problem]
+    assert [
+        problem for problem in answer["problems"] if "webstack_app_workers = 'eight' is text, not a whole" in problem
+    ]
 
 
 def test_empty_servers_with_the_identity_of_another_one_are_to_make_a_new_one(play):

@@ -306,7 +306,8 @@ def test_templates_say_it_by_the_one_variable_that_makes_comments_of_it(top):
 def test_a_balancer_serves_the_site_and_no_database(rendered):
     text = rendered["lb1"]["default"]
     assert sections(text) == [
-        "global", "defaults", "frontend admin", "frontend http", "frontend sites", "backend site", "backend site-streams",
+        "global", "defaults", "frontend admin", "frontend http", "frontend sites", "backend site",
+        "backend site-streams",
     ]  # fmt: skip
     frontend = section(text, "frontend sites")
     assert [line.split(" curves ")[0] for line in frontend if line.startswith("bind ")] == [
@@ -518,7 +519,13 @@ def test_streams_have_places_of_their_own_on_servers_that_are_judged_once(render
 
 @pytest.mark.parametrize(
     ("case", "at_once", "waiting"),
-    [("default", 32, 64), ("many threads", 256, 512), ("asgi", 2000, 4000), ("node", 2000, 4000), ("few at once", 7, 5)],
+    [
+        ("default", 32, 64),
+        ("many threads", 256, 512),
+        ("asgi", 2000, 4000),
+        ("node", 2000, 4000),
+        ("few at once", 7, 5),
+    ],
 )
 def test_a_server_is_handed_what_its_threads_can_do_and_whoever_would_wait_too_long_is_refused(
     rendered, case, at_once, waiting
