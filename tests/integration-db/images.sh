@@ -2,7 +2,11 @@
 # Builds the database images of the integration tests, repltest-<engine> for each of REPLTEST_ENGINES.
 # The package mirror is the one this host (or the base image) already uses.
 set -eu
+cd "$(dirname "$0")/../.."
 base=${REPLTEST_BASE:-webstack-lab:debian13}
+# Has MariaDB 10.11.
+older=webstack-lab:debian12
+recipe=$(cksum tests/integration-db/images.sh | tr ' /' '--')
 engines=${REPLTEST_ENGINES:-mysql97 mariadb118 mariadb1011}
 export DOCKER_BUILDKIT=0
 work=$(mktemp -d)
@@ -13,7 +17,14 @@ mirror=$(docker run --rm "$base" sh -c "cat /etc/apt/sources.list /etc/apt/sourc
 [ -n "$mirror" ] || { echo "no package mirror found in $base" >&2; exit 1; }
 
 wanted() {
-    case " $engines " in *" $1 "*) ! docker image inspect "repltest-$1" >/dev/null 2>&1 ;; *) return 1 ;; esac
+    case " $engines " in
+        *" $1 "*) [ "$(docker image inspect --format '{{.Config.Labels.recipe}}' "repltest-$1" 2>/dev/null)" != "$recipe" ] ;;
+        *) return 1 ;;
+    esac
+}
+
+build() {
+    docker build -q -t "repltest-$1" --label recipe="$recipe" "$work" >/dev/null
 }
 
 quiet='printf "#!/bin/sh\nexit 101\n" > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d'
@@ -31,7 +42,7 @@ RUN $quiet \\
    || { rm -rf /var/lib/mysql && dpkg --configure --pending; }; } \\
  && $wipe
 DOCKER
-    docker build -q -t repltest-mysql97 "$work" >/dev/null
+    build mysql97
 fi
 
 if wanted mariadb118; then
@@ -41,14 +52,17 @@ RUN $quiet && apt-get update -q \\
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends mariadb-server openssl \\
  && $wipe
 DOCKER
-    docker build -q -t repltest-mariadb118 "$work" >/dev/null
+    build mariadb118
 fi
 
 if wanted mariadb1011; then
-    mmdebstrap --quiet --variant=minbase --include=mariadb-server,openssl \
-        --setup-hook='mkdir -p "$1/usr/sbin"; printf "#!/bin/sh\nexit 101\n" > "$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"' \
-        bookworm - "$mirror" | docker import - repltest-mariadb1011-raw >/dev/null
-    printf 'FROM repltest-mariadb1011-raw\nRUN %s\n' "$wipe" > "$work/Dockerfile"
-    docker build -q -t repltest-mariadb1011 "$work" >/dev/null
+    docker image inspect "$older" >/dev/null 2>&1 || tools/setup tests
+    cat > "$work/Dockerfile" <<DOCKER
+FROM $older
+RUN $quiet && apt-get update -q \\
+ && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends mariadb-server openssl \\
+ && $wipe
+DOCKER
+    build mariadb1011
 fi
 docker image ls --format '{{.Repository}} {{.Size}}' | grep '^repltest-'

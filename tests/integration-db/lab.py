@@ -17,8 +17,9 @@ import pymysql
 
 NETWORK = "repltest-net"
 SUBNET = "172.31.77.0/24"
-DATA = Path(os.environ.get("REPLTEST_DATA", "/dev/shm/repltest"))
-ROOT = Path(os.environ.get("REPLTEST_DIR", "/tmp/repltest"))
+# Of this account alone, which could not write into what another one made.
+DATA = Path(os.environ.get("REPLTEST_DATA", f"/dev/shm/repltest-{os.getuid()}"))
+ROOT = Path(os.environ.get("REPLTEST_DIR", f"/tmp/repltest-{os.getuid()}"))
 IMAGES = {"mysql97": "repltest-mysql97", "mariadb118": "repltest-mariadb118", "mariadb1011": "repltest-mariadb1011"}
 REPL_USER, REPL_PASSWORD = "repl", "Repl-pass-1"
 MONITOR_USER, MONITOR_PASSWORD = "verify", "Verify-pass-1"
@@ -66,6 +67,14 @@ def run(*command: str, check: bool = True, **kwargs) -> str:
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout.strip()
+
+
+def run_as_root(*command: str) -> str:
+    """A command on this machine, by Docker where this account is an ordinary one."""
+    if os.getuid():
+        image = next(iter(IMAGES.values()))
+        command = ("docker", "run", "--rm", "--privileged", "--pid=host", image, "nsenter", "-t1", "-m", *command)
+    return run(*command)
 
 
 def prepare() -> None:
@@ -141,7 +150,7 @@ class Server:
             init = f"mysqld --no-defaults --user=mysql --datadir={data} {fixed} --initialize-insecure 2>/dev/null"
         log = "/run/mysqld/error.log"
         script = (
-            f"chown mysql:mysql {data} /run/mysqld; [ -d {data}/mysql ] || {init}; "
+            f"{self.own_accounts()}chown mysql:mysql {data} /run/mysqld; [ -d {data}/mysql ] || {init}; "
             f"exec {daemon} {' '.join(options)} >{log} 2>&1"
         )
         run(
@@ -152,6 +161,13 @@ class Server:
         )  # fmt: skip
         self.wait_ready()
         return self
+
+    @staticmethod
+    def own_accounts() -> str:
+        """Commands by which an ordinary account is root to the server's socket, and owns what the server writes."""
+        if not (me := os.getuid()):
+            return ""
+        return f"sed -i -e '1i root:x:{me}:0::/root:/bin/sh' -e 's/^mysql:x:[0-9]*:/mysql:x:{me}:/' /etc/passwd; "
 
     def wait_ready(self, timeout: float = 90) -> None:
         deadline = time.monotonic() + timeout
@@ -187,10 +203,9 @@ class Server:
 
     def cut(self, off: bool = True) -> None:
         """Take the network interface down, so that packets vanish without a reset."""
-        pid = run("docker", "inspect", "-f", "{{.State.Pid}}", self.name)
-        run("nsenter", "-t", pid, "-n", "ip", "link", "set", "eth0", "down" if off else "up")
+        self.exec("ip", "link", "set", "eth0", "down" if off else "up")
         if not off:
-            run("nsenter", "-t", pid, "-n", "ip", "route", "replace", "default", "via", "172.31.77.1", check=False)
+            run("docker", "exec", self.name, "ip", "route", "replace", "default", "via", "172.31.77.1", check=False)
 
     def exec(self, *command: str) -> str:
         return run("docker", "exec", self.name, *command)

@@ -52,7 +52,7 @@ def session(server: lab.Server, user: str):
     """A connection of the application."""
     return contextlib.closing(
         pymysql.connect(
-            host=server.ip, user=user, password=PASSWORD, autocommit=True, ssl={"ca": "/tmp/repltest/tls/ca.pem"}
+            host=server.ip, user=user, password=PASSWORD, autocommit=True, ssl={"ca": str(lab.ROOT / "tls" / "ca.pem")}
         )
     )
 
