@@ -12,6 +12,7 @@ import pytest
 import test_3_releases
 from client import INVENTORY_DIR, Client
 from conftest import Lab, another_operator, fingerprints, wait
+from figures import figure
 from test_1_deployed import ask
 from test_2_failures import healthy
 from test_3_releases import release_of, releases
@@ -132,7 +133,7 @@ def test_a_dead_web_node_keeps_a_release_from_itself_alone(lab: Lab, version: Ca
     assert f"{host} did not answer" in said(run.output)
     assert json.loads(ask("/readyz")[2])["release"] == release_of(lab, "web1") != before
     assert client.failures == []
-    print(f"the last web node released in place: {client.total} requests, longest {client.longest:.2f} s")
+    figure("the last web node released in place", f"{client.total} requests, longest {client.longest:.2f} s")
     lab.docker("start", host)
     wait("the node to be back", lambda: healthy(lab), 90)
     assert release_of(lab, "web2") == before

@@ -9,11 +9,18 @@ from dataclasses import dataclass
 import pytest
 from client import Writer
 from conftest import Lab, Run, wait
+from figures import figure
 from test_2_failures import healthy
 
 NODES = ("db1", "db2")
 MARKER = "/etc/mysql/webstack-primary"
 TABLE = "guestbook.entries"
+# By the name of the writer.
+DRILLS = {
+    "promotion": "another primary by hand, then every playbook",
+    "return": "a former primary is back and joins",
+    "reinstalled": "a primary without its data, and the other one in its place",
+}
 
 
 @dataclass
@@ -162,9 +169,10 @@ def nothing_lost(databases: Databases, writer: Writer) -> None:
     for node in NODES:
         missing = set(writer.acknowledged) - databases.rows(node, writer.name)
         assert not missing, f"{node} lacks {len(missing)} of {len(writer.acknowledged)}: {sorted(missing)[:5]}"
-    print(
-        f"{databases.service}, {writer.name}: {len(writer.acknowledged)} entries acknowledged, 0 lost, "
-        f"{len(writer.refused)} refused, longest pause {writer.longest_pause:.2f} s"
+    figure(
+        DRILLS[writer.name],
+        f"{len(writer.acknowledged)} entries acknowledged, 0 lost, {len(writer.refused)} refused, "
+        f"longest pause {writer.longest_pause:.2f} s",
     )
 
 

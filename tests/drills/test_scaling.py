@@ -13,6 +13,7 @@ import pytest
 import yaml
 from client import AUTHORITY, SITE, TOP, Client
 from conftest import STATISTICS, SUFFIX, Lab, wait
+from figures import figure
 from test_1_deployed import ask
 from test_2_failures import healthy
 
@@ -62,7 +63,7 @@ def test_a_new_node_serves_after_one_run(lab: Lab, inventory: Path) -> None:
         wait("the new node to serve", lambda: client.served_by[NEW] > 100)
     assert f"balanced via {lab.container('lb1')}" in run.output.split(NEW, 1)[1]
     assert client.failures == []
-    print(f"one more: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
+    figure("a third web node added", f"{client.total} requests, 0 failed, longest {client.longest:.2f} s")
 
 
 def test_a_node_that_is_no_longer_listed_gets_nothing_more(lab: Lab, inventory: Path) -> None:
@@ -76,4 +77,4 @@ def test_a_node_that_is_no_longer_listed_gets_nothing_more(lab: Lab, inventory: 
         assert client.served_by[NEW] == served
     assert rows(lab) == [lab.container("web1"), lab.container("web2")]
     assert client.failures == []
-    print(f"one fewer: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
+    figure("and taken out again", f"{client.total} requests, 0 failed, longest {client.longest:.2f} s")

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from client import AUTHORITY, DOMAIN, SITE, TOP
 from conftest import Lab, wait
+from figures import figure
 from test_2_failures import healthy
 
 sys.path.append(str(TOP / "tests" / "traffic"))
@@ -214,7 +215,10 @@ def test_a_release_cuts_nobody_before_the_drain_is_over_and_each_comes_back(
         drained = [begun for begun in drains.begun[life.node] if begun < life.ended]
         assert drained, f"{life} ended and its node was not drained"
         held.append(life.ended - max(drained))
-    print(f"{len(cut)} connections ended {min(held):.1f} to {max(held):.1f} s after the drain of their node began")
+    figure(
+        f"a release with {2 * CLIENTS} WebSockets and event streams, drain time {DRAIN} s",
+        f"{len(cut)} ended, {min(held):.1f} to {max(held):.1f} s after the drain of their node began",
+    )
     assert min(held) > DRAIN - BLUR
     # Nobody came back to a node that was about to be released.
     for life in crowd.lives:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from client import Client
 from conftest import Lab, wait
+from figures import figure
 from test_2_failures import healthy
 
 SPARED = ("web1", "web2", "db2")
@@ -41,7 +42,7 @@ def test_nodes_that_can_be_spared_are_rebooted_and_nobody_notices(lab: Lab) -> N
     for node in NEEDED:
         assert f"{lab.container(node)} was left alone, because nobody stands in for it" in told
     assert client.failures == []
-    print(f"reboots: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
+    figure("web1, web2 and db2 rebooted", f"{client.total} requests, 0 failed, longest {client.longest:.2f} s")
 
 
 # A package in two versions, the older one installed and the newer one in a repository on the node.
@@ -82,4 +83,4 @@ def test_packages_are_upgraded_where_there_are_any_and_nobody_notices(lab: Lab) 
             lab.sh(node, "rm -rf /var/tmp/sample /etc/apt/sources.list.d/sample.list; dpkg --purge webstack-sample")
     assert booted(lab) == before
     assert client.failures == []
-    print(f"upgrades: {client.total} requests, 0 failed, longest {client.longest:.2f} s")
+    figure("packages upgraded", f"{client.total} requests, 0 failed, longest {client.longest:.2f} s")

@@ -69,11 +69,12 @@ def run(*command: str, check: bool = True, **kwargs) -> str:
     return done.stdout.strip()
 
 
-def run_as_root(*command: str) -> str:
-    """A command on this machine, by Docker where this account is an ordinary one."""
+def run_as_root(engine: str, *command: str) -> str:
+    """A command on this machine, by a container of the engine's image where this account is an ordinary one."""
     if os.getuid():
-        image = next(iter(IMAGES.values()))
-        command = ("docker", "run", "--rm", "--privileged", "--pid=host", image, "nsenter", "-t1", "-m", *command)
+        powers = ["--pid=host", "--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE"]
+        powers += ["--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined"]
+        command = ("docker", "run", "--rm", *powers, IMAGES[engine], "nsenter", f"-t{os.getpid()}", "-m", *command)
     return run(*command)
 
 

@@ -532,7 +532,7 @@ def test_semi_sync_silently_degraded(pair):
 def test_relay_log_disk_full(pair, tmp_path):
     place = lab.DATA / f"small-{pair.engine}"
     place.mkdir(parents=True, exist_ok=True)
-    lab.run_as_root("mount", "-t", "tmpfs", "-o", "size=12m,mode=0777", "tmpfs", str(place))
+    lab.run_as_root(pair.engine, "mount", "-t", "tmpfs", "-o", "size=12m,mode=0777", "tmpfs", str(place))
     try:
         read_only = "--read-only=ON" if pair.mariadb else "--super-read-only=OFF"
         third = pair.more(
@@ -559,7 +559,7 @@ def test_relay_log_disk_full(pair, tmp_path):
         if pair.third:
             pair.third.remove()
             pair.third = None
-        lab.run_as_root("umount", "-l", str(place))
+        lab.run_as_root(pair.engine, "umount", "-l", str(place))
 
 
 def test_silently_differing_row(pair):
