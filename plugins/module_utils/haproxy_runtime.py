@@ -12,8 +12,9 @@ from pathlib import Path
 
 SOCKET = "/run/haproxy/admin.sock"
 MASTER_SOCKET = "/run/haproxy-master.sock"
-# Bits of srv_admin_state: set by an operator, by a drain. The status is the word for both only while the server is up.
-MAINTAINED, DRAINED = 0x01, 0x08
+# Bits of srv_admin_state: set by an operator, taken over from the server that this one tracks, set by a drain. The
+# status is the word for them only while the server is up.
+MAINTAINED, INHERITED, DRAINED = 0x01, 0x02, 0x08
 
 
 class RuntimeRefusal(Exception):
@@ -49,8 +50,8 @@ class Server:
 
     @property
     def maintained(self) -> bool:
-        """Whether an operator has taken it out, who alone puts it back."""
-        return bool(self.admin & MAINTAINED)
+        """Whether an operator has taken it out, or the server that it tracks, and alone puts it back."""
+        return bool(self.admin & (MAINTAINED | INHERITED))
 
 
 class Runtime:

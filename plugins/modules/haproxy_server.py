@@ -94,13 +94,14 @@ backends:
   description: Status of the server in each backend, in HAProxy's words.
   returned: success
   type: dict
-  sample: {site: DRAIN}
+  sample: {site: DRAIN, site-streams: DRAIN}
 maintained:
-  description: Those of RV(backends) in which an operator has put the server into maintenance.
+  description: >-
+    Those of RV(backends) in which an operator has put the server into maintenance, or the server that this one tracks.
   returned: with O(name)
   type: list
   elements: str
-  sample: []
+  sample: [site, site-streams]
 returned:
   description: Servers that were put back, with their backends.
   returned: O(state=undrained)

@@ -280,6 +280,15 @@ def test_maintenance_by_hand_is_left_alone_and_not_waited_for(server, balancer, 
     assert (done["changed"], done["maintained"], balancer.commands) == (False, ["site"], [])
 
 
+@pytest.mark.parametrize("state", ["drain", "ready"])
+def test_servers_that_follow_one_in_maintenance_are_left_alone_too(server, balancer, state):
+    followed, following = ("site", "web1"), ("site-streams", "web1")
+    balancer.status |= {followed: "MAINT", following: "MAINT (via site/web1)", ("site-streams", "web2"): "UP"}
+    balancer.admin = {followed: 1, following: 2}
+    done = server(state)
+    assert (done["changed"], done["maintained"], balancer.commands) == (False, ["site", "site-streams"], [])
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_whoever_holds_the_lock_puts_back_what_is_drained_and_waits_for_nothing(run_module, balancer, systemd, check):
     balancer.status |= {("site", "web1"): "DOWN", ("site", "web2"): "MAINT", ("reads", "db2"): "DRAIN"}
