@@ -28,7 +28,8 @@ class Node:
         self.top = top
         self.file, self.answer = top / "state", top / "answer"
         config = top / "haproxy.cfg"
-        config.write_text("".join(f"    server {name} 192.0.2.1:8080 check\n" for name in ("web1", "web2", "web-3.x")))
+        places = [("web1", "192.0.2.1"), ("web2", "192.0.2.1"), ("web-3.x", "192.0.2.1"), ("web6", "[2001:db8::6]")]
+        config.write_text("".join(f"    server {name} {address}:8080 check\n" for name, address in places))
         (top / "bin").mkdir()
         self.program("socat", f'[ -e {self.answer} ] && cat {self.answer} || {{ echo "no such socket" >&2; exit 1; }}')
         self.lease("")
@@ -80,6 +81,12 @@ def test_a_drain_with_a_lease_does(node, how, name):
 @pytest.mark.parametrize("how", ["", "start"])
 def test_maintenance_by_hand_does(node, how):
     assert node.save(row("web1", DOWN, MAINTAINED), how=how) == {"web1": (DOWN, MAINTAINED)}
+
+
+def test_a_server_with_an_address_of_ipv6_is_known_by_it(node):
+    there, elsewhere = (row("web6", DOWN, MAINTAINED, address=f"2001:db8::{number}") for number in (6, 9))
+    assert node.save(there) == {"web6": (DOWN, MAINTAINED)}
+    assert node.save(elsewhere) == {}
 
 
 def test_a_start_does_not_believe_what_was_known_of_health_before_it(node):
