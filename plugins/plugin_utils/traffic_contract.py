@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 HOST = re.compile(
@@ -27,6 +27,8 @@ OWN_HEADERS = ("host", "x-request-id", "connection", "upgrade", "content-length"
 
 class Variables(Protocol):
     """The part of the stack that is looked at."""
+
+    given: Mapping[str, Collection[str]]
 
     def members(self, group: str) -> list[str]:
         """Hosts of a group."""
@@ -94,11 +96,29 @@ def judge_headers(stack: Variables, host: str) -> Iterable[str]:
             )
 
 
+def judge_capacity(stack: Variables, host: str, nodes: Iterable[str]) -> Iterable[str]:
+    """A balancer derives what it hands a web node at once from variables that the node has too."""
+    if "haproxy_server_maxconn" in stack.given[host]:
+        return
+    names = ["webstack_app_runtime", "webstack_app_asgi"]
+    if stack.value(host, "webstack_app_runtime") in ("python", "php") and not stack.value(host, "webstack_app_asgi"):
+        names += ["webstack_app_workers", "webstack_app_threads"]
+    for node in nodes:
+        for name in names:
+            mine, theirs = stack.value(host, name), stack.value(node, name)
+            if mine != theirs:
+                yield (
+                    f"{host}: {name} = {mine!r}, but {node} has {theirs!r}, so haproxy_server_maxconn would not fit "
+                    f"it: set {name} for the group all, or haproxy_server_maxconn for the group haproxy."
+                )
+
+
 def judge_traffic(stack: Variables) -> Iterable[str]:
     """Everything about requests, on the nodes that see them."""
     balancers, web = stack.members("haproxy"), stack.members("web")
     for host in balancers:
         yield from judge_hosts(stack, host)
+        yield from judge_capacity(stack, host, web)
     for host in dict.fromkeys([*balancers, *web]):
         yield from judge_streams(stack, host)
         yield from judge_headers(stack, host)

@@ -48,6 +48,18 @@ def test_a_host_that_is_none_is_told_with_the_fix(host, fix):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("webstack_app_workers", 8), ("webstack_app_threads", 16), ("webstack_app_runtime", "php")],
+)
+def test_balancers_have_to_know_how_much_the_nodes_can_do(name, value):
+    (problem,) = told("web2", **{name: value})
+    assert problem.startswith(f"lb1: {name} = ")
+    assert f", but web2 has {value!r}, so haproxy_server_maxconn would not fit it: " in problem
+    both = stack({"lb1": {"haproxy_server_maxconn": 100}, "web2": {name: value}})
+    assert list(judge_traffic(both)) == []
+
+
 @pytest.mark.parametrize("path", ["/", "/events", "/api/v1/stream/", "/a-b_c.d~"])
 def test_a_path_can_be_one_of_streams(path):
     assert told(webstack_stream_paths=[path]) == []
