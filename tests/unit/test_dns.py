@@ -17,7 +17,7 @@ import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.pentad.webstack.plugins.filter.topology import by_zone, zones
 
-BALANCERS = {"lb1": "192.0.2.11", "lb2": "2001:db8::12"}
+BALANCERS = {"lb1": {"webstack_address": "192.0.2.11"}, "lb2": {"webstack_address": "2001:db8::12"}}
 SITES = [
     {"name": "site", "domains": ["www.foobar.com", "foobar.com"], "servers": "{{ haproxy_servers }}"},
     {"name": "shop", "domains": ["Shop.foobar.com", "www.example.org"], "servers": "{{ haproxy_servers }}"},
@@ -42,12 +42,14 @@ def state(tmp_path: Path) -> Path:
 def publish(top: Path, tmp_path: Path, checker: None) -> Run:
     """Run the playbook with two balancers; words go to ansible-playbook, names are variables of the inventory."""
 
-    def run(*words: str, path: str = os.environ["PATH"], **variables: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: str, path: str = os.environ["PATH"], balancers: dict[str, Any] = BALANCERS, **variables: Any
+    ) -> subprocess.CompletedProcess[str]:
         inventory = {
             "all": {
                 "vars": {"webstack_domain": "www.foobar.com", **variables},
                 "children": {
-                    "haproxy": {"hosts": {name: {"webstack_address": address} for name, address in BALANCERS.items()}},
+                    "haproxy": {"hosts": balancers},
                     "web": {"hosts": {"web1": {"webstack_address": "192.0.2.21"}}},
                 },
             }
@@ -93,6 +95,22 @@ def test_one_site_needs_no_setting_and_bad_records_do_not_replace_good_ones(publ
         assert ran.returncode != 0
         assert told in ran.stdout + ran.stderr
         assert fragment.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("balancers", "asked"),
+    [
+        ({"lb1": {}}, True),
+        (BALANCERS, False),
+        ({"lb1": {"dns_addresses": ["203.0.113.7"]}}, False),
+        ({"lb1": {"webstack_virtual_addresses": ["203.0.113.7"]}}, False),
+    ],
+)
+def test_a_balancer_is_asked_for_its_address_where_nobody_has_named_one(publish, balancers, asked):
+    ran = publish(balancers=balancers, ansible_connection="local", ansible_become=False)
+    assert ("Gather the facts that tell the addresses" in ran.stdout) is asked
+    # Without a route to anywhere this machine has no address.
+    assert ran.returncode == 0 or "no address is known for lb1" in ran.stdout + ran.stderr
 
 
 def test_every_domain_of_every_site_is_in_its_zone(publish, state):
