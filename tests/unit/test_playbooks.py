@@ -64,6 +64,29 @@ def test_whatever_changes_nodes_holds_the_lock_from_the_judgement_to_the_proof(p
     assert set(found[end + 1 :]) <= {*proof, *steps(path.with_name("unlock.yml"))}
 
 
+def tasks(node: Any) -> list[dict[str, Any]]:
+    """Tasks of a file of plays or tasks, those in blocks included."""
+    if isinstance(node, list):
+        return [task for each in node for task in tasks(each)]
+    if not isinstance(node, dict):
+        return []
+    inner = [node.get(name) for name in ("tasks", "block", "rescue", "always")]
+    return [node, *(task for each in inner for task in tasks(each))]
+
+
+def test_a_database_server_is_asked_by_the_account_that_it_may_want():
+    files = [*PLAYBOOKS, *(TOP / "roles").glob("*/tasks/*.yml")]
+    asking = [
+        (f"{path.relative_to(TOP)}: {task['name']}", words)
+        for path in files
+        for task in tasks(yaml.safe_load(path.read_text()))
+        for words in task.values()
+        if isinstance(words, dict) and "login_unix_socket" in words
+    ]
+    assert len(asking) > 10
+    assert [where for where, words in asking if not {"login_user", "login_password"} <= {*words}] == []
+
+
 # --- tags -----------------------------------------------------------------------------------------------------------
 
 ROLES = ("haproxy", "nginx", "app_server", "acme", "mysql_server", "mysql_health", "mysql_primary", "mysql_replica",
