@@ -33,15 +33,31 @@ def began(process: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
+def system() -> str:
+    """What no other machine or container with processes of its own has, whatever its name; empty without Linux."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
 def this_playbook() -> dict[str, Any]:
     """The process of the playbook, whose worker this is."""
     process = os.getppid()
-    return {"user": getpass.getuser(), "host": socket.gethostname(), "process": process, "since": began(process)}
+    return {
+        "user": getpass.getuser(),
+        "host": socket.gethostname(),
+        "system": system(),
+        "process": process,
+        "since": began(process),
+    }
 
 
 def has_ended(holder: dict[str, Any], mine: dict[str, Any]) -> bool:
     """Whether a holder on this control node no longer runs."""
-    return holder["host"] == mine["host"] and began(holder["process"]) != holder["since"]
+    here = all(holder.get(name) == mine[name] for name in ("host", "system"))
+    return here and began(holder["process"]) != holder["since"]
 
 
 def runs(holder: dict[str, Any]) -> bool:

@@ -54,6 +54,10 @@ options:
         description: Name of the control node.
         type: str
         required: true
+      system:
+        description: What tells it from others of the same name, where that is known.
+        type: str
+        required: true
       process:
         description: Process of the playbook there.
         type: int
@@ -103,7 +107,7 @@ held_by:
   description: The other holder, if the lock was refused.
   returned: failure
   type: dict
-  sample: {user: alice, host: ops1, process: 4711, since: "91833"}
+  sample: {user: alice, host: ops1, system: "9c1d3f77 pid:[4026531836]", process: 4711, since: "91833"}
 """
 
 import fcntl
@@ -160,6 +164,7 @@ def main() -> None:
     holder_spec = {
         "user": {"type": "str", "required": True},
         "host": {"type": "str", "required": True},
+        "system": {"type": "str", "required": True},
         "process": {"type": "int", "required": True},
         "since": {"type": "str", "required": True},
     }

@@ -17,8 +17,8 @@ import pytest
 from ansible_collections.pentad.webstack.plugins.action import rollout_lock as action
 from ansible_collections.pentad.webstack.plugins.modules import rollout_lock
 
-ALICE = {"user": "alice", "host": "ops1", "process": 11, "since": "100"}
-BOB = {"user": "bob", "host": "ops2", "process": 22, "since": "200"}
+ALICE = {"user": "alice", "host": "ops1", "system": "a", "process": 11, "since": "100"}
+BOB = {"user": "bob", "host": "ops2", "system": "b", "process": 22, "since": "200"}
 
 
 @pytest.fixture
@@ -115,6 +115,7 @@ def test_a_process_is_known_by_its_beginning():
     sleeper.communicate(b"\n")
     assert action.has_ended(holder, mine) is True
     assert action.has_ended({**holder, "host": "elsewhere"}, mine) is False
+    assert action.has_ended({**holder, "system": "of the same name"}, mine) is False
     assert (mine["process"], mine["since"]) == (os.getppid(), action.began(os.getppid()))
 
 
