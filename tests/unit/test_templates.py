@@ -517,6 +517,12 @@ def test_streams_have_places_of_their_own_on_servers_that_are_judged_once(render
     ]
 
 
+def test_a_stream_goes_where_the_requests_of_its_client_go_if_these_go_to_one_server(rendered):
+    sites = rendered["lb1"]["sites"]
+    assert "balance source" in section(sites, "backend shop-streams")
+    assert "balance leastconn" in section(sites, "backend blog-streams")
+
+
 @pytest.mark.parametrize(
     ("case", "at_once", "waiting"),
     [
