@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from client import AUTHORITY, SITE, TOP, Client
+from client import AUTHORITY, INVENTORY_DIR, SITE, TOP, Client
 from conftest import STATISTICS, SUFFIX, Lab, wait
 from figures import figure
 from test_1_deployed import ask
@@ -20,29 +20,37 @@ from test_2_failures import healthy
 NEW = f"web3{SUFFIX}"
 
 
+def output(*words: str) -> str:
+    """What a command says that must succeed."""
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
 @pytest.fixture(scope="module")
 def inventory(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A machine as bare as the others were, and the inventory that names it."""
     wait("the lab to be healthy", lambda: healthy(lab), 90)
-    web = lab.container("web1")
-    shown = json.loads(subprocess.run(["docker", "inspect", web], check=True, capture_output=True, text=True).stdout)[0]
+    beside = lab.container("web1")
+    (shown,) = json.loads(output("docker", "inspect", beside))
     (network,) = shown["NetworkSettings"]["Networks"]
-    platform = yaml.safe_load((TOP / "molecule" / "default" / "molecule.yml").read_text())["platforms"][0]
-    words = ["--detach", "--name", NEW, "--hostname", NEW, "--network", network, "--cgroupns", "private"]
-    words += ["--ip", lab.address("web1").rsplit(".", 1)[0] + ".23", "--env", "container=docker"]
-    for option, values in (
-        ("--cap-add", platform["capabilities"]),
-        ("--security-opt", platform["security_opts"]),
-        ("--tmpfs", platform["tmpfs"]),
-        ("--volume", platform["volumes"]),
+    address = lab.address("web1").rsplit(".", 1)[0] + ".23"
+    words = ["--detach", "--name", NEW, "--hostname", NEW, "--network", network, "--ip", address]
+    words += ["--cgroupns", "private", "--env", "container=docker"]
+    for option, key in (
+        ("--cap-add", "CapAdd"),
+        ("--security-opt", "SecurityOpt"),
+        ("--tmpfs", "Tmpfs"),
+        ("--volume", "Binds"),
     ):
-        words += [word for value in values for word in (option, value)]
-    lab.docker("run", *words, platform["image"], "sh", "-c", platform["command"].split('"')[1])
+        words += [word for value in shown["HostConfig"][key] for word in (option, value)]
+    platform = yaml.safe_load((TOP / "molecule" / "default" / "molecule.yml").read_text())["platforms"][0]
+    lab.docker("run", *words, platform["image"], platform["command"])
+    variables = json.loads(output("ansible-inventory", "-i", str(INVENTORY_DIR), "--host", beside))
+    access = {name: value for name, value in variables.items() if name.startswith("ansible_")}
     path = tmp_path_factory.mktemp("scaling") / "more.yml"
     more = {
         # Hosts of another source would have a directory of their own, which preflight refuses.
         "all": {"vars": {"webstack_state_dir": str(AUTHORITY.parents[1])}},
-        "web": {"hosts": {NEW: {"ansible_connection": "community.docker.docker"}}},
+        "web": {"hosts": {NEW: {**access, "ansible_host": address}}},
     }
     path.write_text(json.dumps(more))
     yield path
