@@ -20,8 +20,9 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from . import certificates, participants, value_types, variable_names
+from . import certificates, participants, value_contract, value_types, variable_names
 from .address_contract import address_problems
+from .agreement_contract import judge_proxies, judge_shared
 from .application_contract import application_problems
 from .database_contract import JUDGES as DATABASE_JUDGES
 from .node_limits import judge_open_files
@@ -95,7 +96,7 @@ ROLES_OF_GROUP = {
     "web": ("nginx", "haproxy", "app_server", "pki"),
     "mysql": ("mysql_server", "mysql_health", "pki", "mysql_primary", "mysql_replica"),
     "monitoring": ("monitoring",),
-    "all": ("topology", "packages", "exporters", "rollout", "upkeep"),
+    "all": ("topology", "packages", "exporters", "rollout", "upkeep", "proof"),
 }
 
 
@@ -183,6 +184,26 @@ def judge_arguments(stack: Stack) -> Iterable[str]:
                          and (value := stack.value(host, name)) is not None}  # fmt: skip
                 for problem in argument_problems(given, options, stack.given[host]):
                     yield f"{host}: {problem} (see 'ansible-doc -t role pentad.webstack.{role}')."
+
+
+def judge_values(stack: Stack) -> Iterable[str]:
+    """Every value that is set means something to the programs that are given it."""
+    for group, roles in ROLES_OF_GROUP.items():
+        for host in stack.members(group):
+            options = {name: option for role in roles for name, option in stack.specs.get(role, {}).items()}
+            for name in (name for name in options if name in stack.given[host]):
+                try:
+                    value = stack.variables[host][name]
+                except KeyError:
+                    # It cannot be evaluated, as is said elsewhere.
+                    continue
+                raw = stack.given[host][name] if isinstance(stack.given[host], Mapping) else None
+                value = value_types.typed(value, options[name])
+                for problem in value_contract.value_problems(name, value, options[name], raw):
+                    yield f"{host}: {problem}"
+            if options.keys() & {"pki_days", "pki_renew_days"}:
+                for problem in value_contract.pair_problems(lambda name, host=host: stack.value(host, name)):
+                    yield f"{host}: {problem}"
 
 
 def argument_problems(given: Mapping[str, Any], options: Mapping[str, Any], raw: Collection[str]) -> Iterable[str]:
@@ -401,8 +422,6 @@ def judge_ports(stack: Stack) -> Iterable[str]:
     for host in stack.hosts:
         wanted = claims(stack, host)
         for index, (claim, port, address) in enumerate(wanted):
-            if not 0 < port < 65536:
-                yield f"{host}: {claim.port_variable} = {port} is not a port: use 1 to 65535."
             for other, other_port, other_address in wanted[:index]:
                 named_twice = claim.port_variable == other.port_variable
                 if port == other_port and not named_twice and overlap(address, other_address):
@@ -519,8 +538,8 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     """Everything that is wrong with the input, each sentence once."""
     found: list[str] = []
     for judge in (
-        judge_groups, participants.answer_problems, judge_arguments,
-        judge_addresses, judge_names, judge_sites, judge_certificates,
+        judge_groups, participants.answer_problems, judge_arguments, judge_values,
+        judge_addresses, judge_names, judge_sites, judge_proxies, judge_shared, judge_certificates,
         judge_acme, judge_applications, judge_ports, judge_units, judge_systems, judge_open_files, judge_databases,
         *DATABASE_JUDGES, judge_traffic,
     ):  # fmt: skip

@@ -20,7 +20,6 @@ WITH_PORT = re.compile(r"(?P<host>[^:\[\]]+|\[[0-9A-Fa-f:.]+\]):\d*")
 HEADER = re.compile(r"[A-Za-z0-9-]+")
 # Put as they are into a path that HAProxy and nginx look for.
 PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
-TIME = re.compile(r"[1-9]\d*[smh]")
 # Set by the balancers themselves; without them nothing behind them would know the client.
 OWN_HEADERS = ("host", "x-request-id", "connection", "upgrade", "content-length", "transfer-encoding")
 
@@ -68,17 +67,13 @@ def judge_hosts(stack: Variables, host: str) -> Iterable[str]:
 
 
 def judge_streams(stack: Variables, host: str) -> Iterable[str]:
-    """Paths whose answers are not held back, and how long connections may last."""
+    """Paths whose answers are not held back."""
     for text in listed(stack, host, "webstack_stream_paths"):
         if not PATH.fullmatch(text):
             yield (
                 f"{host}: webstack_stream_paths has '{text}', which is not the beginning of a path: "
                 "begin it with a slash, and use letters, digits and /._~- alone."
             )
-    for name in ("webstack_stream_idle_timeout", "webstack_stream_reload_timeout"):
-        value = stack.value(host, name)
-        if value is not None and not TIME.fullmatch(str(value)):
-            yield f"{host}: {name} = {value} is no time: write a number and its unit, as in 90s, 30m or 1h."
 
 
 def judge_headers(stack: Variables, host: str) -> Iterable[str]:

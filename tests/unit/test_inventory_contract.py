@@ -104,6 +104,11 @@ def everywhere(**changes: Any) -> dict[str, dict[str, Any]]:
     return dict.fromkeys(GROUPS["all"], changes)
 
 
+def mariadb(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Nodes with MariaDB, with changed variables of some hosts."""
+    return {host: {"webstack_mysql_engine": "mariadb", **changes.get(host, {})} for host in GROUPS["mysql"]}
+
+
 ACCEPTED = {
     "five nodes": stack(),
     "more of each": stack(
@@ -137,13 +142,13 @@ ACCEPTED = {
     "an order is under way": stack(acme(**listens("certbot", 8402, "192.0.2.10"))),
     "port of ACME without it": stack({"lb1": listens("java", 8402)}),
     "own services run": stack({"lb1": listens("haproxy", 80), "db1": listens("mysqld", 3306, "127.0.0.1")}),
-    "MariaDB runs": stack({"db1": {"webstack_mysql_engine": "mariadb", **listens("mariadbd", 3306)}}),
+    "MariaDB runs": stack(mariadb(db1=listens("mariadbd", 3306))),
     "a stranger elsewhere": stack({"web1": listens("sshd", 22), "db1": listens("nginx", 8080)}),
     "a stranger on another address": stack({"web1": listens("nginx", 8080, "127.0.0.1")}),
     "Debian 12": stack(everywhere(**system("Debian", "12"))),
     "Ubuntu": stack(everywhere(**system("Ubuntu", "24.04"))),
     "Ubuntu packages MySQL": stack({"db1": {**system("Ubuntu", "22.04"), "mysql_server_repositories": []}}),
-    "Debian packages MariaDB": stack({"db1": {"webstack_mysql_engine": "mariadb", "mysql_server_repositories": []}}),
+    "Debian packages MariaDB": stack(mariadb(db1={"mysql_server_repositories": []})),
     "MySQL installed by hand": stack({"db1": {"mysql_server_repositories": [], **holds(engine="", version="9.7.0")}}),
     "first MySQL": stack({"db1": holds(engine="mysql", version="8.0.11")}),
     "last MySQL": stack({"db1": holds(engine="mysql", version="9.99.0")}),
@@ -273,6 +278,11 @@ REFUSED = {
         "lb1: missing required arguments: domains found in haproxy_sites "
         "(see 'ansible-doc -t role pentad.webstack.haproxy').",
     ),
+    "an account without a name": (
+        stack({"db1": {"mysql_primary_accounts": [{"host": "%"}]}}),
+        "db1: missing required arguments: name found in mysql_primary_accounts "
+        "(see 'ansible-doc -t role pentad.webstack.mysql_primary').",
+    ),
     "no address": (
         stack({"web1": {"webstack_address": ""}}),
         "web1: webstack_address is not set and the node has no default route: set it to the node's address.",
@@ -357,12 +367,12 @@ REFUSED = {
         f"web1: webstack_app_name = '{'a' * 32}' {ACCOUNT_FIX}",
     ),
     "database": (
-        stack({"db1": {"webstack_app_database": "my-shop"}}),
-        "db1: webstack_app_database = 'my-shop' is not usable: letters, digits and '_', at most 64.",
+        stack({"lb1": {"webstack_app_database": "my-shop"}}),
+        "lb1: webstack_app_database = 'my-shop' is not usable: letters, digits and '_', at most 64.",
     ),
     "long user": (
-        stack({"db1": {"webstack_app_user": "u" * 33}}),
-        f"db1: webstack_app_user = '{'u' * 33}' is not usable: letters, digits and '_', at most 32.",
+        stack({"lb1": {"webstack_app_user": "u" * 33}}),
+        f"lb1: webstack_app_user = '{'u' * 33}' is not usable: letters, digits and '_', at most 32.",
     ),
     "source": (
         stack({"web1": {"app_server_source": "/nowhere/app"}}),
@@ -421,7 +431,7 @@ REFUSED = {
         "db1: mysql 5.7.44 is installed and versions from 8.0 up to but not 10.0 are supported.",
     ),
     "MariaDB too new": (
-        stack({"db2": {"webstack_mysql_engine": "mariadb", **holds(engine="mariadb", version="12.0.2")}}),
+        stack(mariadb(db2=holds(engine="mariadb", version="12.0.2"))),
         "db2: mariadb 12.0.2 is installed and versions from 10.11 up to but not 12.0 are supported.",
     ),
     "no source of MySQL": (
@@ -450,9 +460,9 @@ def test_a_value_of_the_wrong_kind_is_named_with_what_it_has_to_be():
 
 
 def test_where_nothing_has_converted_a_value_it_is_refused_with_how_to_write_it():
-    assert contract.problems(stack({"web2": {"nginx_worker_connections": "8"}}), []) == [
-        "web2: nginx_worker_connections = '8' is text, not a whole number: write nginx_worker_connections: 8 in the "
-        "inventory, or -e '{\"nginx_worker_connections\": 8}' on the command line "
+    assert contract.problems(stack({"web2": {"nginx_worker_connections": "64"}}), []) == [
+        "web2: nginx_worker_connections = '64' is text, not a whole number: write nginx_worker_connections: 64 in the "
+        "inventory, or -e '{\"nginx_worker_connections\": 64}' on the command line "
         "(see 'ansible-doc -t role pentad.webstack.nginx')."
     ]
 
@@ -510,7 +520,7 @@ def test_every_problem_is_told_at_once_and_once():
             "lb1": {"haproxy_balance": "random", "webstack_address": "192.0.2.11"},
             "web1": {"webstack_survey": {"unreachable": True, "msg": "timed out"}},
             "db1": {**holds(engine="mariadb"), **system("Debian", "10")},
-            **{host: {"webstack_app_user": "a b"} for host in ("web2", "db2")},
+            **{host: {"webstack_domain": "a b"} for host in ("web2", "db2")},
         }
     )
     found = contract.problems(given, [])
@@ -518,7 +528,7 @@ def test_every_problem_is_told_at_once_and_once():
     for part in ("haproxy_balance", "192.0.2.11 belongs to lb1, web1", "web1: did not answer", "holds data of mariadb"):
         assert sum(part in problem for problem in found) == 1, part
     assert any("Debian 10 is not supported" in problem for problem in found)
-    assert [problem.split(":")[0] for problem in found if "webstack_app_user" in problem] == ["web2", "db2"]
+    assert [problem.split(":")[0] for problem in found if "webstack_domain" in problem] == ["web2", "db2"]
 
 
 def test_a_node_that_did_not_answer_is_not_judged_by_what_it_did_not_say():

@@ -176,6 +176,27 @@ def test_the_input_of_right_nodes_has_no_problem(play):
     assert (answer["changed"], answer["new_uuid"], answer.get("failed")) == (False, [], None)
 
 
+def test_values_that_mean_nothing_are_refused_before_a_password_is_made(play):
+    play.common.update(haproxy_check_interval=None, webstack_app_workers="{{ 3 - 3 }}", pki_renew_days=900)
+    play.variables["db1"]["webstack_app_password"] = None
+    problems = play.run(preflight)["problems"]
+    for told in (
+        "lb1: haproxy_check_interval = null says nothing: give it a value, or leave it out to have the default.",
+        "web1: webstack_app_workers = 0 is out of range: use 1 or more.",
+        "db1: webstack_app_password = null says nothing: give it a value, or leave it out to have the default.",
+        "web2: pki_renew_days = 900 is not less than pki_days = 825, and every run would renew every certificate: "
+        "make it smaller.",
+    ):
+        assert problems.count(told) == 1, problems
+    assert not (play.folder / "state").exists()
+
+
+def test_a_value_that_cannot_be_evaluated_is_told_once(play):
+    play.variables["lb1"]["haproxy_check_interval"] = "{{ nobody_said }}"
+    (problem,) = play.run(preflight)["problems"]
+    assert problem.startswith("lb1: haproxy_check_interval = '{{ nobody_said }}' cannot be evaluated")
+
+
 def test_a_run_that_goes_on_keeps_the_state_directory_out_of_git(play):
     play.run(preflight)
     assert [path.name for path in (play.folder / "state").iterdir()] == [".gitignore"]

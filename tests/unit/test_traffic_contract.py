@@ -74,14 +74,6 @@ def test_a_path_that_would_break_the_files_is_refused(path):
         )
 
 
-@pytest.mark.parametrize("name", ["webstack_stream_idle_timeout", "webstack_stream_reload_timeout"])
-def test_a_time_has_a_unit(name):
-    assert told(**{name: "90s"}) == []
-    for value in (60, "60", "1d", "0s", "1h30m", "soon"):
-        (problem,) = told("web1", **{name: value})
-        assert problem == f"web1: {name} = {value} is no time: write a number and its unit, as in 90s, 30m or 1h."
-
-
 def test_a_header_that_is_removed_is_one_that_may_be():
     assert told(webstack_removed_headers=["X-Real-IP"]) == []
     (wrong,) = told(webstack_removed_headers=["X Real"])

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be true of several values together: nodes agree about what joins them, and names are taken once.
+
+Pure, as the inventory contract, of which it is a part.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .inventory_contract import Stack
+
+# Names that the configuration of HAProxy has for itself.
+PROXIES = ("admin", "http", "sites", "acme-challenge")
+# Variables that the nodes of these groups have to agree about, because one connects to another by them.
+SHARED = {
+    "webstack_mysql_engine": ("mysql",),
+    "webstack_web_port": ("haproxy", "web"),
+    "webstack_mysql_port": ("web", "mysql"),
+    "webstack_mysql_health_port": ("web", "mysql"),
+    "webstack_mysql_seed_port": ("mysql",),
+    "webstack_health_path": ("haproxy", "web"),
+    "webstack_app_database": ("web", "mysql"),
+    "webstack_app_user": ("web", "mysql"),
+    "webstack_app_password": ("web", "mysql"),
+    "webstack_app_reader_user": ("web", "mysql"),
+    "webstack_app_reader_password": ("web", "mysql"),
+    "webstack_replication_user": ("mysql",),
+    "webstack_replication_password": ("mysql",),
+    "webstack_verification_user": ("mysql",),
+    "webstack_verification_password": ("mysql",),
+}
+
+
+def judge_proxies(stack: Stack) -> Iterable[str]:
+    """Everything in the configuration of HAProxy has a name of its own."""
+    for host in dict.fromkeys(stack.members("haproxy") + stack.members("web")):
+        found: list[tuple[str, str, Any]] = [("HAProxy itself", name, []) for name in PROXIES]
+        for variable in ("haproxy_sites", "haproxy_tcp_services"):
+            items = stack.value(host, variable) if variable in stack.given[host] else []
+            for item in items if isinstance(items, list) else []:
+                if isinstance(item, Mapping):
+                    found.append((variable, str(item.get("name")), item.get("servers")))
+        for index, (variable, name, servers) in enumerate(found):
+            owner = next((other for other, same, _servers in found[:index] if same == name), None)
+            if owner:
+                yield f"{host}: {variable}: name = {name!r} is taken by {owner}: choose another one."
+            named = [str(each.get("name")) for each in as_list(servers) if isinstance(each, Mapping)]
+            for server, count in Counter(named).items():
+                if count > 1:
+                    yield f"{host}: {variable}: {name} has {count} servers named {server!r}: name each once."
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list, or an empty one for what the argument specs have refused."""
+    return value if isinstance(value, list) else []
+
+
+def judge_shared(stack: Stack) -> Iterable[str]:
+    """What several nodes have to agree about is the same on all of them."""
+    for variable, groups in SHARED.items():
+        secret = "password" in variable
+        said: dict[str, list[str]] = {}
+        for host in dict.fromkeys(host for group in groups for host in stack.members(group)):
+            # A password that is not given is generated; it is not made because somebody looks.
+            value = None if secret and variable not in stack.given[host] else stack.value(host, variable)
+            said.setdefault(str(value), []).append(host)
+        if len(said) > 1:
+            parts = [", ".join(hosts) if secret else f"{value} on {', '.join(hosts)}" for value, hosts in said.items()]
+            differs = "is one on" if secret else "is"
+            between = " and another one on " if secret else " and "
+            yield (
+                f"{variable} {differs} {between.join(parts)}, and these nodes have to agree: "
+                "set it once, for all hosts."
+            )
