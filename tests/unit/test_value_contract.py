@@ -229,9 +229,9 @@ def problems(changes: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def test_preflight_names_host_variable_value_and_fix_of_a_value():
-    assert problems({"lb1": {"haproxy_slowstart": 10, "webstack_app_threads": 0}}) == [
+    assert problems({"lb1": {"haproxy_slowstart": 10, "haproxy_rate_limit": -1}}) == [
+        "lb1: haproxy_rate_limit = -1 is out of range: use 0 or more.",
         "lb1: haproxy_slowstart = '10' is no time: write a number and its unit, as in 500ms, 5s or 1m, or 0s.",
-        "lb1: webstack_app_threads = 0 is out of range: use 1 or more.",
     ]
     # Of a role that this host has not got.
     assert problems({"db1": {"haproxy_slowstart": "10"}}) == []
