@@ -303,6 +303,13 @@ def judge_sites(stack: Stack) -> Iterable[str]:
                     )
                 if owners.setdefault(domain, name) != name:
                     yield f"{host}: haproxy_sites: {domain} belongs to {owners[domain]} and to {name}: leave it to one."
+        served = [str(domain).lower() for site in sites(stack, host) for domain in site["domains"]]
+        mine = str(stack.value(host, "webstack_domain")).lower()
+        if served and mine not in served:
+            yield (
+                f"{host}: webstack_domain = {mine!r} is in the domains of none of haproxy_sites, and the proof asks "
+                f"for it: set it to one of them, as {served[0]}."
+            )
 
 
 def judge_certificates(stack: Stack) -> Iterable[str]:

@@ -70,8 +70,9 @@ SITE = {"name": "shop", "domains": ["shop.example.com"], "servers": []}
 
 
 def sites(*those: dict[str, Any]) -> dict[str, Any]:
-    """Sites of a balancer."""
-    return {"haproxy_sites": list(those)}
+    """Sites of a balancer, the first of them that of the stack."""
+    names = [name for site in those for name in site["domains"][:1]]
+    return {"haproxy_sites": list(those), "webstack_domain": names[0] if names else "www.example.com"}
 
 
 def acme(**changes: Any) -> dict[str, dict[str, Any]]:
@@ -208,6 +209,16 @@ REFUSED = {
     "site name of streams": (
         stack({"lb1": sites({**SITE, "name": "shop-streams"})}),
         "lb1: haproxy_sites: name = 'shop-streams' ends as the backends of streams do: choose another one.",
+    ),
+    "site of the stack": (
+        stack({"lb1": {**sites(SITE), "webstack_domain": "www.example.com"}}),
+        "lb1: webstack_domain = 'www.example.com' is in the domains of none of haproxy_sites, and the proof asks for "
+        "it: set it to one of them, as shop.example.com.",
+    ),
+    "site of the stack that is only redirected": (
+        stack({"lb1": {**sites({**SITE, "redirect_from": ["example.com"]}), "webstack_domain": "example.com"}}),
+        "lb1: webstack_domain = 'example.com' is in the domains of none of haproxy_sites, and the proof asks for "
+        "it: set it to one of them, as shop.example.com.",
     ),
     "site domain": (
         stack({"lb1": sites({**SITE, "redirect_from": ["shop_old.example.com"]})}),
