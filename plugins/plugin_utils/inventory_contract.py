@@ -91,6 +91,8 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
 ACME_CLAIMS = (Claim("webstack_acme_port", NODE, ("certbot",)),)
 # Its process may have any name.
 APPLICATION = Claim("webstack_app_port", LOOPBACK, ("",))
+# Ends of names that the role haproxy gives to further backends of a site.
+BESIDE = ("-streams", "-static")
 ROLES_OF_GROUP = {
     "haproxy": ("haproxy", "pki", "acme", "dns"),
     "web": ("nginx", "haproxy", "app_server", "pki"),
@@ -293,8 +295,11 @@ def judge_sites(stack: Stack) -> Iterable[str]:
             name = str(site["name"])
             if not SITE_NAME.fullmatch(name):
                 yield f"{host}: haproxy_sites: name = {name!r} is not usable: letters, digits, '_', '-', '.'."
-            if name.endswith("-streams"):
-                yield f"{host}: haproxy_sites: name = {name!r} ends as the backends of streams do: choose another one."
+            if name.endswith(BESIDE):
+                yield (
+                    f"{host}: haproxy_sites: name = {name!r} ends as the backends for streams and static files do: "
+                    "choose another one."
+                )
             for domain in certificates.site_names(site):
                 if not DOMAIN.fullmatch(domain) and domain != str(stack.value(host, "webstack_domain")).lower():
                     yield (

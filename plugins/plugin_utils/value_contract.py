@@ -217,7 +217,8 @@ FORMS: dict[str, Form] = {
     **dict.fromkeys(
         (
             "app_server_background.instances", "app_server_build_timeout", "app_server_graceful_timeout",
-            "app_server_source_timeout", "haproxy_maxconn", "haproxy_server_maxconn", "haproxy_server_streams",
+            "app_server_source_timeout", "haproxy_maxconn", "haproxy_server_maxconn",
+            "haproxy_server_streams", "haproxy_server_static",
             "mysql_health_verdict_interval", "mysql_replica_seed_timeout", "nginx_upstream_keepalive",
             "proof_ready_timeout", "proof_timeout", "rollout_health_timeout", "rollout_lease",
             "upkeep_reboot_timeout", "webstack_app_threads", "webstack_app_workers",
@@ -265,6 +266,7 @@ FORMS: dict[str, Form] = {
     ),
     "proof_canary_path": either(URL_PATH, ""),
     "nginx_static_path": DIRECTORY_PATH,
+    "webstack_static_path": DIRECTORY_PATH,
     "nginx_upload_paths": DIRECTORY_PATH,
     **dict.fromkeys(
         (

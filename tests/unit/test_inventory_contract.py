@@ -208,7 +208,8 @@ REFUSED = {
     ),
     "site name of streams": (
         stack({"lb1": sites({**SITE, "name": "shop-streams"})}),
-        "lb1: haproxy_sites: name = 'shop-streams' ends as the backends of streams do: choose another one.",
+        "lb1: haproxy_sites: name = 'shop-streams' ends as the backends for streams and static files do: "
+        "choose another one.",
     ),
     "site of the stack": (
         stack({"lb1": {**sites(SITE), "webstack_domain": "www.example.com"}}),

@@ -308,6 +308,7 @@ def test_a_balancer_serves_the_site_and_no_database(rendered):
     assert sections(text) == [
         "global", "defaults", "frontend admin", "frontend http", "frontend sites", "backend site",
         "backend site-streams",
+        "backend site-static",
     ]  # fmt: skip
     frontend = section(text, "frontend sites")
     assert [line.split(" curves ")[0] for line in frontend if line.startswith("bind ")] == [
@@ -315,7 +316,11 @@ def test_a_balancer_serves_the_site_and_no_database(rendered):
     ]
     assert "http-request set-header X-Forwarded-Proto https" in frontend
     assert "use_backend site if { var(txn.host) -m str www.example.com example.com }" in frontend
-    assert frontend[-2:] == ["use_backend site-streams if stream", "default_backend site"]
+    assert frontend[-3:] == [
+        "use_backend site-streams if stream",
+        "use_backend site-static if static",
+        "default_backend site",
+    ]
 
 
 def test_a_node_with_ipv6_serves_the_site_on_it_as_well_and_shows_clients_of_ipv4_as_such(rendered):
@@ -492,10 +497,13 @@ def test_several_sites_are_told_apart_by_name_and_each_is_as_it_says(rendered):
     frontend = section(text, "frontend sites")
     assert [line for line in frontend if "backend" in line] == [
         "use_backend blog-streams if stream { var(txn.host) -m str blog.example.com }",
+        "use_backend blog-static if static { var(txn.host) -m str blog.example.com }",
         "use_backend blog if { var(txn.host) -m str blog.example.com }",
         "use_backend shop-streams if stream { var(txn.host) -m str shop.example.com shop.example.org }",
+        "use_backend shop-static if static { var(txn.host) -m str shop.example.com shop.example.org }",
         "use_backend shop if { var(txn.host) -m str shop.example.com shop.example.org }",
         "use_backend blog-streams if stream",
+        "use_backend blog-static if static",
         "default_backend blog",
     ]
     blog, shop = section(text, "backend blog"), section(text, "backend shop")
