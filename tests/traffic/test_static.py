@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import ExitStack
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.plugin_utils.release_pack import pack
@@ -72,3 +73,25 @@ def test_a_change_of_equal_length_is_told_at_once_and_a_rollback_too(traffic: Tr
         assert bodies == {CONTENTS["first"].encode()}
     finally:
         switch(traffic, "releases/one")
+
+
+def taken(traffic: Traffic, backend: str) -> int:
+    """Places that a backend's servers have given away."""
+    shown = traffic["lb1"].sh("echo 'show stat' | socat - /run/haproxy/admin.sock").splitlines()
+    names = shown[0].lstrip("# ").split(",")
+    rows = [dict(zip(names, line.split(","), strict=False)) for line in shown[1:]]
+    return sum(int(row["scur"]) for row in rows if row["pxname"] == backend and row["svname"] in WEB)
+
+
+def test_clients_that_take_files_slowly_keep_nobody_waiting(traffic: Traffic):
+    for node in WEB:
+        traffic[node].sh("head -c 32M /dev/zero > /srv/app/current/static/large")
+    site = Place(traffic["lb1"].address, 443, DOMAIN, traffic.authority.path)
+    with ExitStack() as open_ones:
+        for _each in range(100):
+            slow = open_ones.enter_context(site.connect())
+            slow.sendall(f"GET /static/large HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n".encode())
+        # More than the application has places for.
+        assert taken(traffic, "site-static") > 64
+        assert taken(traffic, "site") == 0
+        assert site.ask("/").status == 200
