@@ -138,7 +138,8 @@ def test_the_node_gets_every_file_of_the_core(top):
     listed = yaml.safe_load((top / "roles/mysql_health/vars/main.yml").read_text())["__mysql_health_core"]
     core = top / "plugins" / "module_utils"
     needed = set()
-    for path in [*(core / f"{name}.py" for name in listed), *(top / "roles/mysql_health/files").iterdir()]:
+    programs = [path for path in (top / "roles/mysql_health/files").iterdir() if path.is_file()]
+    for path in [*(core / f"{name}.py" for name in listed), *programs]:
         needed |= set(re.findall(r"^from (?:\.|mysql_replication\.)(\w+) import", path.read_text(), re.MULTILINE))
     assert needed == set(listed) & needed, "what is imported has to be installed"
     assert set(listed) == needed, "and nothing else"
