@@ -43,13 +43,13 @@ def publish(top: Path, tmp_path: Path, checker: None) -> Run:
     """Run the playbook with two balancers; words go to ansible-playbook, names are variables of the inventory."""
 
     def run(
-        *words: str, path: str = os.environ["PATH"], balancers: dict[str, Any] = BALANCERS, **variables: Any
+        *words: str, path: str = os.environ["PATH"], balancers: dict[str, Any] | None = None, **variables: Any
     ) -> subprocess.CompletedProcess[str]:
         inventory = {
             "all": {
                 "vars": {"webstack_domain": "www.foobar.com", **variables},
                 "children": {
-                    "haproxy": {"hosts": balancers},
+                    "haproxy": {"hosts": balancers or BALANCERS},
                     "web": {"hosts": {"web1": {"webstack_address": "192.0.2.21"}}},
                 },
             }
