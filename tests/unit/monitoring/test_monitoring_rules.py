@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from monitoring_series import (
     MYSQL,
     RULES,
     STEPS,
+    TOP,
     Alert,
     Expect,
     Promtool,
@@ -58,6 +61,34 @@ def test_every_alert_says_how_bad_it_is_where_and_what_to_do(rules: Path) -> Non
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_healthy_installation_is_silent(expect: Expect, engine: dict[str, str]) -> None:
     expect(healthy(engine), "1m 2m 5m 10m", {WATCHDOG})
+
+
+def matches(matchers: list[str], labels: dict[str, str]) -> bool:
+    """Whether an alert with these labels is meant, in the syntax of Alertmanager."""
+    for matcher in matchers:
+        name, how, value = re.fullmatch(r'(\w+) (=|!=) "(.*)"', matcher).groups()
+        if (labels[name] == value) != (how == "="):
+            return False
+    return True
+
+
+def test_every_inhibition_has_an_alert_that_silences_and_one_that_is_silenced() -> None:
+    groups = [group for rules in RULES for group in yaml.safe_load(rules.read_text())["groups"]]
+    alerts = [
+        {"alertname": rule["alert"], "severity": rule["labels"]["severity"]}
+        for group in groups
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    defaults = yaml.safe_load((TOP / "roles/monitoring/defaults/main.yml").read_text())
+    for inhibition in defaults["monitoring_alertmanager_inhibit_rules"]:
+        equal = [label for label in inhibition["equal"] if label in alerts[0]]
+        assert any(
+            matches(inhibition["source_matchers"], source)
+            and matches(inhibition["target_matchers"], target)
+            and all(source[label] == target[label] for label in equal)
+            for source, target in itertools.permutations(alerts, 2)
+        ), inhibition
 
 
 # Replication, in the names of both engines
