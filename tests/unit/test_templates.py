@@ -18,6 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+from ansible_collections.pentad.webstack.plugins.plugin_utils.agreement_contract import PROXIES
+from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import BESIDE
 
 ADDRESSES = {"lb1": "192.0.2.11", "web1": "192.0.2.21", "web2": "192.0.2.22", "db1": "192.0.2.31", "db2": "192.0.2.32"}
 SERVERS = [{"name": "shop1", "address": "192.0.2.41", "port": 9000}, {"name": "shop2", "address": "::1", "port": 9001}]
@@ -362,6 +364,25 @@ def test_challenges_go_to_the_acme_clients_of_all_balancers_where_there_are_any(
     assert [line for line in backend if line.startswith("server ")] == ["server lb1 192.0.2.11:8402"]
     for host, case in (("lb1", "sites"), ("web1", "haproxy")):
         assert "acme" not in rendered[host][case]
+
+
+@pytest.mark.parametrize(
+    ("case", "sites", "own"),
+    [("default", ["site"], set(PROXIES) - {"acme-challenge"}), ("acme", ["blog", "shop"], set(PROXIES))],
+)
+def test_names_that_no_site_may_have_are_those_of_the_configuration(rendered, case, sites, own):
+    headers = [line.split() for line in sections(rendered["lb1"][case])]
+    named = [words[1] for words in headers if words[0] in ("frontend", "backend")]
+    of_sites = {site + end for site in sites for end in ("", *BESIDE)}
+    assert sorted(named) == sorted(own | of_sites)
+
+
+def test_alerts_leave_out_the_backends_that_follow_a_site(top):
+    rules = (top / "roles/monitoring/files/rules/haproxy.yml").read_text()
+    left_out = [re.compile(found) for found in re.findall(r'proxy!~"([^"]+)"', rules)]
+    assert left_out
+    for pattern in left_out:
+        assert [end for end in ("", "-other", *BESIDE) if pattern.fullmatch(f"site{end}")] == list(BESIDE)
 
 
 def test_hosts_that_are_answered_are_those_of_all_sites_and_what_was_added(rendered):
