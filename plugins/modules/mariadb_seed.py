@@ -155,6 +155,7 @@ from ..module_utils.pipeline import pipeline
 from ..module_utils.replication_history import History
 
 RECEIVER = "mariadb-seed.service"
+MOUNTS = Path("/proc/self/mountinfo")
 LOCK = Path("/run/mariadb-seed.lock")
 # Left in the new data directory until the position is set: it says that the rest of the work is still to be done.
 MARKER = "webstack_seed.json"
@@ -359,8 +360,13 @@ def place_of(connection: Connection) -> Place:
 
 def is_mount_point(path: Path) -> bool:
     """Whether something is mounted there, a directory of the same file system included."""
-    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    return str(path) in {line.split()[4].encode().decode("unicode_escape") for line in lines}
+    return os.fsencode(path) in mount_points(MOUNTS.read_bytes())
+
+
+def mount_points(mounts: bytes) -> set[bytes]:
+    """Paths where something is mounted; the kernel writes blanks and backslashes in them as octal numbers."""
+    paths = [line.split()[4] for line in mounts.splitlines()]
+    return {re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), path) for path in paths}
 
 
 def local_transactions(connection: Connection) -> str:

@@ -82,7 +82,7 @@ def names(options: ConnectionOptions) -> tuple[int, bool]:
     return int(row["names"]), bool(int(row["late"]))
 
 
-def statements(module: AnsibleModule, zoneinfo: str) -> str:
+def statements(module: AnsibleModule, zoneinfo: str) -> bytes:
     """What loads the time zones, from the server's own program."""
     if not Path(zoneinfo, LATE).exists():
         raise DatabaseError(f"{zoneinfo} holds no time zones: install the package tzdata.")
@@ -92,7 +92,7 @@ def statements(module: AnsibleModule, zoneinfo: str) -> str:
     return out
 
 
-def load(module: AnsibleModule, options: ConnectionOptions, content: str) -> None:
+def load(module: AnsibleModule, options: ConnectionOptions, content: bytes) -> None:
     """Have the server's client run the statements."""
     if not options.unix_socket:
         raise DatabaseError("login_unix_socket is needed to load time zones.")

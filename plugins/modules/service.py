@@ -200,6 +200,7 @@ newly_enabled:
   sample: []
 """
 
+import glob
 import grp
 import hashlib
 import os
@@ -385,7 +386,11 @@ class Keeper:
         if not path.parent.is_dir():
             self.module.fail_json(msg=f"{dest} cannot be written: its directory is not there; list it in directories.")
         # A program that is confined reads its own directory and not Ansible's; nothing includes a name like this one.
-        descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
+        prefix, suffix = f".{path.name}.", ".new"
+        # What a run that was killed has left; tempfile puts eight characters between the two.
+        for left in path.parent.glob(f"{glob.escape(prefix)}????????{suffix}"):
+            left.unlink(missing_ok=True)
+        descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(wanted["content"].encode("utf-8", "surrogateescape"))

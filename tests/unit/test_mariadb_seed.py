@@ -240,6 +240,15 @@ def test_the_root_is_a_mount_point_and_a_directory_is_none(tmp_path):
     assert not seed.is_mount_point(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["plain", "größe", "two words", "back\\slash", "tab\there"])
+def test_a_mount_point_is_known_whatever_characters_it_has(tmp_path, monkeypatch, name):
+    written = f"/srv/{name}".replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
+    (tmp_path / "mountinfo").write_text(f"36 35 98:0 / {written} rw,noatime shared:1 - ext4 /dev/sdb rw\n", "utf-8")
+    monkeypatch.setattr(seed, "MOUNTS", tmp_path / "mountinfo")
+    assert seed.is_mount_point(Path(f"/srv/{name}"))
+    assert not seed.is_mount_point(Path("/srv/other"))
+
+
 # --- the steps, on a scripted server --------------------------------------------------------------------------------
 
 

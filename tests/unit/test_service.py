@@ -147,6 +147,25 @@ def test_what_its_program_accepts_is_written(keep, tmp_path):
     assert (tmp_path / "a").read_text() == "good\n"
 
 
+def test_what_a_killed_run_left_of_a_file_is_removed_and_nothing_else(keep, tmp_path):
+    (tmp_path / ".a.x8_k2f1z.new").write_text("half")
+    others = [".a.conf.x8_k2f1z.new", ".b.x8_k2f1z.new", ".a.new"]
+    for name in others:
+        (tmp_path / name).write_text("another's")
+    keep({"dest": "a", "content": "1"})
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set(others)
+
+
+def test_a_write_that_fails_leaves_nothing_behind(keep, tmp_path, monkeypatch):
+    def fail(*_words: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(service.Quiet, "atomic_move", fail)
+    with pytest.raises(OSError, match="no space left"):
+        keep({"dest": "a", "content": "1"})
+    assert list(tmp_path.glob("*a*")) == []
+
+
 def test_a_command_that_judges_nothing_is_refused(keep, tmp_path):
     refused = keep({"dest": "a", "content": "1", "validate": "true"})
     assert f"validate of {tmp_path / 'a'} has no %s" in refused["msg"]
