@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .inventory_contract import Stack, claims
+from .inventory_contract import BESIDE, Stack, claims
 from .participants import why
 
 
@@ -65,7 +65,7 @@ def taken_out(stack: Stack) -> Iterable[Finding]:
     """Nothing is kept out of service by what HAProxy was told once."""
     for host in stack.hosts:
         told = stack.survey(host).get("haproxy") or {}
-        for server in told.get("drained", []):
+        for server in once(told.get("drained", [])):
             fact = f"{server} is drained"
             yield Finding(
                 host, "haproxy", False, fact, "A rollout is at work on it; if none is, site.yml puts it back."
@@ -74,6 +74,12 @@ def taken_out(stack: Stack) -> Iterable[Finding]:
             fact = f"{server} is in maintenance, by hand"
             remedy = f"'set server {server} state ready' to HAProxy's socket there puts it back; no playbook does."
             yield Finding(host, "haproxy", False, fact, remedy)
+
+
+def once(servers: list[str]) -> list[str]:
+    """Each server, as C(backend/server), without those of the backends that follow one in which it is named."""
+    following = {each.replace("/", f"{end}/", 1) for each in servers for end in BESIDE}
+    return [each for each in servers if each not in following]
 
 
 def site(stack: Stack) -> Iterable[Finding]:

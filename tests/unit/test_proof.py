@@ -176,6 +176,15 @@ def test_what_haproxy_was_told_once_is_named_with_who_ends_it():
     ]
 
 
+def test_a_drained_server_is_named_once_for_all_backends_of_its_site():
+    drained = ["site/web1", "site-streams/web1", "site-static/web1", "site-streams/web2"]
+    survey = {"listeners": LISTENERS, "haproxy": {"drained": drained, "maintained": []}}
+    assert wrong(lb1={"webstack_survey": survey}) == [
+        ("lb1", "haproxy", "site/web1 is drained"),
+        ("lb1", "haproxy", "site-streams/web2 is drained"),
+    ]
+
+
 @pytest.mark.parametrize(("given", "expected"), [({}, "0"), ({"mysql_replica_delay": "3600"}, "3600")])
 def test_the_proof_expects_the_delay_that_is_wished(top, given, expected):
     (task,) = yaml.safe_load((top / "roles/proof/tasks/replication.yml").read_text())
