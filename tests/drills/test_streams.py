@@ -7,15 +7,14 @@ import http.client
 import json
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from client import AUTHORITY, DOMAIN, SITE, TOP
+from client import AUTHORITY, DOMAIN, SITE, TOP, Background
 from conftest import Lab, wait
 from figures import figure
 from test_2_failures import healthy
@@ -24,6 +23,8 @@ sys.path.append(str(TOP / "tests" / "traffic"))
 from exact_client import Place, WebSocket  # noqa: E402 - found by the line above
 
 DRAIN = 20
+# Longer than nginx or HAProxy would wait for a connection by the habit of its distribution.
+WATCHED = 70
 CLIENTS = 6
 # From the drain that is seen to the connection that is seen to end, on a busy machine.
 BLUR = 1.5
@@ -47,27 +48,14 @@ class Life:
 
 
 @dataclass
-class Crowd:
+class Crowd(Background):
     """Clients that hold a connection each, and open another one when it ends, as browsers do."""
 
     lives: list[Life] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> Crowd:
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._live, args=(hold,), daemon=True)
-            for hold in (self._socket, self._events)
-            for _each in range(CLIENTS)
-        ]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: Any) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(20)
+    def _works(self) -> list[Callable[[], None]]:
+        return [partial(self._live, hold) for hold in (self._socket, self._events) for _each in range(CLIENTS)]
 
     def _live(self, hold: Callable[[], None]) -> None:
         while not self._stop.is_set():
@@ -119,22 +107,15 @@ class Crowd:
         return [life for life in self.lives if life.how]
 
 
-class Drains:
+class Drains(Background):
     """When the balancer drains which node, as it says itself."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.begun: dict[str, list[float]] = {}
 
-    def __enter__(self) -> Drains:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: Any) -> None:
-        self._stop.set()
-        self._thread.join(20)
+    def _works(self) -> list[Callable[[], None]]:
+        return [self._watch]
 
     def _watch(self) -> None:
         drained: set[str] = set()
@@ -188,9 +169,10 @@ def test_a_reload_of_a_balancer_and_of_a_web_node_cuts_nobody(lab: Lab, applicat
         wait("the clients", lambda: gathered(crowd), 30)
         lab.sh("lb1", "systemctl reload haproxy")
         lab.sh("web1", "systemctl reload nginx")
-        # Longer than either program would wait for a connection by the habit of its distribution.
-        time.sleep(70)
-        assert crowd.cut() == []
+        deadline = time.monotonic() + WATCHED
+        while time.monotonic() < deadline:
+            assert crowd.cut() == []
+            time.sleep(0.5)
     assert crowd.problems == []
 
 

@@ -13,10 +13,11 @@ import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 CLIENT_TIMEOUT = 20
@@ -78,8 +79,34 @@ class Connection(http.client.HTTPConnection):
         return answer
 
 
+Started = TypeVar("Started", bound="Background")
+
+
+class Background:
+    """Threads that work until it is left; used as a context."""
+
+    def __enter__(self: Started) -> Started:
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._tickets = itertools.count()
+        self._start = time.monotonic()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in self._works()]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(CLIENT_TIMEOUT + 5)
+
+    def _works(self) -> list[Callable[[], None]]:
+        """What each of the threads does."""
+        raise NotImplementedError
+
+
 @dataclass
-class Client:
+class Client(Background):
     """Sends rate requests a second to the paths in turn until it is left; used as a context."""
 
     url: str = SITE
@@ -92,20 +119,8 @@ class Client:
     reopened: int = 0
     workers: int = 40
 
-    def __enter__(self) -> Client:
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._tickets = itertools.count()
-        self._start = time.monotonic()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _attempt in range(self.workers)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: Any) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(CLIENT_TIMEOUT + 5)
+    def _works(self) -> list[Callable[[], None]]:
+        return [self._work] * self.workers
 
     def _work(self) -> None:
         kept = Connection(self.url)
@@ -169,7 +184,7 @@ class Client:
 
 
 @dataclass
-class Writer:
+class Writer(Background):
     """Writes entries at a steady rate until it is left, and remembers which were acknowledged; used as a context."""
 
     name: str
@@ -178,20 +193,8 @@ class Writer:
     acknowledged: dict[str, float] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> Writer:
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._tickets = itertools.count()
-        self._start = time.monotonic()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _worker in range(self.workers)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: Any) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(CLIENT_TIMEOUT + 5)
+    def _works(self) -> list[Callable[[], None]]:
+        return [self._work] * self.workers
 
     def _work(self) -> None:
         while not self._stop.is_set():
