@@ -161,11 +161,12 @@ services:
   sample: {masked: [], failed: {app.service: "ends as soon as it is started: no module named app"}, pending: {}}
 haproxy:
   description: >-
-    Servers that the HAProxy of this node was told to send nothing, as C(backend/server): those that are C(drained), and
-    those that an operator has put into maintenance (C(maintained)). Empty where none runs.
+    Names of the C(servers) that the HAProxy of this node has in any backend; and those that it was told to send nothing,
+    as C(backend/server), because they are C(drained) or because an operator has put them into maintenance
+    (C(maintained)). Empty where none runs.
   returned: if gathered
   type: dict
-  sample: {drained: [], maintained: [site/web2]}
+  sample: {servers: [web1, web2], drained: [], maintained: [site/web2]}
 state:
   description: >-
     For O(pentad.webstack.service#module:known), compressed: of each path the SHA-256 (empty for a directory), owner,
@@ -516,15 +517,16 @@ def services(module: AnsibleModule) -> dict[str, Any]:
 
 
 def haproxy(_module: AnsibleModule) -> dict[str, list[str]]:
-    """Servers that HAProxy was told to send nothing."""
+    """Servers that HAProxy has, and which of them it was told to send nothing."""
     told: dict[tuple[str, str], int] = {}
     # It does not run, or just not yet.
     with contextlib.suppress(OSError):
         told = Runtime(SOCKET).admin_states()
-    return {
+    idle = {
         word: ["/".join(server) for server, state in told.items() if state & bit]
         for word, bit in (("drained", DRAINED), ("maintained", MAINTAINED))
     }
+    return {"servers": sorted({name for _backend, name in told}), **idle}
 
 
 def days_left(text: str, now: float) -> float:

@@ -123,7 +123,9 @@ class Databases:
         # The package's own start script asks for an account that is gone as well.
         self.lab.sh(
             node,
-            f"systemctl stop {self.service} && find /var/lib/mysql -mindepth 1 -delete && {make} >/dev/null 2>&1 "
+            # The directory as well: one of the frozen node's image could not change places with another one.
+            f"systemctl stop {self.service} && rm -r /var/lib/mysql && install -d -o mysql -g mysql /var/lib/mysql "
+            f"&& {make} >/dev/null 2>&1 "
             f"&& rm -f {MARKER} && systemctl start {self.service}",
         )
         wait("the empty server to answer", lambda: "guestbook" not in self.sql(node, "SHOW DATABASES"), 60)

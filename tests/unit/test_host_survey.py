@@ -437,3 +437,25 @@ def test_a_node_that_cannot_be_looked_at_says_what_is_needed(run_module, monkeyp
     assert answer["failed"] is True
     assert str(tmp_path) in answer["msg"]
     assert answer["msg"].endswith("Ansible has to become root on it (become: true).")
+
+
+class Told:
+    """What a running HAProxy was told: web1 is drained in one of its backends, web2 in maintenance."""
+
+    def __init__(self, _path):
+        pass
+
+    def admin_states(self):
+        return {("site", "web1"): host_survey.DRAINED, ("site", "web2"): host_survey.MAINTAINED, ("files", "web1"): 0}
+
+
+def test_servers_of_a_balancer_are_known_and_those_that_have_nothing_to_do(run_module, monkeypatch):
+    monkeypatch.setattr(host_survey, "Runtime", Told)
+    found = run_module(host_survey, gather_subset=["haproxy"])["haproxy"]
+    assert found == {"servers": ["web1", "web2"], "drained": ["site/web1"], "maintained": ["site/web2"]}
+
+
+def test_a_balancer_that_does_not_run_knows_nobody(run_module, monkeypatch, tmp_path):
+    monkeypatch.setattr(host_survey, "SOCKET", str(tmp_path / "none.sock"))
+    found = run_module(host_survey, gather_subset=["haproxy"])["haproxy"]
+    assert found == {"servers": [], "drained": [], "maintained": []}

@@ -177,3 +177,24 @@ def test_packages_are_those_of_the_roles_that_were_asked_for():
     ):
         known = {"__webstack_all_roles": roles, "ansible_run_tags": tuple(tags)}
         assert list(Templar(loader=loader, variables=known).template(wanted)) == expected, tags
+
+
+def test_a_node_waits_for_its_turn_unless_no_balancer_knows_it():
+    loader = DataLoader()
+    (play,) = [
+        play
+        for play in load_templates(loader, str(TOP / "playbooks" / "applications.yml"))
+        if play.get("name") == "Applications"
+    ]
+    (variables,) = [task["vars"] for task in play["tasks"] if "vars" in task]
+    new, down, left_out = {"haproxy": {"servers": []}}, {"unreachable": "no route"}, None
+    for surveys, waits in (
+        ([new], False),
+        ([new, {"haproxy": {"servers": ["web1", "web2"]}}], True),
+        ([{"haproxy": {"servers": ["web10"]}}], False),
+        ([new, down], True),
+        ([left_out], True),
+    ):
+        hosts = {f"lb{index}": {"webstack_survey": survey} if survey else {} for index, survey in enumerate(surveys)}
+        known = {"inventory_hostname": "web1", "webstack_balancers": list(hosts), "hostvars": hosts, **variables}
+        assert Templar(loader=loader, variables=known).template(variables["app_server_rolling"]) is waits, surveys
