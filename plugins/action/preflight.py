@@ -29,14 +29,18 @@ class ActionModule(ActionBase):
         broken: list[str] = []
         stack = stack_of(self._templar, self._loader, task_vars or {}, broken)
         lost = silent(stack)
+        needed: list[str] = []
         if arguments["goes_on"] and set(lost) != set(stack.hosts):
             stack = without(stack, lost)
-            broken += balancer_problems(stack, lost)
+            needed += balancer_problems(stack, lost)
         if not arguments["goes_on"]:
             # What goes on without hosts writes no configuration that names them.
-            broken += address_problems(stack)
+            needed += address_problems(stack)
         state = {Path(str(stack.value(host, "webstack_state_dir"))) for host in stack.hosts}
-        found = list(dict.fromkeys(problems(stack, state) + broken))
+        judged = problems(stack, state)
+        # What is made of the facts of a host that did not answer is not wrong for it.
+        broken = [each for each in broken if each.partition(":")[0] not in lost]
+        found = list(dict.fromkeys(judged + broken + needed))
         if not found and not self._task.check_mode:
             for directory in state:
                 keep_out_of_git(directory)

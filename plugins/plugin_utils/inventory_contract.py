@@ -146,8 +146,9 @@ class Stack:
         return self.variables[host].get("webstack_survey") or {}
 
     def answered(self, host: str) -> bool:
-        """Whether the host could be looked at."""
-        return bool(self.survey(host)) and not self.survey(host).get("unreachable")
+        """Whether the host could be looked at, and asked for its facts, which comes first."""
+        looked_at = bool(self.survey(host)) and not self.survey(host).get("unreachable")
+        return looked_at and "distribution" in self.facts(host)
 
     def address(self, host: str) -> str:
         """Address by which the others reach the host; empty if unknown."""

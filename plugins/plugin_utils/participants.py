@@ -23,6 +23,8 @@ KNOWN_TO = {
 
 def why(stack: Stack, host: str) -> str:
     """Why a host that takes part did not answer."""
+    if stack.survey(host) and not stack.survey(host).get("unreachable"):
+        return "to the question for its facts, a moment before it did"
     return " ".join(str(stack.survey(host).get("msg") or "no answer").split()).rstrip(".")
 
 

@@ -280,6 +280,11 @@ REFUSED = {
         "web1: did not answer (no answer): start it, correct its ansible_host, leave it out by --limit '!web1', "
         "or remove it from the inventory.",
     ),
+    "no facts": (
+        stack({"web1": {"ansible_facts": {}, "webstack_address": ""}}),
+        "web1: did not answer (to the question for its facts, a moment before it did): start it, correct its "
+        "ansible_host, leave it out by --limit '!web1', or remove it from the inventory.",
+    ),
     "not a choice": (
         stack({"lb1": {"haproxy_balance": "random"}}),
         "lb1: value of haproxy_balance must be one of: roundrobin, leastconn, source, got: random "

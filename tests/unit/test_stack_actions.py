@@ -220,6 +220,8 @@ SILENT = {"unreachable": True, "msg": "timed out."}
 
 def test_a_host_that_does_not_answer_stops_a_run_over_all(play):
     play.facts["db2"]["webstack_survey"] = SILENT
+    # Made of a fact that it could not be asked for.
+    play.variables["db2"]["mysql_server_id"] = "{{ ansible_facts.default_ipv4.address }}"
     answer = play.run(preflight)
     (problem,) = answer["problems"]
     assert problem.startswith("db2: did not answer (timed out): start it, ")
