@@ -161,8 +161,8 @@ services:
   sample: {masked: [], failed: {app.service: "ends as soon as it is started: no module named app"}, pending: {}}
 haproxy:
   description: >-
-    Names of the C(servers) that the HAProxy of this node has in any backend; and those that it was told to send nothing,
-    as C(backend/server), because they are C(drained) or because an operator has put them into maintenance
+    Names of the C(servers) that the HAProxy of this node has in any backend. As C(backend/server), those that it was
+    told to send nothing, because they are C(drained) or because an operator has put them into maintenance
     (C(maintained)). Empty where none runs.
   returned: if gathered
   type: dict
