@@ -35,6 +35,16 @@ JUDGED_ELSEWHERE = {"webstack_app_user", "webstack_app_reader_user"}
 LONGEST_REPLICATION_PASSWORD = {"mysql": 32, "mariadb": 96}
 LETTER_CASE = "lower_case_table_names"
 SETTLED = (LETTER_CASE, "innodb_page_size", "innodb_data_file_path")
+# Settings by which others find the server, and the variables by which they are told.
+DECIDED_BY = {
+    "port": "webstack_mysql_port",
+    "socket": "webstack_mysql_socket",
+    "server_id": "mysql_server_id",
+    "bind_address": "mysql_server_addresses",
+    "report_host": "webstack_address",
+}
+# Variables that are lists of database hosts.
+OF_HOSTS = ("mysql_replica_rebuild", "mysql_server_enable_gtid")
 # Places that systemd or AppArmor keep from the server.
 FORBIDDEN = ("/home", "/root", "/boot", "/etc", "/usr", "/run", "/tmp", "/proc", "/sys", "/dev")  # noqa: S108
 # What a password that is generated looks like.
@@ -73,6 +83,30 @@ def judge_settings(stack: Stack) -> Iterable[str]:
                     f"{host}: mysql_server_settings: {' and '.join(names)} are the same setting, with the values "
                     f"{' and '.join(repr(given[name]) for name in names)}: keep one of them."
                 )
+
+
+def judge_decided(stack: Stack) -> Iterable[str]:
+    """No setting says otherwise what the rest of the stack knows by a variable."""
+    for host in stack.members("mysql"):
+        given = stack.value(host, "mysql_server_settings")
+        for name, value in given.items() if isinstance(given, Mapping) else ():
+            variable = DECIDED_BY.get(option_name(name).removeprefix("loose_"))
+            if variable:
+                yield (
+                    f"{host}: mysql_server_settings: {name} = {value!r} would not be known to the other nodes: "
+                    f"remove it and set {variable}."
+                )
+
+
+def judge_named_hosts(stack: Stack) -> Iterable[str]:
+    """Who names database hosts for a run names such as there are."""
+    known = stack.everybody("mysql")
+    for variable in OF_HOSTS:
+        values = [stack.value(host, variable) for host in stack.members("mysql")]
+        names = [str(name) for value in values if isinstance(value, (list, tuple)) for name in value]
+        for name in dict.fromkeys(names):
+            if name not in known:
+                yield f"{variable} = {name!r} names no host of group mysql: name one of {', '.join(known)}."
 
 
 def passwords(stack: Stack, host: str) -> Iterable[tuple[str, str, str]]:
@@ -310,6 +344,6 @@ def left_empty(host: str, tables: list[str], copies: list[str]) -> str:
 
 
 JUDGES = (
-    judge_settings, judge_accounts, judge_logins, judge_gtids, judge_data_directories, judge_what_is_settled,
-    judge_time_zones, judge_copies,
+    judge_settings, judge_decided, judge_named_hosts, judge_accounts, judge_logins, judge_gtids,
+    judge_data_directories, judge_what_is_settled, judge_time_zones, judge_copies,
 )  # fmt: skip

@@ -13,7 +13,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,8 @@ class Stack:
     extra: Collection[str] = ()
     # Hosts that take no part in the run.
     away: Collection[str] = ()
+    # Per host, what is taken in place of values that were refused.
+    instead: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def hosts(self) -> list[str]:
@@ -135,7 +137,8 @@ class Stack:
 
     def value(self, host: str, name: str) -> Any:
         """A variable of a host, or its default; None where there is neither."""
-        return self.variables[host].get(name)
+        instead = self.instead.get(host, {})
+        return instead[name] if name in instead else self.variables[host].get(name)
 
     def facts(self, host: str) -> Mapping[str, Any]:
         """Facts of a host."""
@@ -220,6 +223,30 @@ def argument_problems(given: Mapping[str, Any], options: Mapping[str, Any], raw:
             right[name] = value_types.typed(value, options[name])
     spec = {name: validator_form(options[name]) for name in right}
     yield from ArgumentSpecValidator(spec).validate(right).error_messages
+
+
+def refused_values(stack: Stack, host: str) -> dict[str, Any]:
+    """Variables of a host that are not what their role documents, with the defaults that are documented."""
+    found = {}
+    roles = [role for group, roles in ROLES_OF_GROUP.items() if host in stack.members(group) for role in roles]
+    for name, option in ((name, each) for role in roles for name, each in stack.specs.get(role, {}).items()):
+        if name not in stack.given[host]:
+            continue
+        value = stack.value(host, name)
+        wrong = value is None or any(argument_problems({name: value}, {name: option}, stack.given[host]))
+        if wrong or value_contract.has_nothing(name, value, option):
+            found[name] = option.get("default")
+    return found
+
+
+def without_refused(stack: Stack) -> Stack:
+    """The stack with defaults in place of values that were refused, so that no further judge stumbles over them."""
+    instead, given = {host: refused_values(stack, host) for host in stack.hosts}, dict(stack.given)
+    for host, refused in instead.items():
+        raw = given[host]
+        names = [name for name in raw if name not in refused]
+        given[host] = {name: raw[name] for name in names} if isinstance(raw, Mapping) else names
+    return replace(stack, instead=instead, given=given)
 
 
 def judge_unknown_names(stack: Stack) -> Iterable[str]:
@@ -550,8 +577,10 @@ def duplicated_uuids(stack: Stack) -> tuple[list[str], list[str]]:
 def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     """Everything that is wrong with the input, each sentence once."""
     found: list[str] = []
+    for judge in (judge_groups, participants.answer_problems, judge_arguments, judge_values):
+        found += judge(stack)
+    stack = without_refused(stack)
     for judge in (
-        judge_groups, participants.answer_problems, judge_arguments, judge_values,
         judge_addresses, judge_names, judge_sites, judge_proxies, judge_shared, judge_certificates,
         judge_acme, judge_applications, judge_ports, judge_units, judge_systems, judge_open_files, judge_databases,
         *DATABASE_JUDGES, judge_traffic,

@@ -377,6 +377,11 @@ def value_problems(name: str, value: Any, option: Option, raw: Any = None) -> It
         yield from mapping_problems(name, value)
 
 
+def has_nothing(name: str, value: Any, option: Option) -> bool:
+    """Whether something inside of a value is null and may not be."""
+    return any(part.value is None and fault_of(part) for part in parts(Part(name, name, value, option)))
+
+
 def hidden(part: Part, raw: Any) -> bool:
     """Whether a value is not shown: one that is secret, and text of any form, which a URL with a password may be."""
     free = bool(part.value) and isinstance(part.value, str) and not form_of(part.key)
@@ -399,8 +404,9 @@ def fault_of(part: Part) -> str | None:
     """What is wrong with one part of a value, and how to write it."""
     key, where, value, option = part
     if value is None:
-        # One that is required is missing, as has been said.
-        if option.get("required") or MAY_BE_NULL.fullmatch(key):
+        if option.get("required"):
+            return "says nothing, and is needed: give it a value"
+        if MAY_BE_NULL.fullmatch(key):
             return None
         return "says nothing: give it a value, or leave it out to have the default"
     if isinstance(value, list):

@@ -69,6 +69,27 @@ RIGHT = {
     "one password for all": dict.fromkeys(("db1", "db2"), {"webstack_mysql_login_password": "s3cret"}),
 }
 WRONG = {
+    **{
+        f"decided elsewhere: {name}": (
+            {"db1": {"mysql_server_settings": {name: "x"}}},
+            [f"db1: mysql_server_settings: {name} = 'x' would not be known to the other nodes: "
+             f"remove it and set {variable}."],
+        )
+        for name, variable in {
+            "port": "webstack_mysql_port",
+            "Socket": "webstack_mysql_socket",
+            "server-id": "mysql_server_id",
+            "loose-bind_address": "mysql_server_addresses",
+            "REPORT_HOST": "webstack_address",
+        }.items()
+    },
+    **{
+        f"no database host in {name}": (
+            dict.fromkeys(("db1", "db2"), {name: ["db2", "web12"]}),
+            [f"{name} = 'web12' names no host of group mysql: name one of db1, db2."],
+        )
+        for name in ("mysql_replica_rebuild", "mysql_server_enable_gtid")
+    },
     "two spellings": (
         {"db1": {"mysql_server_settings": {"max-connections": 300, "max_connections": 200}}},
         ["db1: mysql_server_settings: max-connections and max_connections are the same setting, with the values 300 "
@@ -150,7 +171,8 @@ WRONG = {
     ),
     "GTIDs are off, another host is named": (
         {"db1": {**server({"gtid_mode": "OFF_PERMISSIVE"}), "mysql_server_enable_gtid": ["db10"]}},
-        ["db1: gtid_mode is OFF_PERMISSIVE on the server with data that runs there, and replication goes by GTID: "
+        ["mysql_server_enable_gtid = 'db10' names no host of group mysql: name one of db1, db2.",
+         "db1: gtid_mode is OFF_PERMISSIVE on the server with data that runs there, and replication goes by GTID: "
          "-e '{\"mysql_server_enable_gtid\": [\"db1\"]}' brings it to ON while it runs, step by step. "
          "Replicas that are not in this inventory have to take each step with it."],
     ),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.plugin_utils import inventory_contract as contract
+from ansible_collections.pentad.webstack.plugins.plugin_utils import value_types
 
 TOP = Path(__file__).resolve().parents[2]
 GROUPS = {
@@ -619,3 +620,26 @@ def test_a_port_that_is_no_number_is_named_once_for_each_role_and_confuses_nothi
     found = contract.problems(stack({"lb1": {"webstack_site_port": "many"}}), [])
     assert found
     assert all(problem.startswith("lb1: webstack_site_port = 'many' is text, not") for problem in found)
+
+
+WITH_ROLES = [(role, sorted(options)) for role, options in SPECS.items() if options]
+
+
+def of_the_wrong_type(value: Any, option: dict[str, Any]) -> bool:
+    """Whether a value can in no way be read as the type of an option."""
+    return any(value_types.refused(value, option, value))
+
+
+@pytest.mark.parametrize(("role", "names"), WITH_ROLES, ids=[role for role, _names in WITH_ROLES])
+def test_whatever_a_variable_holds_is_told_and_stops_no_judge(role, names):
+    for name in names:
+        for value in (None, [], {}, "text", -1, [1], {"a": 1}, [[None]], [{"servers": "text", "domains": [None]}]):
+            found = contract.problems(stack(everywhere(**{name: value})), [])
+            if value is None or of_the_wrong_type(value, SPECS[role][name]):
+                assert any(name in problem for problem in found), f"{name} = {value!r}: {found}"
+
+
+def test_null_inside_of_a_site_is_told_and_stops_no_judge():
+    for option in SPECS["haproxy"]["haproxy_sites"]["options"]:
+        found = contract.problems(stack({"lb1": {"haproxy_sites": [{**SITE, option: None}]}}), [])
+        assert any(option in problem for problem in found), option
