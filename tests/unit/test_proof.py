@@ -30,7 +30,8 @@ RIGHT: dict[str, dict[str, Any]] = {
 
 def judged(failed: tuple[str, ...] = (), **changes: dict[str, Any]) -> list[proof.Finding]:
     """Findings of a stack in which all is right but for the changes."""
-    common = {"webstack_address": "192.0.2.1", **PORTS, "webstack_survey": {"listeners": LISTENERS}}
+    facts = {"ansible_facts": {"distribution": "Debian"}}
+    common = {"webstack_address": "192.0.2.1", **facts, **PORTS, "webstack_survey": {"listeners": LISTENERS}}
     variables = {host: {**common, **RIGHT[host], **changes.get(host, {})} for host in HOSTS}
     return proof.findings(contract.Stack(groups=GROUPS, variables=variables, given=dict.fromkeys(HOSTS, ())), failed)
 
