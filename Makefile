@@ -12,7 +12,7 @@ SEEDING_MEGABYTES := 96
 ENGINES := mysql97 mariadb118 mariadb1011
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## what a bare machine lacks: Python environment, Docker engine, node image
 	@tools/setup
