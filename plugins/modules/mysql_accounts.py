@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mysql_accounts
 short_description: Databases, accounts and grants of a MySQL or MariaDB server in one round trip
-version_added: 1.0.0
+version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Creates databases, and brings accounts to exactly the authentication, TLS requirement, limits and privileges given.

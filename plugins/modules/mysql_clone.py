@@ -49,7 +49,7 @@ options:
     type: list
     elements: str
     default: []
-    version_added: 0.2.0
+    version_added: 0.1.0
   overwrite:
     description: Copy even though the local server has data, which are lost.
     type: bool

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mysql_clone_donor_info
 short_description: Which tables of a MySQL server a clone of it would leave empty
-version_added: 0.2.0
+version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - MySQL's clone plugin copies what is in InnoDB. Tables of MyISAM, CSV, ARCHIVE, MEMORY and other engines that keep

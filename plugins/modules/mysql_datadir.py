@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mysql_datadir
 short_description: Make the data directory of a new MySQL or MariaDB server
-version_added: 0.2.0
+version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Packages make theirs in C(/var/lib/mysql), with the settings of the distribution. Where a server is to have its data

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mysql_gtid_mode
 short_description: Bring a running MySQL server to GTIDs, step by step
-version_added: 0.2.0
+version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Takes a server with data from C(gtid_mode=OFF) to C(ON) while it runs, in the order that the manual asks for.

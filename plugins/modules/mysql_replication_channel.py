@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mysql_replication_channel
 short_description: Configure, start, stop or remove a replication channel of MySQL or MariaDB
-version_added: 1.0.0
+version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Brings one replication channel into the wanted state and reports a change only when something changed.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mysql_replication_info
 short_description: Tell the role of a database server, whom it follows and what it holds
-version_added: 1.0.0
+version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Tells what is needed to say which server of a set is the primary - identity, read-only flags, channels with the

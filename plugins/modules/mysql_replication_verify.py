@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mysql_replication_verify
 short_description: Judge whether MySQL or MariaDB replication is right, why not, and what to do
-version_added: 1.0.0
+version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Looks at one server, or at a replica together with its primary, or at a whole set of servers, and returns a

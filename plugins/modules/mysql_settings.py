@@ -31,7 +31,7 @@ options:
       - File with the same settings. A variable that still differs although the server was started after the file
         changed is one that the server adjusts, or that another file sets; it needs no restart.
     type: path
-    version_added: 0.2.0
+    version_added: 0.1.0
 extends_documentation_fragment:
   - pentad.webstack.mysql
 attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mysql_time_zones
 short_description: Load the time zones of the system into a MySQL or MariaDB server, once
-version_added: 0.2.0
+version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Without them C(CONVERT_TZ) is C(NULL) for every name of a time zone, and C(time_zone) takes offsets only.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mysql_tls
 short_description: Have a MySQL or MariaDB server show the certificate that is in its file
-version_added: 0.2.0
+version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Compares the certificate that a running server shows with the one in the file, has the server read its files again

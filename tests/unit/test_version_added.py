@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nothing was added in a version that is still to come."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+TOP = Path(__file__).resolve().parents[2]
+VERSION = yaml.safe_load((TOP / "galaxy.yml").read_text())["version"]
+PLACES = ("plugins/**/*.py", "plugins/**/*.yml", "roles/*/meta/argument_specs.yml")
+TOLD = {
+    str(path.relative_to(TOP)): versions
+    for place in PLACES
+    for path in sorted(TOP.glob(place))
+    if (versions := re.findall(r"^\s*version_added: *[\"']?([^\s\"']+)", path.read_text(), re.MULTILINE))
+}
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version by which others can be compared."""
+    return tuple(int(part) for part in version.split("."))
+
+
+@pytest.mark.parametrize("file", TOLD)
+def test_nothing_was_added_after_this_version(file):
+    assert [version for version in TOLD[file] if numbers(version) > numbers(VERSION)] == []
+
+
+def test_every_module_and_filter_tells_its_version():
+    plugins = [*TOP.glob("plugins/modules/*.py"), *TOP.glob("plugins/filter/*.yml")]
+    assert {str(path.relative_to(TOP)) for path in plugins} <= TOLD.keys()
