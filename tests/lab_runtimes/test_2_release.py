@@ -23,14 +23,13 @@ def released(tmp_path_factory):
     for file in samples.glob("*/RELEASE"):
         file.write_text("two\n")
     (samples / "wsgi" / "shop" / "__init__.py").write_text('RELEASE = "two"\n')
-    background = [{"name": "worker", "command": ["python", "-m", "shop.worker"]}]
     with ExitStack() as stack:
         clients = {
             group: stack.enter_context(Client(f"https://{address(nodes(group)[0])}:8080", rate=30, paths=("/",)))
             for group in GRACEFUL
         }
         # One instance less of what works in the background.
-        again = converge(runtimes_samples=str(samples), app_server_background=background)
+        again = converge(runtimes_samples=str(samples), runtimes_workers=1)
     assert again.returncode == 0, again.stdout[-3000:]
     return clients
 
