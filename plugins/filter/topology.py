@@ -12,8 +12,8 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ..module_utils.addresses import certificate_name
-from ..module_utils.gtid import GtidError
-from ..module_utils.mysql_values import option_name, option_value
+from ..module_utils.mysql.gtid import GtidError
+from ..module_utils.mysql.values import option_name, option_value
 from ..plugin_utils.primary import Refused, choose, member
 from ..plugin_utils.shared_state import mark
 

@@ -141,8 +141,7 @@ from typing import Any, Iterator, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.gtid import MariadbGtid
-from ..module_utils.mysql_connection import (
+from ..module_utils.mysql.connection import (
     SYSTEM_SCHEMAS,
     Connection,
     ConnectionOptions,
@@ -151,8 +150,9 @@ from ..module_utils.mysql_connection import (
     client_options,
     user_schemas,
 )
+from ..module_utils.mysql.gtid import MariadbGtid
 from ..module_utils.pipeline import pipeline
-from ..module_utils.replication_history import History
+from ..module_utils.replication.history import History
 
 RECEIVER = "mariadb-seed.service"
 MOUNTS = Path("/proc/self/mountinfo")

@@ -98,7 +98,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql_connection import (
+from ..module_utils.mysql.connection import (
     Connection,
     ConnectionOptions,
     DatabaseError,
@@ -106,7 +106,7 @@ from ..module_utils.mysql_connection import (
     connect_to_starting,
     user_schemas,
 )
-from ..module_utils.replication_history import History
+from ..module_utils.replication.history import History
 
 # The server restarts itself at the end of the copy: the connection is lost, or it says that nobody restarts it.
 RESTARTING = {2006, 2013, 3707}

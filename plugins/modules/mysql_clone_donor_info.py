@@ -45,7 +45,7 @@ not_cloned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql_connection import (
+from ..module_utils.mysql.connection import (
     SYSTEM_SCHEMAS,
     Connection,
     ConnectionOptions,

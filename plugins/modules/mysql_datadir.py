@@ -85,7 +85,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql_values import same
+from ..module_utils.mysql.values import same
 
 OWN = {"mysql", "sys", "performance_schema"}
 # Of which each engine has one in a directory that it was made in.

@@ -92,7 +92,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql_connection import Connection, ConnectionOptions, DatabaseError, argument_spec
+from ..module_utils.mysql.connection import Connection, ConnectionOptions, DatabaseError, argument_spec
 
 MODES = ["OFF", "OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"]
 AFTER = {"permit": "OFF_PERMISSIVE", "generate": "ON_PERMISSIVE", "require": "ON"}

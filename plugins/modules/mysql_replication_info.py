@@ -92,10 +92,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql_connection import Connection, ConnectionOptions, DatabaseError, argument_spec, user_schemas
-from ..module_utils.replication_facts import Collector
-from ..module_utils.replication_history import History
-from ..module_utils.replication_model import Channel, Server, build, describe
+from ..module_utils.mysql.connection import Connection, ConnectionOptions, DatabaseError, argument_spec, user_schemas
+from ..module_utils.replication.facts import Collector
+from ..module_utils.replication.history import History
+from ..module_utils.replication.model import Channel, Server, build, describe
 
 
 def look(connection: Connection) -> Server:

@@ -481,15 +481,15 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils.gtid import GtidError, parse
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import (
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import (
     ConnectionOptions,
     DatabaseError,
     argument_spec,
 )
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_fleet import SET_RULES
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_rules import SEVERITIES, report
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_verdict import (
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.gtid import GtidError, parse
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.fleet import SET_RULES
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules.all import SEVERITIES, report
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.verdict import (
     FAILING,
     Fleet,
     Verifier,

@@ -73,7 +73,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql_connection import (
+from ..module_utils.mysql.connection import (
     Connection,
     ConnectionOptions,
     DatabaseError,
@@ -81,7 +81,7 @@ from ..module_utils.mysql_connection import (
     connect_to_starting,
     quote,
 )
-from ..module_utils.mysql_values import (
+from ..module_utils.mysql.values import (
     NO_LIMITS,
     VARIABLES,
     Limits,

@@ -51,7 +51,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql_connection import (
+from ..module_utils.mysql.connection import (
     Connection,
     ConnectionOptions,
     DatabaseError,

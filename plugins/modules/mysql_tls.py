@@ -54,7 +54,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql_connection import (
+from ..module_utils.mysql.connection import (
     ConnectionOptions,
     DatabaseError,
     argument_spec,

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..module_utils.mysql_values import option_name, option_value, same
+from ..module_utils.mysql.values import option_name, option_value, same
 
 if TYPE_CHECKING:
     from .inventory_contract import Stack

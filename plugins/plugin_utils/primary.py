@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..module_utils.replication_history import History
+from ..module_utils.replication.history import History
 
 OPERATIONS = "docs/operations.md, 'Another primary'"
 LONGEST_SET = 200

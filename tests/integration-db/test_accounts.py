@@ -5,7 +5,7 @@ from __future__ import annotations
 import lab
 import pymysql
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import (
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import (
     Connection,
     ConnectionOptions,
     DatabaseError,

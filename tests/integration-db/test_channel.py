@@ -6,8 +6,8 @@ import time
 
 import lab
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import Connection, ConnectionOptions
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_channel import ChannelError, Manager
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import Connection, ConnectionOptions
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.channel import ChannelError, Manager
 from ansible_collections.pentad.webstack.plugins.modules import mysql_replication_channel as module
 from conftest import both, local, module_params
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.gtid import GtidSet
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.gtid import GtidSet
 
 UUIDS = ["3e11fa47-71ca-11e1-9e33-c80aa9429562", "4e11fa47-71ca-11e1-9e33-c80aa9429562"]
 

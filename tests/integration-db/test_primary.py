@@ -6,7 +6,7 @@ import time
 
 import lab
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import (
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import (
     Connection,
     ConnectionOptions,
     user_schemas,

@@ -18,11 +18,11 @@ from scripted_mysql import Clock, Network
 PLUGINS = "ansible_collections.pentad.webstack.plugins"
 # Those that wait for a server or a site.
 WAITING = (
-    "module_utils.mysql_connection",
-    "module_utils.replication_channel",
-    "module_utils.replication_compare",
-    "module_utils.replication_facts",
-    "module_utils.replication_verdict",
+    "module_utils.mysql.connection",
+    "module_utils.replication.channel",
+    "module_utils.replication.compare",
+    "module_utils.replication.facts",
+    "module_utils.replication.verdict",
     "modules.mariadb_seed",
     "modules.mysql_clone",
     "modules.site_probe",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import scripted_mysql
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import ConnectionOptions, DatabaseError
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import ConnectionOptions, DatabaseError
 from ansible_collections.pentad.webstack.plugins.modules import mysql_clone
 from scripted_mysql import Clock, Network
 

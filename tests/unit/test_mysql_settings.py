@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import scripted_mysql
-from ansible_collections.pentad.webstack.plugins.module_utils import mysql_values
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_values import Limits
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql import values as mysql_values
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.values import Limits
 from ansible_collections.pentad.webstack.plugins.modules import mysql_settings
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_history import History
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.history import History
 from ansible_collections.pentad.webstack.plugins.plugin_utils.primary import Choice, Link, Member, Refused, choose
 
 NUMBERS = {"db1": 1, "db2": 2, "db3": 3, "other": 9}

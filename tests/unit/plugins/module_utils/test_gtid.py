@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils import gtid
-from ansible_collections.pentad.webstack.plugins.module_utils.gtid import (
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql import gtid
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.gtid import (
     GtidError,
     GtidSet,
     MariadbGtid,

@@ -9,8 +9,8 @@ import time
 
 import pymysql
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils import mysql_connection as module
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import (
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql import connection as module
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import (
     Connection,
     ConnectionOptions,
     DatabaseError,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_credentials import (
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.credentials import (
     matches_caching_sha2,
     matches_native,
     native_hash,

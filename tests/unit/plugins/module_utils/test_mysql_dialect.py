@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_dialect import TABLE, Dialect
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.dialect import TABLE, Dialect
 
 M80, M84, M97 = (Dialect.of(v) for v in ("8.0.46-0ubuntu0.24.04.1", "8.4.8-0ubuntu1", "9.7.4-2"))
 D1011, D118 = Dialect.of("10.11.18-MariaDB-0+deb12u1-log"), Dialect.of("11.8.6-MariaDB-5 from Debian")

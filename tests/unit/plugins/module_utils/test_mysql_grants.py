@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_grants import (
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.grants import (
     EVERYTHING,
     GrantError,
     Privilege,

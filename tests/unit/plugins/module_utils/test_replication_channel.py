@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import Connection, ConnectionOptions
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_channel import ChannelError, Manager
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import Connection, ConnectionOptions
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.channel import ChannelError, Manager
 from scripted_mysql import Pair, error
 
 WANTED = {"source_host": "db9", "source_user": "repl"}

@@ -8,8 +8,8 @@ import sqlite3
 from typing import Any
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils import replication_compare as compare
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import Connection, ConnectionOptions
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import Connection, ConnectionOptions
+from ansible_collections.pentad.webstack.plugins.module_utils.replication import compare
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted_mysql import Clock, Data, Network, Server, error

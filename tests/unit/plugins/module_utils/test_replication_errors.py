@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_errors import (
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.errors import (
     applier_advice,
     applier_trouble,
     masked,

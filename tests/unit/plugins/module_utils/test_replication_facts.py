@@ -7,12 +7,12 @@ import subprocess
 from typing import Any
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils import replication_facts as facts
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import (
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import (
     Connection,
     ConnectionOptions,
     DatabaseError,
 )
+from ansible_collections.pentad.webstack.plugins.module_utils.replication import facts
 from scripted_mysql import LOST, Pair, error
 
 ENGINES = ["mysql97", "mariadb1011", "mariadb118"]

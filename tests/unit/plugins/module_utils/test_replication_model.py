@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_model import as_float, as_int, build
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.model import as_float, as_int, build
 from scripted_mysql import recorded
 
 

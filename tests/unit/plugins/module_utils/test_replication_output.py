@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils import replication_output as output
-from ansible_collections.pentad.webstack.plugins.module_utils import replication_rules as rules
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import DatabaseError
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_model import build
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_rule import DEFAULT_POLICY
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_verdict import policy_from, unreachable
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import DatabaseError
+from ansible_collections.pentad.webstack.plugins.module_utils.replication import output
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.model import build
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules import all as rules
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules.registry import DEFAULT_POLICY
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.verdict import policy_from, unreachable
 
 ROWS = Path(__file__).parent / "rows"
 ENGINES = ["mysql97", "mariadb118", "mariadb1011"]

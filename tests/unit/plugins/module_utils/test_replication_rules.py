@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils import replication_rules as rules
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_fleet import SET_RULES
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_model import build
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_rule import DEFAULT_POLICY
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.fleet import SET_RULES
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.model import build
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules import all as rules
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules.registry import DEFAULT_POLICY
 
 ROWS = Path(__file__).parent / "rows"
 MYSQL = ["mysql80", "mysql84", "mysql97"]

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils import replication_tables as tables
-from ansible_collections.pentad.webstack.plugins.module_utils import replication_verdict as verdict
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import ConnectionOptions
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_verdict import Verifier, policy_from
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import ConnectionOptions
+from ansible_collections.pentad.webstack.plugins.module_utils.replication import tables, verdict
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.verdict import Verifier, policy_from
 from scripted_mysql import Pair
 
 LOCAL = ConnectionOptions(user="root", unix_socket=Pair.REPLICA)

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_connection import ConnectionOptions, DatabaseError
-from ansible_collections.pentad.webstack.plugins.module_utils.replication_verdict import (
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import ConnectionOptions, DatabaseError
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.verdict import (
     Fleet,
     Verifier,
     policy_from,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql_credentials import native_hash, sha256_crypt
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.credentials import native_hash, sha256_crypt
 from ansible_collections.pentad.webstack.plugins.modules import mysql_accounts as module
 from scripted_mysql import Server, error
 

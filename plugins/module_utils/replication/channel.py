@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
-from .mysql_connection import Connection, DatabaseError, quote
-from .replication_facts import Collector
-from .replication_model import CONNECTING, OFF, ON, Channel, Server, build, unapplied
+from ..mysql.connection import Connection, DatabaseError, quote
+from .facts import Collector
+from .model import CONNECTING, OFF, ON, Channel, Server, build, unapplied
 
 RECEIVER, APPLIER, BOTH = "receiver", "applier", "both"
 # Errors after which the receiver may lack the right password.

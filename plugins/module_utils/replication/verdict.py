@@ -10,14 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any, Mapping, Sequence
 
-from .gtid import GtidError, MariadbGtid, parse
-from .mysql_connection import Connection, ConnectionOptions, DatabaseError, quote
-from .replication_compare import Comparison
-from .replication_facts import Collector, watch_receiver
-from .replication_fleet import check_set, source_of, topology
-from .replication_model import ON, Channel, Server, build
-from .replication_rule import CRITICAL, DEFAULT_POLICY, SKIP, Context, failed
-from .replication_rules import (
+from ..mysql.connection import Connection, ConnectionOptions, DatabaseError, quote
+from ..mysql.gtid import GtidError, MariadbGtid, parse
+from .compare import Comparison
+from .facts import Collector, watch_receiver
+from .fleet import check_set, source_of, topology
+from .model import ON, Channel, Server, build
+from .rules.all import (
     Verdict,
     accounts_of_interest,
     check_from,
@@ -26,8 +25,9 @@ from .replication_rules import (
     report,
     silence_limit,
 )
-from .replication_rules_tables import unlike, unlike_tables
-from .replication_tables import ONLY_HERE, ONLY_THERE, describe_table, differences, named_differences, read_tables
+from .rules.data import unlike, unlike_tables
+from .rules.registry import CRITICAL, DEFAULT_POLICY, SKIP, Context, failed
+from .tables import ONLY_HERE, ONLY_THERE, describe_table, differences, named_differences, read_tables
 
 _ERRANT_READINGS = 6
 _ERRANT_PAUSE = 0.35

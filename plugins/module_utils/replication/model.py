@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a database server said about replication, in one shape for both dialects.
 
-Input is a snapshot: a dict of rows with the server's own column names (see replication_facts).
+Input is a snapshot: a dict of rows with the server's own column names (see facts).
 Nothing here opens a connection; NULL stays None and is never taken for 0.
 """
 
@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict
 
-from .gtid import GtidSet, MariadbGtid, or_none
-from .mysql_dialect import Dialect
-from .replication_errors import masked
+from ..mysql.dialect import Dialect
+from ..mysql.gtid import GtidSet, MariadbGtid, or_none
+from .errors import masked
 
 Row = Dict[str, Any]
 Snapshot = Dict[str, Any]

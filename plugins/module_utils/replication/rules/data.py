@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from .replication_model import is_on
-from .replication_rule import CRITICAL, WARNING, Context, Finding, failed, passed, refused, rule, unknown
-from .replication_tables import ONLY_HERE, ONLY_THERE, differences, is_grave
+from ..model import is_on
+from ..tables import ONLY_HERE, ONLY_THERE, differences, is_grave
+from .registry import CRITICAL, WARNING, Context, Finding, failed, passed, refused, rule, unknown
 
 _SHOWN = 5
 # Their rows are lost or damaged by a crash, or not sent by a clone, which copies InnoDB alone.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, Sequence
 
-from .mysql_connection import Connection
+from ..mysql.connection import Connection
 
 Row = Mapping[str, Any]
 SYSTEM_SCHEMAS = ("mysql", "sys", "performance_schema", "information_schema")

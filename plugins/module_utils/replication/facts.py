@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterable
 
-from .mysql_connection import Connection, DatabaseError, quote
-from .replication_model import Row, Snapshot
-from .replication_tables import privileges_everywhere, read_objects, read_tables, sees_all_objects, sees_all_tables
+from ..mysql.connection import Connection, DatabaseError, quote
+from .model import Row, Snapshot
+from .tables import privileges_everywhere, read_objects, read_tables, sees_all_objects, sees_all_tables
 
 _VARIABLES = (
     "server_id", "server_uuid", "report_host", "hostname", "read_only", "super_read_only", "offline_mode",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .replication_model import Server, as_float, as_int, is_on
-from .replication_rule import CRITICAL, WARNING, Context, Finding, failed, passed, refused, rule, span
+from ..model import Server, as_float, as_int, is_on
+from .registry import CRITICAL, WARNING, Context, Finding, failed, passed, refused, rule, span
 
 _DAY = 86400.0
 # What decides over how a statement is understood, or a value kept.

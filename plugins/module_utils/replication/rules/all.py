@@ -14,10 +14,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Iterator, Sequence
 
-from .gtid import GtidError, GtidSet, MariadbGtid, or_none
-from .replication_errors import applier_advice, applier_trouble, receiver_advice
-from .replication_history import History
-from .replication_model import (
+from ...mysql.gtid import GtidError, GtidSet, MariadbGtid, or_none
+from ..errors import applier_advice, applier_trouble, receiver_advice
+from ..history import History
+from ..model import (
     CONNECTING,
     OFF,
     ON,
@@ -31,7 +31,8 @@ from .replication_model import (
     not_received,
     unapplied,
 )
-from .replication_rule import (
+from .data import unlike_tables
+from .registry import (
     CRITICAL,
     FAIL,
     INFO,
@@ -50,8 +51,7 @@ from .replication_rule import (
     span,
     unknown,
 )
-from .replication_rules_settings import certificate_limits
-from .replication_rules_tables import unlike_tables
+from .settings import certificate_limits
 
 # Their modules register the other rules when they are imported.
 FURTHER = (certificate_limits, unlike_tables)

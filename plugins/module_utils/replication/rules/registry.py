@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
-from .replication_model import OFF, Channel, Server
+from ..model import OFF, Channel, Server
 
 CRITICAL, WARNING, INFO, SKIP = "critical", "warning", "info", "skip"
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping
 
-from .gtid import GtidSet, MariadbGtid
-from .replication_model import Server
+from ..mysql.gtid import GtidSet, MariadbGtid
+from .model import Server
 
 
 @dataclass(frozen=True)

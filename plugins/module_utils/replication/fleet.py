@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from .replication_model import Channel, Server
-from .replication_rule import CRITICAL, SKIP, WARNING, Finding, failed, passed
-from .replication_rules import check_from, duplicates
+from .model import Channel, Server
+from .rules.all import check_from, duplicates
+from .rules.registry import CRITICAL, SKIP, WARNING, Finding, failed, passed
 
 SET_RULES = {
     "single_writer": (CRITICAL, "Exactly one server of the set accepts writes"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Sequence
 
-from .mysql_dialect import Dialect
+from .dialect import Dialect
 
 DRIVER_MISSING = (
     "The Python library PyMySQL is not installed for {python}. "

@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Sequence, Tuple
 
-from .mysql_connection import Connection, DatabaseError, quote
+from ..mysql.connection import Connection, DatabaseError, quote
 
 Key = Tuple[Any, ...]
 _TARGET_SECONDS = 0.5
