@@ -481,21 +481,13 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import (
-    ConnectionOptions,
-    DatabaseError,
-    argument_spec,
-)
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql.gtid import GtidError, parse
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.fleet import SET_RULES
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules.all import SEVERITIES, report
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.verdict import (
-    FAILING,
-    Fleet,
-    Verifier,
-    policy_from,
-    unreachable,
-)
+
+from ..module_utils.mysql.connection import ConnectionOptions, DatabaseError, argument_spec
+from ..module_utils.mysql.gtid import GtidError, parse
+from ..module_utils.replication.context import policy_from
+from ..module_utils.replication.fleet import SET_RULES, Fleet
+from ..module_utils.replication.verdict import FAILING, SEVERITIES, report, unreachable
+from ..module_utils.replication.verifier import Verifier
 
 
 def _spec() -> dict[str, Any]:

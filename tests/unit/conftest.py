@@ -22,7 +22,7 @@ WAITING = (
     "module_utils.replication.channel",
     "module_utils.replication.compare",
     "module_utils.replication.facts",
-    "module_utils.replication.verdict",
+    "module_utils.replication.verifier",
     "modules.mariadb_seed",
     "modules.mysql_clone",
     "modules.site_probe",

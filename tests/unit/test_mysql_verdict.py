@@ -135,31 +135,32 @@ def test_without_the_configuration_it_says_how_to_run(core, run, monkeypatch, tm
     assert "cannot be read (No such file or directory): run this as root." in capsys.readouterr().err
 
 
-def imported(path: Path, package: tuple[str, ...]) -> set[str]:
+def imported(core: Path, path: Path, package: tuple[str, ...]) -> set[str]:
     """The modules of the core that a file in this package of the core imports."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.ImportFrom):
             continue
-        name = tuple(node.module.split(".")) if node.module else ()
+        module = tuple(node.module.split(".")) if node.module else ()
         if node.level:
-            module = (*package[: len(package) + 1 - node.level], *name)
-        elif name[0] == "mysql_replication":
-            module = name[1:]
+            module = (*package[: len(package) + 1 - node.level], *module)
+        elif module[0] == "mysql_replication":
+            module = module[1:]
         else:
             continue
-        found |= {"/".join(module)} if name else {"/".join((*module, each.name)) for each in node.names}
+        whole = core.joinpath(*module).is_dir()
+        found |= {"/".join((*module, each.name)) for each in node.names} if whole else {"/".join(module)}
     return found
 
 
 def test_the_node_gets_every_file_of_the_core(top):
     variables = yaml.safe_load((top / "roles/mysql_health/vars/main.yml").read_text())
     listed = variables["__mysql_health_core"]
-    needed = set()
+    core, needed = top / "plugins" / "module_utils", set()
     for program in (top / "roles/mysql_health/files").iterdir():
-        needed |= imported(program, ()) if program.is_file() else set()
+        needed |= imported(core, program, ()) if program.is_file() else set()
     for name in listed:
-        needed |= imported(top / "plugins" / "module_utils" / f"{name}.py", Path(name).parent.parts)
+        needed |= imported(core, core / f"{name}.py", Path(name).parent.parts)
     assert needed == set(listed) & needed, "what is imported has to be installed"
     assert set(listed) == needed, "and nothing else"
     packages = {each["path"].partition("}}/")[2] for each in variables["__mysql_health_packages"]}

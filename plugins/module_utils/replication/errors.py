@@ -20,6 +20,10 @@ _DRIFT = (
     "The data here differs from the source, usually after a write on this server. Do not skip the transaction: "
     "compare the table with the primary, then rebuild this replica or repair the row"
 )
+KEEP_DATA = (
+    "Do not rebuild this server before it is known which of the two has the data: the primary may be a new or restored "
+    "server, or have lost them in a failover. Compare the two, and make the one with the data the primary."
+)
 _PURGED = Advice(
     "the source has purged binary logs that this replica still needs",
     "The missing transactions cannot be fetched any more: rebuild this replica, with the role mysql_replica by "

@@ -1,15 +1,23 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A set of servers: who is primary, who follows whom, and whether exactly one accepts writes. Pure functions."""
+"""A set of servers: who is primary, who follows whom, whether exactly one accepts writes, and each one's verdict."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Mapping
 
-from .model import Channel, Server
-from .rules.all import check_from, duplicates
+from ..mysql.connection import Connection, ConnectionOptions, DatabaseError
+from .accounts import accounts_of_interest
+from .context import Context
+from .facts import Collector, watch_receiver
+from .measures import silence_limit
+from .model import Channel, Server, build
 from .rules.registry import CRITICAL, SKIP, WARNING, Finding, failed, passed
+from .rules.server import duplicates
+from .verdict import Verdict, check_from, judge, report, unreachable
+from .verifier import confirm_tables, confirmed_errant, unheard_channels
 
 SET_RULES = {
     "single_writer": (CRITICAL, "Exactly one server of the set accepts writes"),
@@ -174,3 +182,103 @@ def _unique(servers: Mapping[str, Server]) -> Finding:
         hint = "Give each server its own; for server_uuid delete auto.cnf while the server is stopped."
         return failed(clash, "unique", " ".join(clash), hint, heals=False)
     return passed(len(servers), "unique", f"The ids of {len(servers)} server(s) are unique.")
+
+
+class Fleet:
+    """A set of servers, looked at together."""
+
+    def __init__(
+        self, members: Mapping[str, ConnectionOptions], policy: dict[str, Any], max_transaction_age: int = 60
+    ) -> None:
+        self.members, self.policy = dict(members), policy
+        self.max_transaction_age = max_transaction_age
+        self.collectors: dict[str, Collector] = {}
+        self.servers: dict[str, Server] = {}
+        self.failures: dict[str, DatabaseError] = {}
+
+    def close(self) -> None:
+        for collector in self.collectors.values():
+            collector.connection.close()
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def look(self) -> None:
+        """Read all at once, so that one frozen server does not delay the others."""
+        with ThreadPoolExecutor(max_workers=min(16, max(1, len(self.members)))) as pool:
+            for name, outcome in zip(self.members, pool.map(self._one, self.members)):
+                if isinstance(outcome, DatabaseError):
+                    self.failures[name] = outcome
+                else:
+                    self.collectors[name] = outcome
+                    self.servers[name] = build(outcome.snapshot, name)
+
+    def _one(self, name: str) -> Any:
+        connection = None
+        try:
+            connection = Connection(self.members[name])
+            collector = Collector(connection)
+            tables = bool(self.policy["inspect_tables"])
+            collector.collect(max_transaction_age=self.max_transaction_age, tables=tables)
+            server = build(collector.snapshot, name)
+            collector.accounts(accounts_of_interest(server))
+            unheard = unheard_channels(server, self.policy)
+            if unheard:
+                limit = max(silence_limit(self.policy, c) for c in unheard) + 0.3
+                collector.snapshot["quiet_for"] = watch_receiver(collector, limit)
+        except DatabaseError as error:
+            if connection is not None:
+                connection.close()
+            return error
+        return collector
+
+    def report(self, expected_primary: str | None = None) -> dict[str, Any]:
+        self.look()
+        addresses = {name: f"{o.host}:{o.port}" for name, o in self.members.items()}
+        unreachable_texts = {name: str(error) for name, error in self.failures.items()}
+        tree = topology(self.servers, addresses, unreachable_texts)
+        checks = check_set(self.servers, tree, unreachable_texts, self.policy, expected_primary)
+        results: dict[str, Any] = {name: unreachable(name, error, self.policy) for name, error in self.failures.items()}
+        for name, server in self.servers.items():
+            results[name] = self._judge(name, server, tree, addresses)
+        for name in sorted(results):
+            if name in self.servers:
+                checks += [{**check, "server": name} for check in results[name]["checks"]]
+        verdict = Verdict(checks)
+        partial = any(r["coverage"] == "partial" for r in results.values())
+        return {
+            "verdict": verdict.verdict,
+            "coverage": "partial" if partial else "full",
+            "reasons": verdict.reasons,
+            "not_judged": verdict.not_judged,
+            "summary": verdict.summary(f"the set of {', '.join(sorted(self.members))}"),
+            "checks": [c for c in checks if c["status"] != "pass" or "server" not in c],
+            "topology": tree,
+            "servers": results,
+        }
+
+    def _judge(self, name: str, server: Server, tree: dict[str, Any], addresses: dict[str, str]) -> dict[str, Any]:
+        role = "auto"
+        if not server.in_group:
+            role = "primary" if name == tree["primary"] else "replica" if server.channels else "auto"
+        # That exactly one accepts writes is judged once, over the whole set.
+        quiet = {**self.policy["checks"], "server_id_unique": SKIP}
+        context = Context(server, {**self.policy, "role": role, "checks": quiet})
+        source = next((source_of(c, name, self.servers, addresses) for c in server.channels), None)
+        if source and source in self.collectors and self.servers[source].mariadb == server.mariadb:
+            collector = self.collectors[source]
+            try:
+                collector.accounts(c.source_user for c in server.channels)
+                # Read again after the replica, so that it can only be ahead of it.
+                collector.positions()
+                context.primary = self.servers[source]
+                context.errant = confirmed_errant(context, collector)
+                if self.policy["checks"].get("table_definitions") != SKIP:
+                    confirm_tables(context, self.collectors[name].connection, collector.connection)
+            except DatabaseError as error:
+                context.primary = None
+                context.primary_error = f"{source} cannot be asked any more: {error.message}"
+        return report(context, judge(context))

@@ -1,48 +1,274 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at servers and judges them: connections in, verdict out. Waits and probes on request."""
+"""The judgement: servers in, checks out. No connection, no clock, nothing but the given rows.
+
+A rule says what it saw (Finding); its severity, or the caller's override, decides what that means.
+What could not be read is ``unknown``, never a pass.
+"""
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
-from typing import Any, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Iterator
 
-from ..mysql.connection import Connection, ConnectionOptions, DatabaseError, quote
-from ..mysql.gtid import GtidError, MariadbGtid, parse
-from .compare import Comparison
-from .facts import Collector, watch_receiver
-from .fleet import check_set, source_of, topology
-from .model import ON, Channel, Server, build
-from .rules.all import (
-    Verdict,
-    accounts_of_interest,
-    check_from,
-    errant_now,
-    judge,
-    report,
-    silence_limit,
+from ..mysql.connection import DatabaseError
+from ..mysql.gtid import GtidError, or_none
+from .context import Context
+from .measures import errant_now, lag_seconds, lost_text, missing, unrecoverable
+from .model import Channel, describe, describe_channel, unapplied
+from .rules import channel as channels
+from .rules import data, group, primary, proof, server, settings
+from .rules.registry import (
+    CRITICAL,
+    FAIL,
+    INFO,
+    PASS,
+    SKIP,
+    UNKNOWN,
+    WARNING,
+    Finding,
+    Rule,
+    failed,
+    into,
+    passed,
+    unknown,
 )
-from .rules.data import unlike, unlike_tables
-from .rules.registry import CRITICAL, DEFAULT_POLICY, SKIP, Context, failed
-from .tables import ONLY_HERE, ONLY_THERE, describe_table, differences, named_differences, read_tables
 
-_ERRANT_READINGS = 6
-_ERRANT_PAUSE = 0.35
-# How often, and for how many seconds, a replica is waited for before its tables are called different.
-_TABLE_READINGS, _TABLE_WAIT = 3, 2.0
-# So many tables are read again, and so many are described in full.
-_MOST_TABLES, _MOST_NAMED = 100, 5
+# In this order they are judged and shown.
+_SUBJECTS = (settings, data, server, channels, primary, group, proof)
+RULES: list[Rule] = [each for subject in _SUBJECTS for each in subject.RULES]
+rule = into(RULES)
 FAILING = {"critical": {"critical", "unknown"}, "warning": {"critical", "unknown", "warning"}, "never": set()}
+_STATUS = {CRITICAL: FAIL, WARNING: "warn", INFO: "info"}
+_ORDER = {INFO: 0, WARNING: 1, CRITICAL: 2}
+SEVERITIES = {r.id: r.severity for r in RULES}
 
 
-def policy_from(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The rules' policy out of module options; what is not given keeps its default."""
-    policy = dict(DEFAULT_POLICY)
-    policy.update({k: v for k, v in options.items() if k in policy and v is not None})
-    return policy
+@dataclass
+class Verdict:
+    checks: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        statuses = {c["status"] for c in self.checks}
+        blind = any(map(_blind, self.checks))
+        if FAIL in statuses:
+            return CRITICAL
+        if blind:
+            return UNKNOWN
+        return WARNING if "warn" in statuses else "ok"
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the verdict is not ok, the worst first."""
+        return list(dict.fromkeys(c["id"] for c in self._against))
+
+    @property
+    def not_judged(self) -> list[str]:
+        """What could not be read, whether that decides or not."""
+        return list(dict.fromkeys(c["id"] for c in self.checks if c["status"] == UNKNOWN))
+
+    @property
+    def _against(self) -> list[dict[str, Any]]:
+        return sorted((c for c in self.checks if c["status"] in {FAIL, "warn"} or _blind(c)), key=_rank)
+
+    @property
+    def hopeless(self) -> list[dict[str, Any]]:
+        return [c for c in self.checks if c["status"] == FAIL and not c["can_heal"]]
+
+    def summary(self, name: str) -> str:
+        """One paragraph: which server, what is wrong, what to do; the worst first."""
+        open_checks = self._against
+        if self.verdict == "ok":
+            return (
+                f"ok: replication of {name} is right ({sum(c['status'] == PASS for c in self.checks)} checks passed)."
+            )
+        parts = []
+        for check in open_checks[:3]:
+            hint = f" {check['hint']}" if check["hint"] else ""
+            parts.append(f"[{check['id']}] {check['message']}{hint}")
+        more = len(open_checks) - len(parts)
+        tail = f" And {more} more: {', '.join(c['id'] for c in open_checks[3:])}." if more > 0 else ""
+        return f"{self.verdict}: {name}: {' '.join(parts)}{tail}"
+
+
+def _blind(check: dict[str, Any]) -> bool:
+    """Whether a rule that decides could not be judged."""
+    return check["status"] == UNKNOWN and check["severity"] == CRITICAL
+
+
+def _rank(check: dict[str, Any]) -> tuple[int, int]:
+    return ({FAIL: 0, UNKNOWN: 1, "warn": 2}.get(check["status"], 3), -_ORDER.get(check["severity"], 0))
+
+
+def _findings(ctx: Context) -> Iterator[tuple[Rule, Finding | None, str | None]]:
+    for entry in RULES:
+        if ctx.policy["checks"].get(entry.id) == SKIP:
+            continue
+        if not entry.per_channel:
+            yield entry, _guarded(entry, ctx), None
+            continue
+        for channel in ctx.working_channels:
+            yield entry, _guarded(entry, ctx, channel), channel.name
+
+
+def _guarded(entry: Rule, *arguments: Any) -> Finding | None:
+    try:
+        return entry.function(*arguments)
+    except GtidError as error:
+        return unknown(str(error), "The server gave a GTID that cannot be read.")
+
+
+def check_from(
+    identifier: str, severity: str, finding: Finding, policy: dict[str, Any], **place: Any
+) -> dict[str, Any]:
+    """The check of a finding: the caller's severity, else the rule's own, else the lower one of the finding."""
+    told = policy["checks"].get(identifier)
+    severity = told or severity
+    if finding.cap and not told and _ORDER[finding.cap] < _ORDER[severity]:
+        severity = finding.cap
+    return {
+        "id": identifier,
+        **place,
+        "status": _STATUS[severity] if finding.status == FAIL else finding.status,
+        "severity": severity,
+        "observed": finding.observed,
+        "expected": finding.expected,
+        "message": finding.message,
+        "hint": finding.hint,
+        "can_heal": finding.heals,
+    }
+
+
+def judge(ctx: Context) -> Verdict:
+    verdict = Verdict()
+    for entry, finding, channel in _findings(ctx):
+        if finding is not None:
+            place = {} if channel is None else {"channel": channel}
+            verdict.checks.append(check_from(entry.id, entry.severity, finding, ctx.policy, **place))
+    return verdict
+
+
+_BLOCKS_PROMOTION = {
+    "sql_thread", "errant", "filters", "binlog", "gtid_mode", "repl_account_here", "version_order", "delay",
+    "lag_seconds", "lag_gtid", "apply_backlog", "purge_horizon", "compare", "disk_free", "table_definitions",
+    "engines", "definers", "settings_alike", "certificate",
+}  # fmt: skip
+# These are against it even as a warning.
+_BLOCKS_AS_WARNING = {"repl_account_here", "version_order", "delay", "lag_gtid", "apply_backlog"}
+
+
+def promotion(ctx: Context, verdict: Verdict) -> dict[str, Any]:
+    """Whether this replica could take over, by the checks that matter for that."""
+    if not ctx.replica:
+        return {"promotable": False, "blockers": [f"it is a {ctx.local.role.replace('_', ' ')}"], "warnings": []}
+    relevant = [c for c in verdict.checks if c["id"] in _BLOCKS_PROMOTION]
+    blockers = {
+        c["id"] for c in relevant if c["status"] == FAIL or c["status"] == "warn" and c["id"] in _BLOCKS_AS_WARNING
+    }
+    warnings = {c["id"] for c in relevant if c["status"] in {"warn", UNKNOWN}}
+    # A wanted delay is no fault, but what it holds back would be lost all the same.
+    blockers |= _lacking(ctx)
+    if or_none(missing, ctx) is None:
+        # Nobody knows what the primary has.
+        warnings.add("lag_gtid")
+    return {"promotable": not blockers, "blockers": sorted(blockers), "warnings": sorted(warnings - blockers)}
+
+
+def _lacking(ctx: Context) -> set[str]:
+    """Rules by which more is missing here than a moment's work."""
+    limit = int(ctx.policy["max_lag_transactions"])
+    gap = or_none(missing, ctx)
+    found = {"lag_gtid"} if gap and gap[1] > limit else set()
+    backlogs = [or_none(unapplied, ctx.local, channel) or 0 for channel in ctx.own_channels]
+    return found | ({"apply_backlog"} if any(count > limit for count in backlogs) else set())
+
+
+@rule("promotable", CRITICAL, "This replica could take over as primary")
+def _promotable(ctx: Context) -> Finding | None:
+    if not ctx.policy["require_promotable"] or not ctx.replica:
+        return None
+    others = Context(**{**ctx.__dict__, "policy": {**ctx.policy, "require_promotable": False}})
+    found = promotion(others, judge(others))
+    if found["promotable"]:
+        return passed(True, True, "The replica could take over.")
+    message = f"This replica could not take over as primary because of: {', '.join(found['blockers'])}."
+    return failed(found["blockers"], [], message, "Resolve these checks; each says how.", heals=False)
+
+
+SEVERITIES["promotable"] = CRITICAL
+
+
+def report(ctx: Context, verdict: Verdict) -> dict[str, Any]:
+    """Everything a caller gets back, except waiting and probing."""
+    local = ctx.local
+    result: dict[str, Any] = {
+        "verdict": verdict.verdict,
+        "coverage": coverage(ctx, verdict),
+        "reasons": verdict.reasons,
+        "not_judged": verdict.not_judged,
+        "summary": verdict.summary(local.name),
+        "checks": verdict.checks,
+        **describe(local),
+        "channels": [_with_lag(ctx, channel) for channel in local.channels],
+        "primary": None,
+        "gtid": _gtid_report(ctx),
+        "promotion": promotion(ctx, verdict),
+    }
+    result["role"]["expected"] = ctx.policy["role"]
+    if ctx.primary or ctx.primary_error:
+        primary = ctx.primary
+        result["primary"] = {
+            "reachable": primary is not None,
+            "gtid": primary.position if primary else None,
+            "purged": primary.purged if primary else None,
+            "dump_threads": [
+                {"user": r.get("user"), "host": r.get("host"), "tls": _tls_of(r)}
+                for r in (primary.snapshot.get("dump_threads") or [] if primary else [])
+            ],
+        }
+    return result
+
+
+def _tls_of(row: dict[str, Any]) -> bool | None:
+    kind = row.get("connection_type")
+    return None if kind is None else kind == "SSL/TLS"
+
+
+def _with_lag(ctx: Context, channel: Channel) -> dict[str, Any]:
+    seconds, source = or_none(lag_seconds, ctx, channel) or (None, "none")
+    return {
+        **describe_channel(ctx.local, channel),
+        "lag": {
+            "seconds": seconds,
+            "source": source,
+            "seconds_behind_raw": channel.seconds_behind,
+            "applying_age_s": channel.applying_age,
+        },
+    }
+
+
+def _gtid_report(ctx: Context) -> dict[str, Any]:
+    # What cannot be read, for example because the primary is of the other engine, the rules have said.
+    gap = or_none(missing, ctx) if ctx.replica else None
+    found = ctx.errant if ctx.errant is not None else or_none(errant_now, ctx)
+    lost = or_none(unrecoverable, ctx)
+    return {
+        "executed": ctx.local.position,
+        "missing": gap[0] if gap else None,
+        "missing_count": gap[1] if gap else None,
+        "errant": None if found is None else str(found),
+        "errant_count": None if found is None else found.count,
+        "unrecoverable": None if lost is None else lost_text(lost),
+    }
+
+
+def coverage(ctx: Context, verdict: Verdict) -> str:
+    """Full only where nothing was left unread and a replica was compared with its primary."""
+    if any(c["status"] == UNKNOWN for c in verdict.checks):
+        return "partial"
+    return "full" if not ctx.replica or ctx.primary else "partial"
 
 
 def unreachable(name: str, error: DatabaseError, policy: dict[str, Any]) -> dict[str, Any]:
@@ -67,448 +293,3 @@ def unreachable(name: str, error: DatabaseError, policy: dict[str, Any]) -> dict
         "semi_sync": None,
         "promotion": {"promotable": False, "blockers": ["connect"], "warnings": []},
     }
-
-
-def confirmed_errant(context: Context, collector: Collector) -> Any:
-    """Errant transactions that stay errant when the primary is read again.
-
-    A replica may apply a transaction before the primary counts it as committed, so a first difference
-    proves nothing.
-    """
-    try:
-        found = errant_now(context)
-        for _reading in range(_ERRANT_READINGS):
-            if not found:
-                break
-            time.sleep(_ERRANT_PAUSE)
-            collector.positions()
-            found = errant_now(context)
-    except GtidError:
-        return None
-    return found
-
-
-def confirm_tables(context: Context, here: Connection, there: Connection) -> None:
-    """Let the context say which tables differ even after the replica has reached what the primary had.
-
-    A change of a table takes as long on the replica as it took on the primary, and until then they differ.
-    """
-    found = unlike_tables(context)
-    context.differing = found
-    if not found or not all(channel.running for channel in context.own_channels):
-        return
-    names, rest = list(found)[:_MOST_TABLES], list(found)[_MOST_TABLES:]
-    wrong: dict[tuple[str, str], str] = {}
-    apart: dict[tuple[str, str], str] = {}
-    for reading in range(_TABLE_READINGS):
-        if reading:
-            time.sleep(_ERRANT_PAUSE)
-        before = read_tables(there, names)
-        context.comparable = _reached(here, there, _TABLE_WAIT)
-        if not context.comparable:
-            return
-        now, after = read_tables(here, names), read_tables(there, names)
-        moving, apart = differences(before, after), unlike(context, now, after)
-        # What changes again and again may look the same before and after; it does not differ the same way thrice.
-        wrong = {
-            name: text
-            for name, text in apart.items()
-            if name not in moving and (not reading or wrong.get(name) == text)
-        }
-        if not apart and not moving:
-            break
-    context.comparable = bool(wrong) or not apart
-    if not context.comparable:
-        return
-    confirmed = {name: _named(here, there, name, text) for name, text in list(wrong.items())[:_MOST_NAMED]}
-    context.differing = {**wrong, **confirmed, **{name: found[name] for name in rest if wrong}}
-
-
-def _reached(here: Connection, there: Connection, seconds: float) -> bool:
-    """Whether the replica arrives, within these seconds, where the primary is now."""
-    name = "gtid_current_pos" if there.dialect.mariadb else "gtid_executed"
-    position = str(there.value(f"SELECT @@GLOBAL.{name} AS p")).replace("\n", "")
-    with here.longer(seconds):
-        return str(here.value(here.dialect["wait_gtid"], (position, seconds))) == "0"
-
-
-def _named(here: Connection, there: Connection, name: tuple[str, str], text: str) -> str:
-    """A difference with the columns and keys that differ."""
-    if text in {ONLY_HERE, ONLY_THERE}:
-        return text
-    detail = named_differences(describe_table(here, *name), describe_table(there, *name))
-    return f"{text}: {detail}" if detail else text
-
-
-class Verifier:
-    """One server, and its primary where there is a way to it."""
-
-    def __init__(
-        self,
-        options: ConnectionOptions,
-        policy: dict[str, Any],
-        primary_options: ConnectionOptions | None = None,
-        primary_gtid: str = "",
-        name: str = "",
-        heartbeat_table: str = "",
-        source_silence_wait: float | None = None,
-        max_transaction_age: int = 60,
-    ) -> None:
-        self.options, self.primary_options = options, primary_options
-        self.policy, self.primary_gtid = policy, primary_gtid
-        self.name = name
-        self.heartbeat_table = heartbeat_table
-        self.source_silence_wait = source_silence_wait
-        self.max_transaction_age = max_transaction_age
-        self.probe_result: dict[str, Any] | None = None
-        self.compare_result: dict[str, Any] | None = None
-        self._open: dict[str, Connection] = {}
-
-    def connection(self, which: str = "local") -> Connection:
-        if which not in self._open:
-            options = self.options if which == "local" else self.primary_options
-            if options is None:
-                raise DatabaseError("There is no connection to a primary.")
-            self._open[which] = Connection(options)
-        return self._open[which]
-
-    def drop(self, which: str) -> None:
-        found = self._open.pop(which, None)
-        if found:
-            found.close()
-
-    def close(self) -> None:
-        for which in list(self._open):
-            self.drop(which)
-
-    def __enter__(self) -> Verifier:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.close()
-
-    def look(self, detail: bool = True, listen: bool = True) -> tuple[Context, Verdict]:
-        """Read both servers and judge. The replica is read first, so that the primary can only be ahead."""
-        try:
-            collector = Collector(self.connection())
-            tables = detail and bool(self.policy["inspect_tables"])
-            collector.collect(detail=detail, max_transaction_age=self.max_transaction_age, tables=tables)
-        except DatabaseError:
-            self.drop("local")
-            raise
-        local = build(collector.snapshot, self.name or self._own_name(collector))
-        if self.policy["checks"].get("repl_account_here") != SKIP:
-            collector.accounts(accounts_of_interest(local))
-        context = Context(local, self.policy, primary_gtid=self.primary_gtid, probe=self.probe_result,
-                          compare=self.compare_result)  # fmt: skip
-        if self.primary_options:
-            self._look_at_primary(context, collector.connection, tables)
-        if self.heartbeat_table:
-            source = context.primary.server_id if context.primary else None
-            if source is None and local.channels:
-                source = local.channels[0].source_server_id
-            collector.heartbeat(self.heartbeat_table, source)
-        if listen:
-            self._listen(collector, context)
-        return context, judge(context)
-
-    def _own_name(self, collector: Collector) -> str:
-        """A socket path tells nobody which machine it is on."""
-        variables = collector.snapshot.get("variables") or {}
-        own = str(variables.get("hostname") or "") if self.options.unix_socket else ""
-        return own or self.options.where
-
-    def _look_at_primary(self, context: Context, here: Connection, tables: bool) -> None:
-        try:
-            collector = Collector(self.connection("primary"))
-            collector.collect(detail=False)
-            if self.policy["checks"].get("repl_account") != SKIP:
-                collector.accounts(c.source_user for c in context.local.channels)
-            context.primary = build(collector.snapshot, f"the primary {collector.connection.where}")
-            if context.primary.mariadb == context.local.mariadb:
-                context.errant = confirmed_errant(context, collector)
-                if tables and context.replica and self.policy["checks"].get("table_definitions") != SKIP:
-                    collector.tables()
-                    confirm_tables(context, here, collector.connection)
-        except DatabaseError as error:
-            self.drop("primary")
-            context.primary = None
-            context.primary_error = f"The primary cannot be asked: {error.message}"
-
-    def _listen(self, collector: Collector, context: Context) -> None:
-        """Does the source still speak, where its last message is not shown? A caught-up position answers at once."""
-        running = _unheard(context.local, self.policy)
-        if not running:
-            return
-        if self.source_silence_wait is None and context.primary and context.primary.mariadb and _level(context):
-            quiet = {c.name: 0.0 for c in running}
-        else:
-            wanted = self.source_silence_wait
-            limit = max(silence_limit(self.policy, c) for c in running) + 0.3 if wanted is None else wanted
-            quiet = watch_receiver(collector, limit)
-        collector.snapshot["quiet_for"] = quiet
-        for channel in running:
-            channel.since_last_message = quiet.get(channel.name)
-
-    def report(self, detail: bool = True) -> dict[str, Any]:
-        """The whole result; a server that cannot be asked is a verdict, too."""
-        try:
-            context, verdict = self.look(detail)
-        except DatabaseError as error:
-            return unreachable(self.name or self.options.where, error, self.policy)
-        return report(context, verdict)
-
-    # --- probe ------------------------------------------------------------------------------------------------------
-
-    def probe(self, timeout: float) -> dict[str, Any]:
-        """Write a heartbeat on the primary and time it until it is visible here."""
-        self.probe_result = {"ok": False, "latency_ms": None, "error": ""}
-        try:
-            self.probe_result.update(self._probe(timeout))
-        except DatabaseError as error:
-            text = str(error)
-            if error.errno == 1146:
-                text += (
-                    f" Create it on the primary: CREATE TABLE {self.heartbeat_table} "
-                    "(ts varchar(26) NOT NULL, server_id int unsigned NOT NULL PRIMARY KEY);"
-                )
-            elif error.denied:
-                text += f" GRANT SELECT, INSERT, UPDATE ON {self.heartbeat_table} TO the account on the primary."
-            self.probe_result["error"] = f"The probe failed: {text}"
-        return self.probe_result
-
-    def _probe(self, timeout: float) -> dict[str, Any]:
-        primary = self.connection("primary")
-        schema, _dot, name = self.heartbeat_table.partition(".")
-        table = f"{quote(schema)}.{quote(name)}"
-        number = primary.value("SELECT @@GLOBAL.server_id AS id")
-        stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
-        earlier = self._beat(table, number)
-        began = time.monotonic()
-        primary.rows(
-            f"INSERT INTO {table} (ts, server_id) VALUES (%s, %s) ON DUPLICATE KEY UPDATE ts = %s",
-            (stamp, number, stamp),
-        )
-        written = time.monotonic()
-        while True:
-            seen = self._beat(table, number)
-            waited = time.monotonic() - began
-            # Another writer may have written since; what was here before, even of the future, is not what was written.
-            if seen != earlier and seen >= stamp:
-                return {
-                    "ok": True,
-                    "latency_ms": round(waited * 1000, 1),
-                    "write_ms": round((written - began) * 1000, 1),
-                }
-            if waited > timeout:
-                return {"error": f"A row written on the primary {waited:.1f} s ago has not arrived here."}
-            time.sleep(min(0.002 + waited / 20, 0.2))
-
-    def _beat(self, table: str, number: Any) -> str:
-        """The heartbeat that has arrived here; empty if there is none."""
-        try:
-            seen = self.connection().value(f"SELECT ts FROM {table} WHERE server_id = %s", (number,))
-        except DatabaseError as error:
-            if error.errno not in {1146, 1049}:
-                raise
-            seen = None
-        return "" if seen is None else str(seen)
-
-    def compare(self, schemas: Sequence[str], seconds: float, chunk_rows: int) -> dict[str, Any]:
-        """Compare the data of these schemas with the primary."""
-        try:
-            comparison = Comparison(self.connection("primary"), self.connection(), seconds, chunk_rows)
-            self.compare_result = comparison.run(schemas)
-        except DatabaseError as error:
-            self.compare_result = {"error": f"Nothing was compared: {error}", "complete": False}
-        return self.compare_result
-
-    # --- wait -------------------------------------------------------------------------------------------------------
-
-    def wait(self, kind: str, target: str, timeout: float, interval: float, fail_on: str) -> dict[str, Any]:
-        """Wait until healthy or caught up; give up at once on what waiting cannot heal."""
-        began = time.monotonic()
-        outcome: dict[str, Any] = {"reached": False, "attempts": 0, "target": None, "last": ""}
-        fixed: str | None = None
-        while True:
-            outcome["attempts"] += 1
-            try:
-                context, verdict = self.look(detail=False, listen=kind == "healthy")
-                if kind == "caught_up" and fixed is None:
-                    fixed = outcome["target"] = self._target(context, target)
-                outcome["reached"], outcome["last"] = self._reached(kind, context, verdict, fixed, interval, fail_on)
-                hopeless = verdict.hopeless
-                if kind == "caught_up":
-                    hopeless = [c for c in hopeless if c["id"] in _STOPS_CATCHING_UP]
-                if outcome["reached"] or hopeless:
-                    if hopeless and not outcome["reached"]:
-                        outcome["last"] = f"waiting cannot help: {hopeless[0]['id']}"
-                    break
-            except DatabaseError as error:
-                outcome["last"] = str(error)
-                if error.errno in {1045, 1698} or "not installed" in error.message:
-                    break
-            if time.monotonic() - began >= timeout:
-                break
-            if kind == "healthy" or fixed is None:
-                time.sleep(max(0.0, min(interval, timeout - (time.monotonic() - began))))
-        outcome["elapsed_s"] = round(time.monotonic() - began, 3)
-        return outcome
-
-    @staticmethod
-    def _target(context: Context, target: str) -> str:
-        if target != "primary_now":
-            wanted = target
-        elif context.primary:
-            wanted = context.primary.position
-        elif context.primary_gtid:
-            wanted = context.primary_gtid
-        else:
-            raise DatabaseError(context.primary_error or "There is no primary to take the position from.")
-        try:
-            parse(wanted, context.d.flavor)
-        except GtidError as error:
-            raise DatabaseError(f"wait_target: {error}") from error
-        return wanted
-
-    def _reached(
-        self, kind: str, context: Context, verdict: Verdict, target: str | None, interval: float, fail_on: str
-    ) -> tuple[bool, str]:
-        if kind == "healthy":
-            return verdict.verdict not in (FAILING[fail_on] or FAILING["critical"]), ", ".join(verdict.reasons)
-        wanted = parse(target or "", context.d.flavor)
-        here = parse(context.local.position, context.d.flavor)
-        gap = here.behind(wanted) if isinstance(here, MariadbGtid) else wanted - here  # type: ignore[operator,arg-type]
-        if not gap:
-            return True, ""
-        if any(c.sql_state == "on" for c in context.local.channels):
-            connection = self.connection()
-            with connection.longer(interval):
-                arrived = connection.value(context.d["wait_gtid"], (target, max(interval, 0.1)))
-            if str(arrived) == "0" or (context.d.mariadb and str(arrived) != "-1"):
-                return True, ""
-        else:
-            time.sleep(interval)
-        return False, f"missing: {gap}"
-
-
-_STOPS_CATCHING_UP = {"io_thread", "sql_thread", "purge_horizon", "role"}
-
-
-def _unheard(server: Server, policy: Mapping[str, Any]) -> list[Channel]:
-    """Connected channels of which it is not known when they last received something."""
-    if policy["checks"].get("source_silent") == SKIP or server.denied("connection_status"):
-        return []
-    return [c for c in server.channels if c.io_state == ON and c.since_last_message is None and c.heartbeat_interval]
-
-
-def _level(context: Context) -> bool:
-    """MariaDB: the replica has received all that its primary had when that was asked (after the replica)."""
-    primary = context.primary
-    if primary is None:
-        return False
-    target = MariadbGtid.parse(str(primary.snapshot.get("binlog_pos") or ""))
-    received = MariadbGtid.parse(
-        ",".join(filter(None, [*(c.received for c in context.local.channels), context.local.position]))
-    )
-    return not received.behind(target)
-
-
-class Fleet:
-    """A set of servers, looked at together."""
-
-    def __init__(
-        self, members: Mapping[str, ConnectionOptions], policy: dict[str, Any], max_transaction_age: int = 60
-    ) -> None:
-        self.members, self.policy = dict(members), policy
-        self.max_transaction_age = max_transaction_age
-        self.collectors: dict[str, Collector] = {}
-        self.servers: dict[str, Server] = {}
-        self.failures: dict[str, DatabaseError] = {}
-
-    def close(self) -> None:
-        for collector in self.collectors.values():
-            collector.connection.close()
-
-    def __enter__(self) -> Fleet:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.close()
-
-    def look(self) -> None:
-        """Read all at once, so that one frozen server does not delay the others."""
-        with ThreadPoolExecutor(max_workers=min(16, max(1, len(self.members)))) as pool:
-            for name, outcome in zip(self.members, pool.map(self._one, self.members)):
-                if isinstance(outcome, DatabaseError):
-                    self.failures[name] = outcome
-                else:
-                    self.collectors[name] = outcome
-                    self.servers[name] = build(outcome.snapshot, name)
-
-    def _one(self, name: str) -> Any:
-        connection = None
-        try:
-            connection = Connection(self.members[name])
-            collector = Collector(connection)
-            tables = bool(self.policy["inspect_tables"])
-            collector.collect(max_transaction_age=self.max_transaction_age, tables=tables)
-            server = build(collector.snapshot, name)
-            collector.accounts(accounts_of_interest(server))
-            unheard = _unheard(server, self.policy)
-            if unheard:
-                limit = max(silence_limit(self.policy, c) for c in unheard) + 0.3
-                collector.snapshot["quiet_for"] = watch_receiver(collector, limit)
-        except DatabaseError as error:
-            if connection is not None:
-                connection.close()
-            return error
-        return collector
-
-    def report(self, expected_primary: str | None = None) -> dict[str, Any]:
-        self.look()
-        addresses = {name: f"{o.host}:{o.port}" for name, o in self.members.items()}
-        unreachable_texts = {name: str(error) for name, error in self.failures.items()}
-        tree = topology(self.servers, addresses, unreachable_texts)
-        checks = check_set(self.servers, tree, unreachable_texts, self.policy, expected_primary)
-        results: dict[str, Any] = {name: unreachable(name, error, self.policy) for name, error in self.failures.items()}
-        for name, server in self.servers.items():
-            results[name] = self._judge(name, server, tree, addresses)
-        for name in sorted(results):
-            if name in self.servers:
-                checks += [{**check, "server": name} for check in results[name]["checks"]]
-        verdict = Verdict(checks)
-        partial = any(r["coverage"] == "partial" for r in results.values())
-        return {
-            "verdict": verdict.verdict,
-            "coverage": "partial" if partial else "full",
-            "reasons": verdict.reasons,
-            "not_judged": verdict.not_judged,
-            "summary": verdict.summary(f"the set of {', '.join(sorted(self.members))}"),
-            "checks": [c for c in checks if c["status"] != "pass" or "server" not in c],
-            "topology": tree,
-            "servers": results,
-        }
-
-    def _judge(self, name: str, server: Server, tree: dict[str, Any], addresses: dict[str, str]) -> dict[str, Any]:
-        role = "auto"
-        if not server.in_group:
-            role = "primary" if name == tree["primary"] else "replica" if server.channels else "auto"
-        # That exactly one accepts writes is judged once, over the whole set.
-        quiet = {**self.policy["checks"], "server_id_unique": SKIP}
-        context = Context(server, {**self.policy, "role": role, "checks": quiet})
-        source = next((source_of(c, name, self.servers, addresses) for c in server.channels), None)
-        if source and source in self.collectors and self.servers[source].mariadb == server.mariadb:
-            collector = self.collectors[source]
-            try:
-                collector.accounts(c.source_user for c in server.channels)
-                # Read again after the replica, so that it can only be ahead of it.
-                collector.positions()
-                context.primary = self.servers[source]
-                context.errant = confirmed_errant(context, collector)
-                if self.policy["checks"].get("table_definitions") != SKIP:
-                    confirm_tables(context, self.collectors[name].connection, collector.connection)
-            except DatabaseError as error:
-                context.primary = None
-                context.primary_error = f"{source} cannot be asked any more: {error.message}"
-        return report(context, judge(context))

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..context import Context
 from ..model import Server, as_float, as_int, is_on
-from .registry import CRITICAL, WARNING, Context, Finding, failed, passed, refused, rule, span
+from .registry import CRITICAL, WARNING, Finding, Rule, failed, into, passed, refused, span
 
+RULES: list[Rule] = []
+rule = into(RULES)
 _DAY = 86400.0
 # What decides over how a statement is understood, or a value kept.
 _ALIKE = (
@@ -98,15 +101,10 @@ def _alike_hint(wrong: dict[str, Any]) -> str:
     return "; ".join(hints or ["promoted as it is, this server would take the same statements otherwise"]) + "."
 
 
-def certificate_limits(policy: dict[str, Any]) -> float:
-    """Seconds that a certificate has to last."""
-    return float(policy["min_certificate_days"]) * _DAY
-
-
 @rule("certificate", CRITICAL, "The certificate that the source serves to its channels lasts")
 def _certificate(ctx: Context) -> Finding | None:
     """This server's own counts as well: it serves it once it is promoted."""
-    least = certificate_limits(ctx.policy)
+    least = float(ctx.policy["min_certificate_days"]) * _DAY
     servers = {"the primary": ctx.primary, "this server": ctx.local}
     left = {
         name: seconds

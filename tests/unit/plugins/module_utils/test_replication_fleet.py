@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.context import DEFAULT_POLICY
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.fleet import check_set, topology
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.model import build
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules.registry import DEFAULT_POLICY
 
 
 def uuid(number):

@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import DatabaseError
 from ansible_collections.pentad.webstack.plugins.module_utils.replication import output
+from ansible_collections.pentad.webstack.plugins.module_utils.replication import verdict as rules
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.context import (
+    DEFAULT_POLICY,
+    Context,
+    policy_from,
+)
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.model import build
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules import all as rules
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules.registry import DEFAULT_POLICY
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.verdict import policy_from, unreachable
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.verdict import unreachable
 
 ROWS = Path(__file__).parent / "rows"
 ENGINES = ["mysql97", "mariadb118", "mariadb1011"]
@@ -24,7 +28,7 @@ def judged(engine: str = "mysql97", **status: Any) -> dict[str, Any]:
     rows = json.loads((ROWS / f"{engine}.json").read_text())
     rows["replica"]["replica_status"][0].update(status)
     policy = {**DEFAULT_POLICY, "role": "replica"}
-    context = rules.Context(build(rows["replica"], "db2"), policy, primary=build(rows["primary"], "db1"))
+    context = Context(build(rows["replica"], "db2"), policy, primary=build(rows["primary"], "db1"))
     return rules.report(context, rules.judge(context))
 
 

@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.gtid import GtidSet
+from ansible_collections.pentad.webstack.plugins.module_utils.replication import verdict as rules
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.context import DEFAULT_POLICY, Context
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.fleet import SET_RULES
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.model import build
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules import all as rules
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.rules.registry import DEFAULT_POLICY
 
 ROWS = Path(__file__).parent / "rows"
 MYSQL = ["mysql80", "mysql84", "mysql97"]
@@ -58,7 +59,7 @@ class Case:
     def context(self, **policy):
         settings = {**DEFAULT_POLICY, "role": "replica", **policy}
         primary = build(copy.deepcopy(self.primary), "db1") if self.with_primary else None
-        return rules.Context(build(copy.deepcopy(self.replica), "db2"), settings, primary=primary, **self.extra)
+        return Context(build(copy.deepcopy(self.replica), "db2"), settings, primary=primary, **self.extra)
 
     def judge(self, **policy):
         return rules.judge(self.context(**policy))
@@ -70,7 +71,7 @@ class Case:
         return next(c for c in self.judge(**policy).checks if c["id"] == identifier)
 
     def as_primary(self, **policy):
-        context = rules.Context(build(copy.deepcopy(self.primary), "db1"), {
+        context = Context(build(copy.deepcopy(self.primary), "db1"), {
             **DEFAULT_POLICY, "role": "primary", **policy})  # fmt: skip
         return {c["id"]: c["status"] for c in rules.judge(context).checks if c["status"] not in {"pass", "info"}}
 
@@ -308,7 +309,7 @@ def test_another_server_at_the_address_of_the_source_is_no_reason_to_rebuild(mys
 def test_errant_confirmed_elsewhere_counts(mysql):
     """The caller re-reads the primary; its finding is the one that is judged."""
     mysql.replica["executed"] += f",{OTHER}:1"
-    mysql.extra = {"errant": rules.GtidSet()}
+    mysql.extra = {"errant": GtidSet()}
     assert mysql.troubles() == {}
 
 

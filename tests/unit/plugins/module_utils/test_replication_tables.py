@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import ConnectionOptions
-from ansible_collections.pentad.webstack.plugins.module_utils.replication import tables, verdict
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.verdict import Verifier, policy_from
+from ansible_collections.pentad.webstack.plugins.module_utils.replication import tables, verifier
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.context import policy_from
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.verifier import Verifier
 from scripted_mysql import Pair
 
 LOCAL = ConnectionOptions(user="root", unix_socket=Pair.REPLICA)
@@ -108,7 +109,7 @@ def test_tables_of_the_primary_may_be_left_out(pair, policy):
 
 
 def test_of_many_differences_some_are_read_again(pair, monkeypatch):
-    monkeypatch.setattr(verdict, "_MOST_TABLES", 2)
+    monkeypatch.setattr(verifier, "_MOST_TABLES", 2)
     first = pair.primary.rows["tables"][0]
     pair.primary.rows["tables"] += [{**first, "table": f"x{number}"} for number in range(5)]
     found = judged(look())

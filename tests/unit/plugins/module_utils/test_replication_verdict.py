@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import ConnectionOptions, DatabaseError
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.verdict import (
-    Fleet,
-    Verifier,
-    policy_from,
-)
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.context import policy_from
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.fleet import Fleet
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.verifier import Verifier
 from scripted_mysql import LOST, Pair
 
 LOCAL = ConnectionOptions(user="root", unix_socket=Pair.REPLICA)
