@@ -30,7 +30,6 @@ from .rules.registry import (
     Finding,
     Rule,
     failed,
-    into,
     passed,
     unknown,
 )
@@ -38,11 +37,12 @@ from .rules.registry import (
 # In this order they are judged and shown.
 _SUBJECTS = (settings, data, server, channels, primary, group, proof)
 RULES: list[Rule] = [each for subject in _SUBJECTS for each in subject.RULES]
-rule = into(RULES)
 FAILING = {"critical": {"critical", "unknown"}, "warning": {"critical", "unknown", "warning"}, "never": set()}
 _STATUS = {CRITICAL: FAIL, WARNING: "warn", INFO: "info"}
 _ORDER = {INFO: 0, WARNING: 1, CRITICAL: 2}
-SEVERITIES = {r.id: r.severity for r in RULES}
+# Judged last, from the checks of all the others.
+PROMOTABLE = "promotable"
+SEVERITIES = {**{rule.id: rule.severity for rule in RULES}, PROMOTABLE: CRITICAL}
 
 
 @dataclass
@@ -142,11 +142,15 @@ def check_from(
 
 
 def judge(ctx: Context) -> Verdict:
+    """Apply every rule that the policy does not skip."""
     verdict = Verdict()
     for entry, finding, channel in _findings(ctx):
         if finding is not None:
             place = {} if channel is None else {"channel": channel}
             verdict.checks.append(check_from(entry.id, entry.severity, finding, ctx.policy, **place))
+    if ctx.policy["require_promotable"] and ctx.replica and ctx.policy["checks"].get(PROMOTABLE) != SKIP:
+        finding = _promotable(promotion(ctx, verdict))
+        verdict.checks.append(check_from(PROMOTABLE, SEVERITIES[PROMOTABLE], finding, ctx.policy))
     return verdict
 
 
@@ -185,19 +189,11 @@ def _lacking(ctx: Context) -> set[str]:
     return found | ({"apply_backlog"} if any(count > limit for count in backlogs) else set())
 
 
-@rule("promotable", CRITICAL, "This replica could take over as primary")
-def _promotable(ctx: Context) -> Finding | None:
-    if not ctx.policy["require_promotable"] or not ctx.replica:
-        return None
-    others = Context(**{**ctx.__dict__, "policy": {**ctx.policy, "require_promotable": False}})
-    found = promotion(others, judge(others))
+def _promotable(found: dict[str, Any]) -> Finding:
     if found["promotable"]:
         return passed(True, True, "The replica could take over.")
     message = f"This replica could not take over as primary because of: {', '.join(found['blockers'])}."
     return failed(found["blockers"], [], message, "Resolve these checks; each says how.", heals=False)
-
-
-SEVERITIES["promotable"] = CRITICAL
 
 
 def report(ctx: Context, verdict: Verdict) -> dict[str, Any]:

@@ -1144,6 +1144,21 @@ def test_severity_overrides(case):
     assert case.troubles(checks={"tls_verify": "critical"}) == {"tls_verify": "fail"}
 
 
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ({}, []),
+        ({"require_promotable": True}, [("promotable", "pass")]),
+        ({"require_promotable": True, "checks": {"promotable": "skip"}}, []),
+        ({"require_promotable": True, "role": "primary"}, []),
+    ],
+)
+def test_a_promotion_is_judged_last_and_where_it_is_wanted(case, policy, expected):
+    checks = [(check["id"], check["status"]) for check in case.judge(**policy).checks]
+    assert [each for each in checks if each[0] == "promotable"] == expected
+    assert checks[len(checks) - len(expected) :] == expected
+
+
 def test_summary_names_the_worst_first_and_the_rest_by_id(case):
     case.replica["variables"].update(sync_binlog="0", binlog_expire_logs_seconds="60")
     case.replica["tables"][0]["keyed"] = False
