@@ -32,7 +32,8 @@ callbacks_enabled: >
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
-from ansible_collections.pentad.webstack.plugins.plugin_utils.typed_variables import TypedVariables
+
+from ..plugin_utils.typed_variables import TypedVariables
 
 
 class CallbackModule(CallbackBase):

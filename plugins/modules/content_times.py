@@ -57,7 +57,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils.content_time import content_time
+
+from ..module_utils.content_time import content_time
 
 
 def files(directory: Path, exclude: list[str]) -> Iterator[Path]:

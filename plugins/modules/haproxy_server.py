@@ -120,14 +120,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils.haproxy_runtime import (
-    MASTER_SOCKET,
-    SOCKET,
-    Runtime,
-    RuntimeRefusal,
-    Server,
-    old_processes,
-)
+
+from ..module_utils.haproxy_runtime import MASTER_SOCKET, SOCKET, Runtime, RuntimeRefusal, Server, old_processes
 
 # Run by the timer of the lease, which has no file of its own to go stale. Maintenance begun since is left alone.
 RETURN_PROGRAM = """

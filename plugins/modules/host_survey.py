@@ -203,16 +203,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils import pending
-from ansible_collections.pentad.webstack.plugins.module_utils.addresses import certificate_name
-from ansible_collections.pentad.webstack.plugins.module_utils.haproxy_runtime import (
-    DRAINED,
-    MAINTAINED,
-    SOCKET,
-    Runtime,
-)
-from ansible_collections.pentad.webstack.plugins.module_utils.node_state import fingerprint, packed
-from ansible_collections.pentad.webstack.plugins.module_utils.systemd import MASKS, UNITS, Systemd, loops, masked
+
+from ..module_utils import pending
+from ..module_utils.addresses import certificate_name
+from ..module_utils.haproxy_runtime import DRAINED, MAINTAINED, SOCKET, Runtime
+from ..module_utils.node_state import fingerprint, packed
+from ..module_utils.systemd import MASKS, UNITS, Systemd, loops, masked
 
 LISTEN = "0A"
 CAP_SYS_RESOURCE = 1 << 24

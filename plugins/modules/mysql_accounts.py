@@ -135,18 +135,10 @@ import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import (
-    Connection,
-    ConnectionOptions,
-    DatabaseError,
-    argument_spec,
-    quote,
-)
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql.credentials import (
-    matches_caching_sha2,
-    matches_native,
-)
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql.grants import (
+
+from ..module_utils.mysql.connection import Connection, ConnectionOptions, DatabaseError, argument_spec, quote
+from ..module_utils.mysql.credentials import matches_caching_sha2, matches_native
+from ..module_utils.mysql.grants import (
     EVERYTHING,
     GRANT_OPTION,
     GrantError,

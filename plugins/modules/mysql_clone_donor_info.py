@@ -45,13 +45,7 @@ not_cloned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql.connection import (
-    SYSTEM_SCHEMAS,
-    Connection,
-    ConnectionOptions,
-    DatabaseError,
-    argument_spec,
-)
+from ..module_utils.mysql.connection import SYSTEM_SCHEMAS, Connection, ConnectionOptions, DatabaseError, argument_spec
 
 # They have no rows of their own, or bring them along.
 HARMLESS = ("InnoDB", "BLACKHOLE", "FEDERATED", "MRG_MYISAM")

@@ -167,13 +167,9 @@ notes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import (
-    Connection,
-    ConnectionOptions,
-    DatabaseError,
-    argument_spec,
-)
-from ansible_collections.pentad.webstack.plugins.module_utils.replication.channel import FILTERS, ChannelError, Manager
+
+from ..module_utils.mysql.connection import Connection, ConnectionOptions, DatabaseError, argument_spec
+from ..module_utils.replication.channel import FILTERS, ChannelError, Manager
 
 
 def _spec() -> dict[str, Any]:

@@ -51,13 +51,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql.connection import (
-    Connection,
-    ConnectionOptions,
-    DatabaseError,
-    argument_spec,
-    client_options,
-)
+from ..module_utils.mysql.connection import Connection, ConnectionOptions, DatabaseError, argument_spec, client_options
 
 PROGRAMS = ("mariadb-tzinfo-to-sql", "mysql_tzinfo_to_sql")
 CLIENTS = ("mariadb", "mysql")

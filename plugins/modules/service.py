@@ -213,17 +213,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils import pending
-from ansible_collections.pentad.webstack.plugins.module_utils.systemd import (
-    LOOP_SECONDS,
-    RUNNING,
-    UNITS,
-    Systemd,
-    loops,
-    masked,
-    runs,
-    unit_of,
-)
+
+from ..module_utils import pending
+from ..module_utils.systemd import LOOP_SECONDS, RUNNING, UNITS, Systemd, loops, masked, runs, unit_of
 
 ENABLED = {"enabled", "enabled-runtime", "static", "alias", "indirect", "generated"}
 ACCOUNTS = Path("/etc/sysusers.d")

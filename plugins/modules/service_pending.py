@@ -66,8 +66,9 @@ done:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils import pending
-from ansible_collections.pentad.webstack.plugins.module_utils.systemd import RUNNING, Systemd
+
+from ..module_utils import pending
+from ..module_utils.systemd import RUNNING, Systemd
 
 NOTHING = "nothing"
 

@@ -154,7 +154,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils.site_client import Place, ask, reason, trusting
+
+from ..module_utils.site_client import Place, ask, reason, trusting
 
 ROUNDS = 4
 PAUSE = 0.5

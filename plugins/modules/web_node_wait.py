@@ -77,7 +77,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pentad.webstack.plugins.module_utils.site_client import Place, ask, trusting
+
+from ..module_utils.site_client import Place, ask, trusting
 
 PAUSE = 0.5
 LONGEST_ANSWER = 5.0
