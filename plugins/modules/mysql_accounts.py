@@ -191,10 +191,12 @@ class Account:
         self.comment = None
 
     def by_socket(self) -> bool:
+        """Whether it logs in as the system account of its name."""
         plugins = [p for p, digest in self.methods if not (p == "mysql_native_password" and digest == "invalid")]
         return bool(plugins) and all(p in {"auth_socket", "unix_socket"} for p in plugins)
 
     def has_password(self, password: str, mariadb: bool) -> bool:
+        """Whether it logs in by this password and nothing else."""
         if len(self.methods) != 1:
             return False
         plugin, digest = self.methods[0]
@@ -222,6 +224,7 @@ class Manager:
     # --- databases --------------------------------------------------------------------------------------------------
 
     def databases(self) -> None:
+        """Plan what is to be done for the databases."""
         if not self.params["databases"]:
             return
         rows = self.connection.rows(
@@ -253,6 +256,7 @@ class Manager:
     # --- accounts ---------------------------------------------------------------------------------------------------
 
     def accounts(self) -> None:
+        """Plan what is to be done for the accounts."""
         rows = self.connection.rows(_MARIADB_USERS if self.mariadb else _MYSQL_USERS)
         have = {(row["user"], row["host"]): row for row in rows}
         if self.params["remove_anonymous"]:
@@ -410,6 +414,7 @@ class Manager:
     # --- running ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
+        """Run what is planned."""
         if not self.plan:
             return
         name = "read_only" if self.mariadb else "super_read_only"
@@ -524,6 +529,7 @@ def complaints(params: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(argument_spec=_spec(), supports_check_mode=True)
     found = complaints(module.params)
     if found:

@@ -211,6 +211,7 @@ def wanted(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def bring(manager: Manager, params: dict[str, Any]) -> dict[str, Any]:
+    """Bring the channel into the state that is asked for."""
     state = params["state"]
     if state == "absent":
         return {"changed": manager.remove(params["force"])}
@@ -228,6 +229,7 @@ def bring(manager: Manager, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec=_spec(),
         supports_check_mode=True,

@@ -651,10 +651,12 @@ def _bad_set(params: dict[str, Any]) -> list[str]:
 
 
 def server_name(server: dict[str, Any]) -> str:
+    """The name of a server of a set: its own, else where it is."""
     return server["name"] or server["unix_socket"] or f"{server['host']}:{server['port']}"
 
 
 def verify_set(params: dict[str, Any]) -> dict[str, Any]:
+    """The result for a set of servers."""
     common = ConnectionOptions.from_params(params)
     members = {
         server_name(server): replace(
@@ -689,6 +691,7 @@ def _bad_gtids(params: dict[str, Any]) -> list[str]:
 
 
 def verify(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """The result for one server."""
     local = ConnectionOptions.from_params(params)
     policy = policy_from(params)
     verifier = Verifier(
@@ -730,6 +733,7 @@ def verify(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec=_spec(),
         supports_check_mode=True,

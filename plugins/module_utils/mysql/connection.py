@@ -38,10 +38,12 @@ class DatabaseError(Exception):
 
     @property
     def denied(self) -> bool:
+        """Whether the server refused the account or a privilege."""
         return self.errno in _ACCESS
 
     @property
     def lost(self) -> bool:
+        """Whether the connection is gone, so that only a new one helps."""
         return self.errno in _LOST
 
     def __str__(self) -> str:
@@ -50,6 +52,8 @@ class DatabaseError(Exception):
 
 @dataclass(frozen=True)
 class ConnectionOptions:
+    """Where a server is, who asks it, how the way is protected, and how long an answer may take."""
+
     user: str | None = None
     password: str | None = None
     host: str = "localhost"
@@ -67,6 +71,7 @@ class ConnectionOptions:
 
     @property
     def where(self) -> str:
+        """The server as messages name it."""
         return self.unix_socket or f"{self.host}:{self.port}"
 
     @classmethod
@@ -89,6 +94,7 @@ class ConnectionOptions:
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
+    """The options by which every database module reaches its server."""
     return {
         "login_user": {"type": "str"},
         "login_password": {"type": "str", "no_log": True},
@@ -258,6 +264,7 @@ class Connection:
         self._raw = self._open()
 
     def rows(self, statement: str, arguments: Sequence[Any] = (), as_text: bool = True) -> list[Row]:
+        """The rows of a statement, as text unless told otherwise."""
         try:
             with self._raw.cursor() as cursor:
                 # Always with arguments, so that a percent sign is always written twice.
@@ -275,10 +282,12 @@ class Connection:
             raise DatabaseError(f"{self.where}: {text} ({errno}).", errno) from error
 
     def one(self, statement: str, arguments: Sequence[Any] = ()) -> Row:
+        """The first row; empty if there is none."""
         found = self.rows(statement, arguments)
         return found[0] if found else {}
 
     def value(self, statement: str, arguments: Sequence[Any] = ()) -> Any:
+        """The first value of the first row; None if there is none."""
         return next(iter(self.one(statement, arguments).values()), None)
 
     @contextlib.contextmanager
@@ -293,9 +302,11 @@ class Connection:
 
     @property
     def where(self) -> str:
+        """The server as messages name it."""
         return self.options.where
 
     def close(self) -> None:
+        """Hang up, whatever state the connection is in."""
         with contextlib.suppress(Exception):
             self._raw.close()
 

@@ -67,4 +67,5 @@ def native_hash(password: str) -> str:
 
 
 def matches_native(password: str, stored: str) -> bool:
+    """Whether this password has this hash of mysql_native_password."""
     return hmac.compare_digest(native_hash(password).encode(), stored.upper().encode())

@@ -20,6 +20,8 @@ SUPPORTED = {MYSQL: ((8, 0, 23), (10, 0)), MARIADB: ((10, 11), (12, 0))}
 
 
 class Form(NamedTuple):
+    """How versions of one engine, from the first up to but not including the last, write a thing."""
+
     flavor: str
     since: Version
     until: Version | None
@@ -42,11 +44,6 @@ TABLE: dict[str, list[Form]] = {
         Form(MYSQL, (8, 0, 22), None, "SHOW REPLICAS"),
         Form(MARIADB, (10, 5), None, "SHOW REPLICA HOSTS"),
     ],
-    "reset_binlog": [
-        Form(MYSQL, _ANY, (8, 4), "RESET MASTER"),
-        Form(MYSQL, (8, 4), None, "RESET BINARY LOGS AND GTIDS"),
-        Form(MARIADB, _ANY, None, "RESET MASTER"),
-    ],
     "change_source": [
         Form(MYSQL, (8, 0, 23), None, "CHANGE REPLICATION SOURCE TO"),
         Form(MARIADB, _ANY, None, "CHANGE MASTER"),
@@ -64,11 +61,6 @@ TABLE: dict[str, list[Form]] = {
     "sql_running": [
         Form(MYSQL, (8, 0, 22), None, "Replica_SQL_Running"),
         Form(MARIADB, _ANY, None, "Slave_SQL_Running"),
-    ],
-    "io_state_text": [Form(MYSQL, (8, 0, 22), None, "Replica_IO_State"), Form(MARIADB, _ANY, None, "Slave_IO_State")],
-    "sql_state_text": [
-        Form(MYSQL, (8, 0, 22), None, "Replica_SQL_Running_State"),
-        Form(MARIADB, _ANY, None, "Slave_SQL_Running_State"),
     ],
     "seconds_behind": [
         Form(MYSQL, (8, 0, 22), None, "Seconds_Behind_Source"),
@@ -192,10 +184,12 @@ class Dialect:
 
     @property
     def mariadb(self) -> bool:
+        """Whether this is MariaDB."""
         return self.flavor == MARIADB
 
     @property
     def supported(self) -> bool:
+        """Whether this version is one that the rules are written for."""
         low, high = SUPPORTED[self.flavor]
         return low <= self.version < high
 

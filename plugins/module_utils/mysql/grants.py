@@ -35,16 +35,20 @@ class GrantError(ValueError):
 
 
 class Privilege(NamedTuple):
+    """A privilege, and the columns that it is limited to."""
+
     name: str
     columns: frozenset[str] = frozenset()
 
     def sql(self) -> str:
+        """The privilege as GRANT takes it."""
         if not self.columns:
             return self.name
         return f"{self.name} ({', '.join(_quoted(c) for c in sorted(self.columns))})"
 
 
 def parse_target(text: str) -> Target:
+    """Database and table of a target such as app.* or app.table."""
     found = _TARGET.match(text.strip())
     if not found:
         raise GrantError(f"{text!r} is not a target of privileges, such as *.*, app.* or app.table")
@@ -56,6 +60,7 @@ def parse_target(text: str) -> Target:
 
 
 def target_sql(target: Target) -> str:
+    """The target as GRANT takes it."""
     return ".".join("*" if part == "*" else _quoted(part) for part in target)
 
 
@@ -76,6 +81,7 @@ def _split(text: str) -> list[str]:
 
 
 def parse_privilege(text: str, mariadb: bool) -> Privilege:
+    """A privilege as people write it, under the name that the server gives it."""
     head, bracket, rest = text.partition("(")
     name = " ".join(head.upper().split())
     name = _SYNONYMS.get(name, name)
@@ -88,6 +94,7 @@ def parse_privilege(text: str, mariadb: bool) -> Privilege:
 
 
 def parse_wanted(privileges: dict[str, Iterable[str]], mariadb: bool) -> dict[Target, set[Privilege]]:
+    """The privileges of an account by target, without those that give nothing."""
     found: dict[Target, set[Privilege]] = {}
     for text, names in privileges.items():
         target = found.setdefault(parse_target(text), set())

@@ -62,6 +62,7 @@ class GtidSet:
 
     @classmethod
     def parse(cls, text: str) -> GtidSet:
+        """The set as MySQL writes it; white space and case do not matter."""
         members: dict[tuple[str, str], list[Interval]] = {}
         for part in re.sub(r"\s+", "", text).lower().split(","):
             if not part:
@@ -125,17 +126,16 @@ class GtidSet:
 
     @property
     def count(self) -> int:
+        """How many transactions are in the set."""
         return sum(end - start + 1 for intervals in self._members.values() for start, end in intervals)
 
-    @property
-    def uuids(self) -> list[str]:
-        return sorted({uuid for uuid, _tag in self._members})
-
     def without_uuids(self, uuids: Iterable[str]) -> GtidSet:
+        """What these servers did not write."""
         dropped = {uuid.lower() for uuid in uuids}
         return GtidSet({k: v for k, v in self._members.items() if k[0] not in dropped})
 
     def of_uuids(self, uuids: Iterable[str]) -> GtidSet:
+        """What these servers wrote."""
         kept = {uuid.lower() for uuid in uuids}
         return GtidSet({k: v for k, v in self._members.items() if k[0] in kept})
 
@@ -150,6 +150,7 @@ class MariadbGtid:
 
     @classmethod
     def parse(cls, text: str) -> MariadbGtid:
+        """The list as MariaDB writes it; of one domain and server the newest counts."""
         last: dict[tuple[int, int], int] = {}
         for part in re.sub(r"\s+", "", text).split(","):
             if not part:
@@ -195,10 +196,12 @@ class MariadbGtid:
         return set(self._last)
 
     def without_servers(self, server_ids: Iterable[int]) -> MariadbGtid:
+        """What these servers did not write."""
         dropped = set(server_ids)
         return MariadbGtid({k: v for k, v in self._last.items() if k[1] not in dropped})
 
     def of_servers(self, server_ids: Iterable[int]) -> MariadbGtid:
+        """What these servers wrote."""
         kept = set(server_ids)
         return MariadbGtid({k: v for k, v in self._last.items() if k[1] in kept})
 
@@ -235,6 +238,7 @@ class MariadbGtid:
 
 
 def parse(text: str, flavor: str) -> GtidSet | MariadbGtid:
+    """Transactions as a server of this flavor writes them."""
     return MariadbGtid.parse(text) if flavor == "mariadb" else GtidSet.parse(text)
 
 

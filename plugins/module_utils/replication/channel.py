@@ -63,11 +63,11 @@ class Manager:
         self.dialect = connection.dialect
         self.statements: list[str] = []
         self.notes: list[str] = []
-        self._secrets: list[str] = []
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def read(self) -> tuple[Server, Channel | None]:
+        """The server, and the channel if there is one."""
         collector = Collector(self.connection)
         collector.channel_rows()
         refused = collector.snapshot["denied"].get("replica_status")
@@ -115,6 +115,7 @@ class Manager:
             return None
 
     def differences(self, wanted: dict[str, Any], current: dict[str, Any]) -> list[Setting]:
+        """The settings that are wanted and not as they are."""
         found = []
         for setting in SETTINGS:
             value = wanted.get(setting.option)
@@ -132,6 +133,7 @@ class Manager:
         return setting.mariadb if self.dialect.mariadb else setting.mysql
 
     def password_differs(self, password: str | None, channel: Channel | None, changing: bool) -> bool:
+        """Whether the password has to be given to the channel, as far as that can be known."""
         if password is None:
             return False
         if channel is None:
@@ -165,6 +167,7 @@ class Manager:
             self._run(f"{words} {thread} FOR CHANNEL %s".replace("  ", " "), (self.name,))
 
     def change(self, settings: Sequence[Setting], wanted: dict[str, Any], password: str | None, demote: bool) -> None:
+        """Run the statement that gives the channel these settings."""
         clauses, values = [], []
         if self.dialect.mariadb or {s.threads for s in settings} & {RECEIVER, BOTH}:
             # The statement puts the heartbeat back to half the network timeout when it is not in it.
@@ -191,6 +194,7 @@ class Manager:
             self._run(f"{head} {body} FOR CHANNEL %s", (*values, self.name), password or "")
 
     def set_filters(self, filters: dict[str, list[str]]) -> None:
+        """Give the channel these filters and no others."""
         if self.dialect.mariadb:
             prefix = f"{quote(self.name)}." if self.name else ""
             for name in FILTERS:
@@ -208,7 +212,8 @@ class Manager:
         self._run(f"CHANGE REPLICATION FILTER {', '.join(parts)} FOR CHANNEL %s", (*values, self.name))
 
     @staticmethod
-    def current_filters(server: Server, channel: Channel | None) -> dict[str, list[str]]:
+    def current_filters(channel: Channel | None) -> dict[str, list[str]]:
+        """The filters that the channel has."""
         found: dict[str, list[str]] = {}
         texts = dict(f.split("=", 1) for f in (channel.filters if channel else []))
         for name, column in FILTERS.items():
@@ -226,7 +231,7 @@ class Manager:
         if channel is None and not wanted.get("source_host"):
             raise ChannelError("The channel does not exist yet, so source_host is needed to configure it.")
         new_password = self.password_differs(password, channel, bool(settings))
-        have = self.current_filters(server, channel)
+        have = self.current_filters(channel)
         new_filters = filters is not None and any(sorted(filters.get(name) or []) != have[name] for name in FILTERS)
         if wanted.get("retry_count") is not None and not self.dialect.find("retry_count_clause"):
             self.notes.append("This server has no retry count per channel; it is the server option master-retry-count.")
@@ -296,6 +301,7 @@ class Manager:
         return changed
 
     def stop(self) -> bool:
+        """Stop both threads; True if one of them ran."""
         _server, channel = self.read()
         if channel is None or (channel.io_state == OFF and channel.sql_state == OFF):
             return False

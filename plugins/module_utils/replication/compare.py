@@ -31,6 +31,8 @@ _WITHOUT_MARK = {
 
 
 class Table(NamedTuple):
+    """A table by its primary key and its columns: name, type and character set."""
+
     schema: str
     name: str
     key: tuple[str, ...]
@@ -38,10 +40,12 @@ class Table(NamedTuple):
 
     @property
     def label(self) -> str:
+        """The table as messages name it."""
         return f"{self.schema}.{self.name}"
 
     @property
     def sql(self) -> str:
+        """The table as statements name it."""
         return f"{quote(self.schema)}.{quote(self.name)}"
 
     @property
@@ -100,10 +104,12 @@ class Side:
             connection.rows("SET SESSION max_execution_time = %s", (_LONGEST_STATEMENT * 1000,))
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """The rows of a statement that may take long."""
         with self.connection.longer(_LONGEST_STATEMENT):
             return self.connection.rows(statement, values, as_text=False)
 
     def tables(self, schemas: Sequence[str]) -> dict[str, Table]:
+        """The base tables of these schemas by their labels."""
         marks = ", ".join(["%s"] * len(schemas))
         columns = self.connection.rows(
             "SELECT c.TABLE_SCHEMA AS s, c.TABLE_NAME AS t, c.COLUMN_NAME AS c, LOWER(c.DATA_TYPE) AS k,"
@@ -130,6 +136,7 @@ class Side:
         return {table.label: table for table in tables}
 
     def checksum(self, table: Table, low: Key | None, high: Key | None) -> tuple[int, int]:
+        """How many rows a range has, and a sum over them that tells whether they are equal."""
         where, values = _range(table, low, high)
         row = self.rows(f"SELECT COUNT(*) AS n, COALESCE(SUM({table.crc}), 0) AS s FROM {table.sql}{where}", values)[0]
         return int(row["n"]), int(row["s"])
@@ -142,12 +149,14 @@ class Side:
         return tuple(found[0][k] for k in table.key) if found else None
 
     def each(self, table: Table, low: Key | None, high: Key | None) -> dict[Key, int]:
+        """A checksum for each row of a range, by its key."""
         where, values = _range(table, low, high)
         names = ", ".join(quote(k) for k in table.key)
         found = self.rows(f"SELECT {names}, {table.crc} AS `crc of the row` FROM {table.sql}{where}", values)
         return {tuple(row[k] for k in table.key): int(row["crc of the row"]) for row in found}
 
     def some(self, table: Table, keys: Sequence[Key]) -> dict[Key, int]:
+        """A checksum for each of these rows that is there, by its key."""
         names = [quote(k) for k in table.key]
         one = "(" + " AND ".join(f"{name} = %s" for name in names) + ")"
         found: dict[Key, int] = {}
@@ -162,10 +171,12 @@ class Side:
         return found
 
     def position(self) -> str:
+        """What this server has applied."""
         name = "gtid_current_pos" if self.connection.dialect.mariadb else "gtid_executed"
         return str(self.connection.value(f"SELECT @@GLOBAL.{name} AS p")).replace("\n", "")
 
     def reach(self, position: str, seconds: float) -> bool:
+        """Whether this server arrives at the position within these seconds."""
         with self.connection.longer(seconds):
             answer = self.connection.value(self.connection.dialect["wait_gtid"], (position, seconds))
         return str(answer) not in {"1", "-1", "None"}
@@ -185,6 +196,7 @@ class Comparison:
         }  # fmt: skip
 
     def run(self, schemas: Sequence[str]) -> dict[str, Any]:
+        """Compare the tables of these schemas until the deadline."""
         try:
             here, there = self.replica.tables(schemas), self.primary.tables(schemas)
             absent = [s for s in schemas if not any(label.startswith(f"{s}.") for label in {**here, **there})]
@@ -212,7 +224,7 @@ class Comparison:
         elif there.columns != here.columns or there.key != here.key:
             self._differs(label, "columns or primary key differ", 0)
         elif not there.key:
-            self._unkeyed(pool, there)
+            self._unkeyed(there)
         else:
             self._ranges(pool, there)
 
@@ -224,7 +236,7 @@ class Comparison:
         here = pool.submit(self.replica.checksum, table, low, high)
         return there.result(), here.result()
 
-    def _unkeyed(self, pool: ThreadPoolExecutor, table: Table) -> None:
+    def _unkeyed(self, table: Table) -> None:
         """Without a key there are no ranges: the whole table at once, if it is small."""
         estimate = self.primary.rows(
             f"SELECT COUNT(*) AS n FROM (SELECT 1 FROM {table.sql} LIMIT {_UNKEYED_LIMIT + 1}) r"

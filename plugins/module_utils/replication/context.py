@@ -75,6 +75,7 @@ class Context:
 
     @property
     def role(self) -> str:
+        """The role that is judged: the one that is wanted, else the one that is seen."""
         wanted = self.policy["role"]
         if wanted != "auto":
             return str(wanted)
@@ -83,10 +84,12 @@ class Context:
 
     @property
     def replica(self) -> bool:
+        """Whether the server is judged as a replica."""
         return self.role == "replica"
 
     @property
     def judged_channels(self) -> list[Channel]:
+        """The channels that the policy names."""
         wanted = str(self.policy["channel"]).lower()
         return [c for c in self.local.channels if wanted in {"*", c.name.lower()}]
 
@@ -117,4 +120,5 @@ class Context:
 
     @property
     def d(self) -> Any:
+        """The dialect of the server."""
         return self.local.dialect

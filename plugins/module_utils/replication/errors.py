@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 
 class Advice(NamedTuple):
+    """What an error means, and what to do about it."""
+
     meaning: str
     remedy: str
     # False where waiting cannot help: somebody has to act.
@@ -173,10 +175,12 @@ def applier_trouble(errno: int, message: str) -> Trouble:
 
 
 def applier_advice(errno: int) -> Advice | None:
+    """Advice on an error of the applier; None for one that is not known."""
     return _SQL.get(errno)
 
 
 def receiver_advice(errno: int, message: str) -> Advice | None:
+    """Advice on an error of the receiver, whose number alone may mean several things; None where there is none."""
     lower = message.lower()
     if errno in {1236, 13114} and re.search(
         r"more gtids than the|which is not in the (?:master|source)'s binlog", lower

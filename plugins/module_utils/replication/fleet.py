@@ -102,6 +102,7 @@ def check_set(
     policy: dict[str, Any],
     expected_primary: str | None = None,
 ) -> list[dict[str, Any]]:
+    """The checks on the set as a whole."""
     findings = {
         "single_writer": _single_writer(tree, unreachable),
         "source_in_set": _source_in_set(servers, tree),
@@ -197,6 +198,7 @@ class Fleet:
         self.failures: dict[str, DatabaseError] = {}
 
     def close(self) -> None:
+        """Close all connections."""
         for collector in self.collectors.values():
             collector.connection.close()
 
@@ -236,6 +238,7 @@ class Fleet:
         return collector
 
     def report(self, expected_primary: str | None = None) -> dict[str, Any]:
+        """The whole result: the set, and each server of it."""
         self.look()
         addresses = {name: f"{o.host}:{o.port}" for name, o in self.members.items()}
         unreachable_texts = {name: str(error) for name, error in self.failures.items()}

@@ -14,6 +14,7 @@ from .rules.registry import WARNING
 
 
 def silence_limit(policy: dict[str, Any], channel: Channel) -> float:
+    """Seconds after which a source that sends nothing is taken for silent."""
     given = policy["max_source_silence"]
     return float(given) if given else 2.5 * (channel.heartbeat_interval or 0) + 2
 
@@ -49,6 +50,7 @@ _FAR_BEHIND = 10
 
 
 def backlog_cap(count: int, limit: int) -> str | None:
+    """A backlog is a warning until it is far over the limit."""
     return None if count > _FAR_BEHIND * limit else WARNING
 
 
@@ -117,4 +119,5 @@ def unrecoverable(ctx: Context) -> Any | None:
 
 
 def lost_text(lost: Any) -> str:
+    """Lost transactions as text, of either engine."""
     return str(lost) if isinstance(lost, GtidSet) else ", ".join(f"domain {d}: {n}" for d, n in lost.items())

@@ -38,6 +38,8 @@ _ATTEMPTS = re.compile(r"attempt (\d+)/(\d+)|maximum-retries: (\d+)")
 
 @dataclass
 class Channel:
+    """What a server says of one of its sources, under the same names for both engines."""
+
     name: str
     source_host: str
     source_port: int | None
@@ -45,19 +47,15 @@ class Channel:
     source_uuid: str
     source_server_id: int | None
     io_state: str
-    io_text: str
     io_errno: int
     io_error: str
     sql_state: str
-    sql_text: str
     sql_errno: int
     sql_error: str
     worker_errors: list[tuple[int, str]]
     seconds_behind: float | None
     applying_age: float | None
-    applying_gtid: str
     since_last_message: float | None
-    heartbeats: int | None
     heartbeat_interval: float | None
     retry_interval: int | None
     retry_count: int | None
@@ -67,18 +65,18 @@ class Channel:
     tls_verified: bool
     tls_ca: str
     delay: int
-    remaining_delay: int | None
     filters: list[str]
     received: str
-    relay_log_space: int | None
     workers: int
 
     @property
     def running(self) -> bool:
+        """Whether receiver and applier run."""
         return self.io_state == ON and self.sql_state == ON
 
     @property
     def broken(self) -> bool:
+        """Whether receiver or applier reports an error."""
         return bool(self.io_errno or self.sql_errno or self.worker_errors)
 
     @property
@@ -87,6 +85,7 @@ class Channel:
         return bool(self.source_uuid or self.source_server_id)
 
     def leads_to(self, server: Server) -> bool:
+        """Whether this server is the source."""
         if self.source_uuid:
             return self.source_uuid == server.uuid
         return bool(self.source_server_id) and self.source_server_id == server.server_id
@@ -100,6 +99,7 @@ class Channel:
 
     @property
     def attempts(self) -> tuple[int | None, int | None]:
+        """At which attempt to connect the receiver is, and how many it makes, as far as its error tells."""
         found = _ATTEMPTS.search(self.io_error)
         if not found:
             return None, None
@@ -121,44 +121,54 @@ class Server:
 
     @property
     def mariadb(self) -> bool:
+        """Whether this is MariaDB."""
         return self.dialect.mariadb
 
     @property
     def server_id(self) -> int | None:
+        """Its server_id, if that could be read."""
         return as_int(self.variables.get("server_id"))
 
     @property
     def uuid(self) -> str:
+        """Its server_uuid; empty for MariaDB."""
         return str(self.variables.get("server_uuid") or "").lower()
 
     @property
     def members(self) -> list[Row]:
+        """The members of its replication group."""
         return self.snapshot.get("group_members") or []
 
     @property
     def own_member(self) -> Row:
+        """Its own row among the members; empty if there is none."""
         return next((m for m in self.members if str(m.get("MEMBER_ID", "")).lower() == self.uuid), {})
 
     @property
     def in_group(self) -> bool:
+        """Whether it takes part in a replication group."""
         return bool(self.own_member) and self.own_member.get("MEMBER_STATE") != "OFFLINE"
 
     @property
     def read_only(self) -> bool:
+        """Whether ordinary accounts may not write."""
         # MariaDB 12 and later know NO_LOCK and other values besides ON.
         return is_on(self.variables.get("read_only")) or str(self.variables.get("read_only")).upper().startswith("NO_")
 
     @property
     def super_read_only(self) -> bool | None:
+        """Whether administrators may not write either; None for MariaDB."""
         return None if self.mariadb else is_on(self.variables.get("super_read_only"))
 
     @property
     def writable(self) -> bool:
+        """Whether ordinary accounts may write."""
         fenced = self.read_only or bool(self.super_read_only) or is_on(self.variables.get("offline_mode"))
         return not fenced
 
     @property
     def role(self) -> str:
+        """Its role by what it does itself."""
         if self.in_group:
             return "group_primary" if self.own_member.get("MEMBER_ROLE") == "PRIMARY" else "group_secondary"
         if self.channels:
@@ -183,6 +193,7 @@ class Server:
 
     @property
     def purged(self) -> str:
+        """What is no longer in its binary logs (MySQL)."""
         return str(self.snapshot.get("purged") or "")
 
     def denied(self, *sections: str) -> Row | None:
@@ -199,6 +210,7 @@ class Server:
         return self.variables.get(name) if name else None
 
     def counter(self, key: str) -> Any:
+        """A status value by its own name in the dialect; None if this server has none."""
         name = self.dialect.find(key)
         return self.status.get(name.lower()) if name else None
 
@@ -213,10 +225,12 @@ class Server:
 
 
 def is_on(value: Any) -> bool:
+    """Whether a variable of the server is switched on."""
     return str(value).upper() in {"ON", "1", "YES", "TRUE"}
 
 
 def as_int(value: Any) -> int | None:
+    """The whole number that a value stands for; None if it stands for none."""
     try:
         return None if value is None or value == "" else int(value)
     except (TypeError, ValueError):
@@ -224,6 +238,7 @@ def as_int(value: Any) -> int | None:
 
 
 def as_float(value: Any) -> float | None:
+    """The number that a value stands for; None if it stands for none."""
     try:
         return None if value is None or value == "" else float(value)
     except (TypeError, ValueError):
@@ -231,6 +246,7 @@ def as_float(value: Any) -> float | None:
 
 
 def build(snapshot: Snapshot, name: str = "") -> Server:
+    """The server that a snapshot describes."""
     dialect = Dialect.of(str(snapshot.get("version") or ""), str(snapshot.get("version_comment") or ""))
     server = Server(
         snapshot=snapshot,
@@ -267,11 +283,9 @@ def _common(server: Server, row: Row) -> dict[str, Any]:
         "source_user": str(row.get(d["source_user"]) or ""),
         "source_server_id": as_int(row.get(d["source_server_id"])),
         "io_state": _thread_state(row.get(d["io_running"])),
-        "io_text": str(row.get(d["io_state_text"]) or ""),
         "io_errno": as_int(row.get("Last_IO_Errno")) or 0,
         "io_error": masked(str(row.get("Last_IO_Error") or "")),
         "sql_state": _thread_state(row.get(d["sql_running"])),
-        "sql_text": str(row.get(d["sql_state_text"]) or ""),
         "sql_errno": as_int(row.get("Last_SQL_Errno")) or 0,
         "sql_error": masked(str(row.get("Last_SQL_Error") or "")),
         "seconds_behind": as_float(row.get(d["seconds_behind"])),
@@ -280,9 +294,7 @@ def _common(server: Server, row: Row) -> dict[str, Any]:
         "tls_verified": is_on(row.get(d["source_ssl_verify"])),
         "tls_ca": str(row.get(d["source_ssl_ca"]) or ""),
         "delay": as_int(row.get("SQL_Delay")) or 0,
-        "remaining_delay": as_int(row.get("SQL_Remaining_Delay")),
         "filters": _filters(row),
-        "relay_log_space": as_int(row.get("Relay_Log_Space")),
     }
 
 
@@ -322,9 +334,7 @@ def _mysql_channel(server: Server, row: Row) -> Channel:
             if as_int(w.get("LAST_ERROR_NUMBER"))
         ],
         applying_age=max(ages) if ages else None,
-        applying_gtid=str(applying[0]["APPLYING_TRANSACTION"]) if applying else "",
         since_last_message=_first(as_float(receiver.get("SINCE_LAST_MESSAGE")), _quiet_for(server, name)),
-        heartbeats=as_int(receiver.get("COUNT_RECEIVED_HEARTBEATS")),
         heartbeat_interval=as_float(configuration.get("HEARTBEAT_INTERVAL")),
         retry_count=as_int(row.get("Source_Retry_Count")),
         auto_position=is_on(row.get("Auto_Position")),
@@ -342,9 +352,7 @@ def _mariadb_channel(server: Server, row: Row) -> Channel:
         source_uuid="",
         worker_errors=[],
         applying_age=None,
-        applying_gtid="",
         since_last_message=_quiet_for(server, name),
-        heartbeats=as_int(row.get("Slave_received_heartbeats")),
         heartbeat_interval=as_float(row.get("Slave_heartbeat_period")),
         # Visible from 12.0 on; before, it is an option of the server that no statement shows.
         retry_count=as_int(row.get("Master_Retry_Count") or row.get("Connects_Tried_Limit")),
@@ -418,6 +426,7 @@ def not_received(server: Server, primary: Server) -> int | None:
 
 
 def describe_channel(server: Server, channel: Channel) -> dict[str, Any]:
+    """The part of the result on one channel."""
     return {
         "name": channel.name,
         "source": {

@@ -47,10 +47,13 @@ SEVERITIES = {**{rule.id: rule.severity for rule in RULES}, PROMOTABLE: CRITICAL
 
 @dataclass
 class Verdict:
+    """The checks on a server, and what follows from them."""
+
     checks: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
+        """One word for all checks."""
         statuses = {c["status"] for c in self.checks}
         blind = any(map(_blind, self.checks))
         if FAIL in statuses:
@@ -75,6 +78,7 @@ class Verdict:
 
     @property
     def hopeless(self) -> list[dict[str, Any]]:
+        """What has failed and does not heal by waiting."""
         return [c for c in self.checks if c["status"] == FAIL and not c["can_heal"]]
 
     def summary(self, name: str) -> str:

@@ -126,6 +126,7 @@ class Verifier:
         self._open: dict[str, Connection] = {}
 
     def connection(self, which: str = "local") -> Connection:
+        """The connection to the server itself or to its primary, opened when it is first needed."""
         if which not in self._open:
             options = self.options if which == "local" else self.primary_options
             if options is None:
@@ -134,11 +135,13 @@ class Verifier:
         return self._open[which]
 
     def drop(self, which: str) -> None:
+        """Close one connection, so that the next use opens a new one."""
         found = self._open.pop(which, None)
         if found:
             found.close()
 
     def close(self) -> None:
+        """Close all connections."""
         for which in list(self._open):
             self.drop(which)
 

@@ -14,6 +14,8 @@ PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 
 
 class Finding(NamedTuple):
+    """What a rule found on one server or channel."""
+
     status: str
     observed: Any
     expected: Any
@@ -25,6 +27,8 @@ class Finding(NamedTuple):
 
 
 class Rule(NamedTuple):
+    """A rule: its name, its own severity, what it says in a sentence, and how it is judged."""
+
     id: str
     severity: str
     title: str
@@ -46,14 +50,17 @@ def into(rules: list[Rule]) -> Callable[..., Any]:
 
 
 def passed(observed: Any, expected: Any, message: str) -> Finding:
+    """It is as it should be."""
     return Finding(PASS, observed, expected, message)
 
 
 def failed(observed: Any, expected: Any, message: str, hint: str, **more: Any) -> Finding:
+    """It is not as it should be."""
     return Finding(FAIL, observed, expected, message, hint, **more)
 
 
 def unknown(message: str, hint: str = "") -> Finding:
+    """It could not be judged."""
     return Finding(UNKNOWN, None, None, message, hint)
 
 
@@ -67,6 +74,7 @@ def refused(server: Server, *sections: str) -> Finding | None:
 
 
 def span(seconds: float) -> str:
+    """A length of time in the largest unit that fits twice."""
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
