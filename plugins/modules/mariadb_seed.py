@@ -153,6 +153,7 @@ from ..module_utils.mysql.connection import (
 from ..module_utils.mysql.gtid import MariadbGtid
 from ..module_utils.pipeline import pipeline
 from ..module_utils.replication.history import History
+from ..module_utils.replication.seeding import SeedError, needs_copy
 
 RECEIVER = "mariadb-seed.service"
 MOUNTS = Path("/proc/self/mountinfo")
@@ -171,10 +172,6 @@ PATIENCE = 120
 LOG_COPY_INTERVAL = 50
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
-
-
-class SeedError(Exception):
-    """The data cannot be copied, in words: what happened and what to do."""
 
 
 @dataclass(frozen=True)
@@ -251,23 +248,8 @@ def decide(
         if catch_up:
             return "finish", "an earlier copy is complete but was not put to use"
         return "seed", "an earlier copy was not put to use, and the source no longer has the logs since then"
-    if overwrite:
-        return "seed", "overwriting was asked for"
-    if channels:
-        return "none", "the server already has a replication channel"
-    if catch_up:
-        return "none", "the server can catch up from the source's binary logs"
-    if not schemas:
-        return "seed", "the server is empty"
-    if not related:
-        raise SeedError(
-            f"The server holds data ({', '.join(schemas)}) and the source has none of its transactions; they are left "
-            "alone. Find out first which of the two has the data: a source that is new must not be the primary."
-        )
-    raise SeedError(
-        f"The server holds data ({', '.join(schemas)}) that the source does not account for; they are left alone. "
-        "To give them up, name this host in mysql_replica_rebuild."
-    )
+    needed, reason = needs_copy(channels, schemas, catch_up, overwrite, related)
+    return "seed" if needed else "none", reason
 
 
 def series(version: str) -> str:

@@ -107,35 +107,13 @@ from ..module_utils.mysql.connection import (
     user_schemas,
 )
 from ..module_utils.replication.history import History
+from ..module_utils.replication.seeding import SeedError, needs_copy
 
 # The server restarts itself at the end of the copy: the connection is lost, or it says that nobody restarts it.
 RESTARTING = {2006, 2013, 3707}
 NO_SUCH_TABLE = 1146
 HOSTS = Path("/etc/hosts")
 DONOR = "donor.clone.internal"
-
-
-def decide(
-    channels: int, schemas: list[str], catch_up: bool, overwrite: bool, related: bool = True
-) -> tuple[bool, str]:
-    """Whether to copy, and why; raises where that would destroy data nobody gave up."""
-    if overwrite:
-        return True, "overwriting was asked for"
-    if channels:
-        return False, "the server already has a replication channel"
-    if catch_up:
-        return False, "the server can catch up from the donor's binary logs"
-    if not schemas:
-        return True, "the server is empty"
-    if not related:
-        raise DatabaseError(
-            f"The server holds data ({', '.join(schemas)}) and the donor has none of its transactions; they are left "
-            "alone. Find out first which of the two has the data: a donor that is new must not be the primary."
-        )
-    raise DatabaseError(
-        f"The server holds data ({', '.join(schemas)}) that the donor does not account for; they are left alone. "
-        "To give them up, name this host in mysql_replica_rebuild."
-    )
 
 
 def can_catch_up(local: Connection, donor: Connection) -> bool:
@@ -307,7 +285,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             with Connection(donor_options) as donor:
                 catch_up = not params["overwrite"] and can_catch_up(local, donor)
                 related = params["overwrite"] or catch_up or have_common(local, donor)
-    needed, reason = decide(channels, schemas, catch_up, params["overwrite"], related)
+    needed, reason = needs_copy(channels, schemas, catch_up, params["overwrite"], related)
     if needed and params["not_cloned"]:
         raise DatabaseError(
             f"{params['donor_host']} has tables that are not in InnoDB ({', '.join(params['not_cloned'])}), which a "
@@ -339,7 +317,7 @@ def main() -> None:
     )
     try:
         result = run(module)
-    except DatabaseError as error:
+    except (DatabaseError, SeedError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

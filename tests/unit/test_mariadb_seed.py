@@ -67,12 +67,6 @@ def test_data_that_nobody_gave_up_are_refused_by_name():
         seed.decide(False, 0, ["app", "shop"], False, False)
 
 
-def test_a_source_without_any_of_the_transactions_is_no_reason_to_give_up_the_data():
-    with pytest.raises(seed.SeedError, match=r"\(shop\) and the source has none of its transactions") as refused:
-        seed.decide(False, 0, ["shop"], False, False, related=False)
-    assert "rebuild" not in str(refused.value)
-
-
 @pytest.mark.parametrize(
     ("version", "expected"), [("11.8.6-MariaDB-0+deb13u1", "11.8"), ("10.11.19-MariaDB", "10.11"), ("odd", "odd")]
 )

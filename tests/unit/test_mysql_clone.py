@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An empty server is seeded, one that can catch up is left to, and data that nobody gave up are never overwritten."""
+"""A copy is run, waited for, and begun again where an earlier one was interrupted."""
 
 from __future__ import annotations
 
@@ -8,36 +8,9 @@ from typing import Any
 
 import pytest
 import scripted_mysql
-from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import ConnectionOptions, DatabaseError
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import ConnectionOptions
 from ansible_collections.pentad.webstack.plugins.modules import mysql_clone
 from scripted_mysql import Clock, Network
-
-
-@pytest.mark.parametrize(
-    ("channels", "schemas", "catch_up", "overwrite", "expected"),
-    [
-        (0, [], False, False, (True, "the server is empty")),
-        (1, [], False, False, (False, "the server already has a replication channel")),
-        (1, ["shop"], False, False, (False, "the server already has a replication channel")),
-        (0, ["shop"], True, False, (False, "the server can catch up from the donor's binary logs")),
-        (0, [], True, False, (False, "the server can catch up from the donor's binary logs")),
-        (0, ["shop"], False, True, (True, "overwriting was asked for")),
-        (1, ["shop"], True, True, (True, "overwriting was asked for")),
-    ],
-)
-def test_what_is_there_decides(channels, schemas, catch_up, overwrite, expected):
-    assert mysql_clone.decide(channels, schemas, catch_up, overwrite) == expected
-
-
-def test_data_of_its_own_are_left_alone():
-    with pytest.raises(DatabaseError, match=r"holds data \(guestbook, shop\).*left alone.*mysql_replica_rebuild"):
-        mysql_clone.decide(0, ["guestbook", "shop"], False, False)
-
-
-def test_a_donor_without_any_of_the_transactions_is_no_reason_to_give_up_the_data():
-    with pytest.raises(DatabaseError, match=r"\(shop\) and the donor has none of its transactions") as refused:
-        mysql_clone.decide(0, ["shop"], False, False, related=False)
-    assert "rebuild" not in str(refused.value)
 
 
 class Server:
