@@ -12,12 +12,9 @@ import yaml
 TOP = Path(__file__).resolve().parents[2]
 VERSION = yaml.safe_load((TOP / "galaxy.yml").read_text())["version"]
 PLACES = ("plugins/**/*.py", "plugins/**/*.yml", "roles/*/meta/argument_specs.yml")
-TOLD = {
-    str(path.relative_to(TOP)): versions
-    for place in PLACES
-    for path in sorted(TOP.glob(place))
-    if (versions := re.findall(r"^\s*version_added: *[\"']?([^\s\"']+)", path.read_text(), re.MULTILINE))
-}
+WORD = re.compile(r"^\s*version_added: *[\"']?([^\s\"']+)", re.MULTILINE)
+FOUND = {path: WORD.findall(path.read_text()) for place in PLACES for path in sorted(TOP.glob(place))}
+TOLD = {str(path.relative_to(TOP)): versions for path, versions in FOUND.items() if versions}
 
 
 def numbers(version: str) -> tuple[int, ...]:
