@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.plugin_utils.release_pack import pack
-from conftest import DOMAIN, WEB, Traffic, docker
+from conftest import DOMAIN, WEB, Traffic, docker, wait
 from exact_client import Answer, Place
 
 NAME = "/static/site.css"
@@ -92,6 +92,6 @@ def test_clients_that_take_files_slowly_keep_nobody_waiting(traffic: Traffic):
             slow = open_ones.enter_context(site.connect())
             slow.sendall(f"GET /static/large HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n".encode())
         # More than the application has places for.
-        assert taken(traffic, "site-static") > 64
+        wait("slow clients", lambda: taken(traffic, "site-static") > 64)
         assert taken(traffic, "site") == 0
         assert site.ask("/").status == 200
