@@ -88,10 +88,16 @@ def test_clients_that_take_files_slowly_keep_nobody_waiting(traffic: Traffic):
         traffic[node].sh("head -c 32M /dev/zero > /srv/app/current/static/large")
     site = Place(traffic["lb1"].address, 443, DOMAIN, traffic.authority.path)
     with ExitStack() as open_ones:
-        for _each in range(100):
-            slow = open_ones.enter_context(site.connect())
+        clients = [open_ones.enter_context(site.connect()) for _each in range(100)]
+        for slow in clients:
             slow.sendall(f"GET /static/large HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n".encode())
-        # More than the application has places for.
-        wait("slow clients", lambda: taken(traffic, "site-static") > 64)
+
+        def many() -> bool:
+            """Whether they take more than the application has places for; each takes a little, or it would be cut."""
+            for slow in clients:
+                assert slow.recv(4096)
+            return taken(traffic, "site-static") > 64
+
+        wait("slow clients", many)
         assert taken(traffic, "site") == 0
         assert site.ask("/").status == 200
