@@ -46,7 +46,7 @@ DECIDED_BY = {
 # Variables that are lists of database hosts.
 OF_HOSTS = ("mysql_replica_rebuild", "mysql_server_enable_gtid")
 # Places that systemd or AppArmor keep from the server.
-FORBIDDEN = ("/home", "/root", "/boot", "/etc", "/usr", "/run", "/tmp", "/proc", "/sys", "/dev")  # noqa: S108
+FORBIDDEN = ("/home", "/root", "/boot", "/etc", "/usr", "/run", "/tmp", "/proc", "/sys", "/dev")  # noqa: S108 - names
 # What a password that is generated looks like.
 GENERATED = "aB3" * 10 + "aB"
 

@@ -60,7 +60,7 @@ class Claim:
 
 
 # Names of addresses, by which nothing is opened; any is one of either protocol.
-LOOPBACK, NODE, ANY, IPV4 = "127.0.0.1", "node", "*", "0.0.0.0"  # noqa: S104
+LOOPBACK, NODE, ANY, IPV4 = "127.0.0.1", "node", "*", "0.0.0.0"  # noqa: S104 - names
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     "haproxy": (
         Claim("webstack_site_port", ANY, ("haproxy",)),

@@ -18,7 +18,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def load(path: Path) -> dict[str, Any]:
     """What a YAML file of a role holds; nothing where there is none."""
-    return (yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER) or {}) if path.exists() else {}  # noqa: S506
+    return (yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER) or {}) if path.exists() else {}  # noqa: S506 - safe
 
 
 @lru_cache(maxsize=1)

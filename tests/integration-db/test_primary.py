@@ -87,7 +87,7 @@ def test_third_follows_the_promoted_one_though_the_old_one_is_back(pair):
     assert (found.primary, dict(found.objections)) == ("db2", {})
     for former in (third, pair.primary):
         bring(former, **wanted(pair, source_host=pair.replica.ip, demote=True))
-        until("the row of the new primary", lambda: former.sql("SELECT 1 FROM app.t WHERE id = 800"))  # noqa: B023
+        until("the row of the new primary", lambda: former.sql("SELECT 1 FROM app.t WHERE id = 800"))  # noqa: B023 - done in its round
     assert choose(asked(db1=pair.primary, db2=pair.replica, db3=third), ["db1"]).primary == "db2"
 
 
@@ -102,7 +102,7 @@ def test_roles_that_change_twice_go_on_where_they_stopped(pair):
         forget(new)
         new.sql(f"INSERT INTO app.t VALUES ({810 + number}, 'round {number}')")
         bring(old, **wanted(pair, source_host=new.ip, demote=True))
-        until("the row of this round", lambda: old.sql(f"SELECT 1 FROM app.t WHERE id = {810 + number}"))  # noqa: B023
+        until("the row of this round", lambda: old.sql(f"SELECT 1 FROM app.t WHERE id = {810 + number}"))  # noqa: B023 - done in its round
         names = {id(pair.primary): "db1", id(pair.replica): "db2"}
         assert choose(asked(db1=pair.primary, db2=pair.replica), ["db1"]).primary == names[id(new)]
         old, new = new, old
