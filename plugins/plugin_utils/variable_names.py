@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names that look like variables of the collection and are none, which Ansible would ignore in silence."""
+"""Names that look like variables of the collection and are none, or none any more, which Ansible would ignore."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 SHARED = "webstack"
+# Variables that were renamed: the old name, and the one that they have.
+RENAMED = {
+    "app_server_asgi": "webstack_app_asgi",
+    "app_server_packages": "webstack_app_packages",
+    "app_server_threads": "webstack_app_threads",
+    "app_server_workers": "webstack_app_workers",
+    "nginx_public_port": "webstack_public_https_port",
+}
 
 
 def unknown_names(
@@ -17,19 +25,24 @@ def unknown_names(
 ) -> Iterator[tuple[str, str]]:
     """Each name that begins like ours, is none and belongs to nobody else, with what to do about it.
 
-    Ours begin with the name of a role, or of the stack; others are patterns of names that do so, too.
+    Ours were renamed, or begin with the name of a role or of the stack; others are patterns of names that are not ours.
     """
     prefixes = tuple(f"{prefix}_" for prefix in (SHARED, *roles))
     patterns = list(others)
     for name in names:
-        if not name.startswith(prefixes) or name in known or any(fnmatchcase(name, pattern) for pattern in patterns):
+        if name in known or any(fnmatchcase(name, pattern) for pattern in patterns):
             continue
-        near = get_close_matches(name, known, n=1)
-        correct = f"it is nearest to {near[0]}, so correct it" if near else "remove it"
-        yield (
-            name,
-            (
-                f"is no variable of pentad.webstack, and would be ignored: {correct}; "
-                "or name it in webstack_other_variables, if it is of something else."
-            ),
-        )
+        if name in RENAMED:
+            yield name, f"is called {RENAMED[name]} now, and would be ignored: rename it."
+        elif name.startswith(prefixes):
+            yield name, advice(name, known)
+
+
+def advice(name: str, known: Collection[str]) -> str:
+    """What to do about a name that is none of ours."""
+    near = get_close_matches(name, known, n=1)
+    correct = f"it is nearest to {near[0]}, so correct it" if near else "remove it"
+    return (
+        f"is no variable of pentad.webstack, and would be ignored: {correct}; "
+        "or name it in webstack_other_variables, if it is of something else."
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.plugin_utils import inventory_contract as contract
-from ansible_collections.pentad.webstack.plugins.plugin_utils import value_types
+from ansible_collections.pentad.webstack.plugins.plugin_utils import value_types, variable_names
 
 TOP = Path(__file__).resolve().parents[2]
 GROUPS = {
@@ -507,6 +507,24 @@ def test_an_unknown_name_of_many_hosts_is_one_problem():
     found.named = dict.fromkeys(found.hosts, ["pki_dayz"])
     [problem] = contract.problems(found, [])
     assert problem.startswith("lb1, web1, web2, db1, db2: pki_dayz is no variable of pentad.webstack")
+
+
+def test_an_old_name_is_refused_with_the_new_one_wherever_it_is_set():
+    found = named("nginx_public_port", extra=("app_server_workers",), webstack_other_variables=["nginx_vhosts*"])
+    assert contract.problems(found, []) == [
+        "-e: app_server_workers is called webstack_app_workers now, and would be ignored: rename it.",
+        "web1: nginx_public_port is called webstack_public_https_port now, and would be ignored: rename it.",
+    ]
+
+
+def test_an_old_name_is_none_of_ours_and_the_new_one_is():
+    known = {name for options in SPECS.values() for name in options}
+    assert variable_names.RENAMED.keys() & known == set()
+    assert set(variable_names.RENAMED.values()) <= known
+
+
+def test_an_old_name_that_is_of_something_else_is_accepted():
+    assert contract.problems(named("nginx_public_port", webstack_other_variables=["nginx_public_port"]), []) == []
 
 
 @pytest.mark.parametrize("role", sorted({*SPECS, "webstack"}))

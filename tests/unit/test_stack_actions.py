@@ -320,6 +320,16 @@ def test_every_problem_is_told_once_and_at_once(play):
     assert listed == [f"  {number}. {problem}" for number, problem in enumerate(answer["problems"], 1)]
 
 
+def test_old_names_of_all_hosts_and_of_one_are_refused(play):
+    play.common["app_server_threads"] = 4
+    play.variables["web1"]["app_server_asgi"] = "pages:app"
+    everywhere = ", ".join(sorted(HOSTS))
+    assert play.run(preflight)["problems"] == [
+        f"{everywhere}: app_server_threads is called webstack_app_threads now, and would be ignored: rename it.",
+        "web1: app_server_asgi is called webstack_app_asgi now, and would be ignored: rename it.",
+    ]
+
+
 def test_an_unknown_name_and_a_value_of_the_wrong_type_are_refused(play):
     play.common["haproxy_blance"] = "leastconn"
     play.variables["web1"]["webstack_app_workers"] = "eight"
