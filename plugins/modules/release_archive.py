@@ -28,7 +28,7 @@ options:
     description:
       - With O(type=directory), a directory of the control node.
       - With O(type=archive), a C(.tar.gz), C(.tar.xz), C(.tar.bz2) or C(.zip) of the control node, or its https URL.
-        It is judged as a whole before anything is unpacked; a path or link that leads outside refuses it.
+        It is judged as a whole before anything is unpacked; a path that leads outside refuses it.
       - With O(type=git), a repository; its https or ssh URL, C(user@host:path), or a directory of the control node.
       - With O(type=package), the name of a package of the distribution. Nodes download it themselves; what is packed is
         a file C(PACKAGE) that says which file of which digest that is.

@@ -30,8 +30,6 @@ from .release_pack import SourceError
 
 CHECKSUM = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 BLOCK = 1 << 20
-# As many links as the kernel follows.
-MOST_LINKS = 40
 # What the readers of archives say of one that is damaged.
 DAMAGED = (
     tarfile.TarError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
@@ -208,17 +206,12 @@ def stripped(found: list[Member]) -> list[Member]:
 
 
 def judge(found: dict[str, Member], shown: str, room: int) -> None:
-    """Refuse the archive as a whole if anything of it would end outside, or not fit."""
-    links = {name: member.link for name, member in found.items() if member.kind == "link"}
+    """Refuse the archive as a whole if anything of it would be written through something else, or not fit."""
     for name, member in found.items():
         for depth in range(1, len(member.parts)):
             above = found.get("/".join(member.parts[:depth]))
             if above and above.kind != "directory":
                 raise SourceError(f"{shown} has {name!r} below the {above.kind} {above.name!r}: pack it again.")
-        if member.kind == "link" and leads_outside(member.parts[:-1], member.link, links):
-            raise SourceError(
-                f"{shown} has the link {name!r} in it, which leads outside ({member.link}): pack it again without."
-            )
         if member.kind == "hard link" and getattr(found.get(member.link), "kind", "") != "file":
             raise SourceError(
                 f"{shown} has the hard link {name!r} in it to {member.link!r}, which is no file of the archive: "
@@ -229,32 +222,6 @@ def judge(found: dict[str, Member], shown: str, room: int) -> None:
         raise SourceError(
             f"{shown} holds {size >> 20} MiB and the control node has {room >> 20} MiB free: free some, or pack less."
         )
-
-
-def leads_outside(where: tuple[str, ...], link: str, links: dict[str, str]) -> bool:
-    """Whether the link leads outside, other links of the archive on its way being followed."""
-    place, ahead, followed = list(where), [link], 0
-    while ahead:
-        text = ahead.pop()
-        if text.startswith("/"):
-            return True
-        first, _slash, rest = text.partition("/")
-        if rest:
-            ahead.append(rest)
-        if first == "..":
-            if not place:
-                return True
-            place.pop()
-        elif first not in ("", "."):
-            place.append(first)
-            onward = links.get("/".join(place))
-            if onward is not None:
-                followed += 1
-                if followed > MOST_LINKS:
-                    return True
-                place.pop()
-                ahead.append(onward)
-    return False
 
 
 def unpack(path: Path, into: Path, strip: bool, shown: str) -> None:
