@@ -281,8 +281,7 @@ def test_settings_that_a_new_server_has_otherwise(pair):
 
 def test_time_zones_that_only_one_of_them_knows(pair):
     third = follower(pair)
-    wait_until(lambda: not troubles(both(pair, **local(third))))
-    assert troubles(both(pair, **local(third))) == {}
+    assert wait_until(lambda: not troubles(both(pair, **local(third)))), troubles(both(pair, **local(third)))
     unlogged(
         third,
         "INSERT INTO mysql.time_zone (Time_zone_id, Use_leap_seconds) VALUES (9, 'N')",

@@ -84,7 +84,11 @@ def test_channel(pair, run):
 def test_channel_reports_the_error_of_a_stopped_applier(pair, run):
     pair.local_write("INSERT INTO app.t VALUES (50, 'mine')", binlog=False)
     pair.primary.sql("INSERT INTO app.t VALUES (50, 'theirs')")
-    time.sleep(1)
+    status, column = ("SHOW SLAVE STATUS", "Slave") if pair.mariadb else ("SHOW REPLICA STATUS", "Replica")
+    deadline = time.monotonic() + 10
+    while pair.replica.sql(status)[0][f"{column}_SQL_Running"] != "No":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     result = run(mysql_replication_channel, **local(pair.replica))
     assert result["changed"] is False
     assert result["applier_error"]["errno"] == 1062

@@ -126,10 +126,11 @@ def test_a_transaction_that_began_before_is_waited_for(without, run):
         cursor.execute("INSERT INTO app.t VALUES (77, 'slow')")
         answer = run(mysql_gtid_mode, step="generate", timeout=1, **primary)
         assert "a transaction that began without a GTID is still running after 1 s" in answer["msg"]
-        threading.Timer(1, lambda: cursor.execute("COMMIT")).start()
+        later = threading.Timer(1, lambda: cursor.execute("COMMIT"))
+        later.start()
         done = run(mysql_gtid_mode, step="generate", timeout=30, **primary)
         assert (done.get("failed"), done["gtid_mode"]) == (None, "ON_PERMISSIVE")
-        time.sleep(0.2)
+        later.join()
 
 
 def test_a_replica_whose_source_stays_behind_takes_no_step(without, run):
