@@ -9,27 +9,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import test_3_releases
-from client import INVENTORY_DIR, Client
-from conftest import Lab, another_operator, fingerprints, wait
+from client import INVENTORY_DIR, Client, ask
 from figures import figure
-from test_1_deployed import ask
-from test_2_failures import healthy
-from test_3_releases import release_of, releases
-from test_upkeep import booted
+from nodes import Lab, another_operator, booted, fingerprints, release_of, releases, wait_until_healthy
 
-version = test_3_releases.version  # a fixture
 # Nothing is known of a host but what it says in this run.
 FORGETFUL = {"ANSIBLE_CACHE_PLUGIN": "memory"}
 
 
 @pytest.fixture(autouse=True)
-def lab_is_right(lab: Lab) -> Iterator[None]:
-    """Every drill begins with a healthy lab, and leaves one."""
-    wait("the lab to be healthy", lambda: healthy(lab), 90)
+def dead_machines_are_started_again(lab: Lab, lab_is_right: None) -> Iterator[None]:
+    """Before the lab has to be right again."""
     yield
     lab.docker("start", *map(lab.container, lab.names))
-    wait("the lab to be healthy again", lambda: healthy(lab), 120)
 
 
 def dead(lab: Lab, node: str) -> str:
@@ -135,7 +127,7 @@ def test_a_dead_web_node_keeps_a_release_from_itself_alone(lab: Lab, version: Ca
     assert client.failures == []
     figure("the last web node released in place", f"{client.total} requests, longest {client.longest:.2f} s")
     lab.docker("start", host)
-    wait("the node to be back", lambda: healthy(lab), 90)
+    wait_until_healthy(lab)
     assert release_of(lab, "web2") == before
     again = lab.playbook("deploy.yml", *source)
     assert again.code == 0, again.output[-3000:]
@@ -157,7 +149,7 @@ def test_upkeep_goes_on_without_a_dead_machine_and_spares_what_stands_in_for_it(
     assert f"{host} did not answer" in said(run.output)
     for node in ("web1", "lb1", "db1"):
         assert f"{lab.container(node)} was left alone, because nobody stands in for it" in said(run.output)
-    wait("the node to be back", lambda: healthy(lab), 90)
+    wait_until_healthy(lab)
     after = booted(lab)
     assert {node for node in lab.names if after[node] != before[node]} == {"web2", "db2"}
     assert client.failures == []

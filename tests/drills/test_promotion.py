@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 from client import Writer
-from conftest import Lab, Run, wait
 from figures import figure
-from test_2_failures import healthy
+from nodes import Lab, Run
+from waiting import wait
 
+pytestmark = pytest.mark.usefixtures("lab_is_right")
 NODES = ("db1", "db2")
 MARKER = "/etc/mysql/webstack-primary"
 TABLE = "guestbook.entries"
@@ -136,14 +136,6 @@ def databases(lab: Lab) -> Databases:
     return Databases(lab, lab.host("db1").run("command -v mariadbd").rc == 0)
 
 
-@pytest.fixture(autouse=True)
-def lab_is_right(lab: Lab) -> Iterator[None]:
-    """Every drill starts from a healthy lab, and leaves one, whoever is the primary."""
-    wait("the lab to be healthy", lambda: healthy(lab), 90)
-    yield
-    wait("the lab to be healthy again", lambda: healthy(lab), 90)
-
-
 def succeeded(run: Run) -> Run:
     assert run.code == 0, run.output[-4000:]
     return run
@@ -241,6 +233,7 @@ def test_primary_that_restarts_during_a_promotion_is_not_opened(lab: Lab, databa
     try:
         lab.sh(primary, f"systemctl restart {databases.service}")
         wait("mysql-resume to look", lambda: lab.host(primary).service("mysql-resume").is_running, 20)
+        # Long enough for it to be opened, were it confirmed.
         lab.sh(primary, "sleep 3")
         assert not databases.writable(primary)
     finally:

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 from client import AUTHORITY, INVENTORY_DIR, SITE, TOP, Client
-from conftest import STATISTICS, SUFFIX, Lab, wait
 from figures import figure
-from test_1_deployed import ask
-from test_2_failures import healthy
+from nodes import SUFFIX, WEB, Lab, servers, wait_until_healthy
+from waiting import wait
 
 NEW = f"web3{SUFFIX}"
 
@@ -28,7 +27,7 @@ def output(*words: str) -> str:
 @pytest.fixture(scope="module")
 def inventory(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A machine as bare as the others were, and the inventory that names it."""
-    wait("the lab to be healthy", lambda: healthy(lab), 90)
+    wait_until_healthy(lab)
     beside = lab.container("web1")
     (shown,) = json.loads(output("docker", "inspect", beside))
     (network,) = shown["NetworkSettings"]["Networks"]
@@ -57,12 +56,6 @@ def inventory(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     lab.docker("rm", "--force", NEW)
 
 
-def rows(lab: Lab) -> list[str]:
-    """Servers of the site's backend."""
-    lines = [line.split(",") for line in ask("/;csv", STATISTICS)[2].splitlines()]
-    return [line[1] for line in lines if line[0] == "site" and line[1] not in ("FRONTEND", "BACKEND")]
-
-
 def test_a_new_node_serves_after_one_run(lab: Lab, inventory: Path) -> None:
     with Client(SITE, rate=50) as client:
         client.answered(200)
@@ -75,7 +68,7 @@ def test_a_new_node_serves_after_one_run(lab: Lab, inventory: Path) -> None:
 
 
 def test_a_node_that_is_no_longer_listed_gets_nothing_more(lab: Lab, inventory: Path) -> None:
-    assert len(rows(lab)) == 3
+    assert len(servers()) == 3
     with Client(SITE, rate=50) as client:
         wait("the third node to serve", lambda: client.served_by[NEW] > 100)
         run = lab.playbook("site.yml")
@@ -83,6 +76,6 @@ def test_a_node_that_is_no_longer_listed_gets_nothing_more(lab: Lab, inventory: 
         served = client.served_by[NEW]
         client.answered(500)
         assert client.served_by[NEW] == served
-    assert rows(lab) == [lab.container("web1"), lab.container("web2")]
+    assert list(servers()) == [*map(lab.container, WEB)]
     assert client.failures == []
     figure("and taken out again", f"{client.total} requests, 0 failed, longest {client.longest:.2f} s")

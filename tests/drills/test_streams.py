@@ -6,7 +6,6 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,13 +13,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from client import AUTHORITY, DOMAIN, SITE, TOP, Background
-from conftest import Lab, wait
+from client import AUTHORITY, DOMAIN, SITE, Background
+from exact_client import Place, WebSocket
 from figures import figure
-from test_2_failures import healthy
-
-sys.path.append(str(TOP / "tests" / "traffic"))
-from exact_client import Place, WebSocket  # noqa: E402 - found by the line above
+from nodes import Lab, wait_until_healthy
+from waiting import wait
 
 DRAIN = 20
 # Longer than nginx or HAProxy would wait for a connection by the habit of its distribution.
@@ -142,7 +139,7 @@ def application(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "rollout_drain_timeout": DRAIN,
     }
     words = json.dumps(variables)
-    wait("the lab to be healthy", lambda: healthy(lab), 90)
+    wait_until_healthy(lab)
     run = lab.playbook("site.yml", "-e", words)
     try:
         assert run.code == 0, run.output[-4000:]
@@ -150,7 +147,7 @@ def application(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     finally:
         run = lab.playbook("site.yml")
         assert run.code == 0, run.output[-4000:]
-        wait("the lab to be healthy again", lambda: healthy(lab), 90)
+        wait_until_healthy(lab)
 
 
 def gathered(crowd: Crowd) -> bool:

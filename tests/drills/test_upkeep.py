@@ -4,29 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from client import Client
-from conftest import Lab, wait
 from figures import figure
-from test_2_failures import healthy
+from nodes import Lab, booted
 
+pytestmark = pytest.mark.usefixtures("lab_is_right")
 SPARED = ("web1", "web2", "db2")
 NEEDED = ("lb1", "db1")
-
-
-@pytest.fixture(autouse=True)
-def lab_is_right(lab: Lab) -> Iterator[None]:
-    """Both nodes serve before and after."""
-    wait("the lab to be healthy", lambda: healthy(lab), 90)
-    yield
-    wait("the lab to be healthy again", lambda: healthy(lab), 90)
-
-
-def booted(lab: Lab) -> dict[str, str]:
-    """When each node came up."""
-    return {node: lab.sh(node, "stat --format=%Z /run/systemd/system") for node in Lab.names}
 
 
 def test_nodes_that_can_be_spared_are_rebooted_and_nobody_notices(lab: Lab) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
+import time
+from collections.abc import Callable
 
 import lab
+import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.pentad.webstack.plugins.modules import mysql_replication_verify
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import Connection, ConnectionOptions
+from ansible_collections.pentad.webstack.plugins.module_utils.replication.channel import Manager
+from ansible_collections.pentad.webstack.plugins.modules import (
+    mysql_accounts,
+    mysql_replication_channel,
+    mysql_replication_verify,
+)
+from waiting import wait
 
 BASE = {"mysql97": 10, "mariadb118": 20, "mariadb1011": 30}
 ENGINES = os.environ.get("REPLTEST_ENGINES", " ".join(BASE)).split()
@@ -131,7 +135,19 @@ class Pair:
             reached = self.replica.value(f"SELECT {function}('{position}', 20)")
             if str(reached) == "0":
                 break
-        assert str(reached) == "0", self.replica.sql("SHOW SLAVE STATUS" if self.mariadb else "SHOW REPLICA STATUS")
+        assert str(reached) == "0", self.replica.channel()
+
+    def wait_for_receiver(self) -> None:
+        """Wait until the replica is connected to its source."""
+        wait("the receiver to run", lambda: self.replica.channel()["Replica_IO_Running"] == "Yes")
+
+    def wait_for_stopped_applier(self) -> None:
+        """Wait until the replica has stopped at something that it can't apply."""
+        wait("the applier to stop", lambda: self.replica.channel()["Replica_SQL_Running"] == "No")
+
+    def wait_for_receiver_error(self) -> None:
+        """Wait until the replica tells why it receives nothing."""
+        wait("an error of the receiver", lambda: self.replica.channel()["Last_IO_Errno"])
 
     def stop_replica(self, thread: str = "") -> None:
         self.replica.sql(f"STOP {'SLAVE' if self.mariadb else 'REPLICA'} {thread}")
@@ -174,6 +190,39 @@ def remote(server: lab.Server) -> dict:
     }
 
 
+def configure_channel(server: lab.Server, check_mode: bool = False, **options) -> dict:
+    """What mysql_replication_channel answers, with the statements that it ran or would run."""
+    params = module_params(mysql_replication_channel, **local(server), **options)
+    with Connection(ConnectionOptions.from_params(params)) as connection:
+        manager = Manager(connection, params["channel"], check_mode)
+        result = mysql_replication_channel.bring(manager, params)
+        return {**result, "statements": manager.statements, "notes": manager.notes}
+
+
+def channel_options(pair: Pair, **more) -> dict:
+    """Options of a channel from the primary."""
+    options = {
+        "source_host": pair.primary.ip,
+        "source_user": lab.REPL_USER,
+        "source_password": lab.REPL_PASSWORD,
+        "source_ssl_ca": "/tls/ca.pem",
+    }
+    return {**options, **more}
+
+
+def configure_accounts(server: lab.Server, run: bool = True, **options) -> dict:
+    """What mysql_accounts plans for a server, and runs unless told otherwise."""
+    params = module_params(mysql_accounts, **local(server), **options)
+    assert not mysql_accounts.complaints(params), mysql_accounts.complaints(params)
+    with Connection(ConnectionOptions.from_params(params)) as connection:
+        manager = mysql_accounts.Manager(connection, params)
+        manager.databases()
+        manager.accounts()
+        if run:
+            manager.run()
+        return {"changed": bool(manager.plan), "diff": [manager.before, manager.after], **manager.done}
+
+
 def verify(**options) -> dict:
     params = module_params(mysql_replication_verify, **options)
     assert not mysql_replication_verify.complaints(params), mysql_replication_verify.complaints(params)
@@ -197,6 +246,24 @@ def as_set(pair: Pair, *names: str, **options) -> dict:
 def troubles(result: dict) -> dict[str, str]:
     """Every rule that is not passed, with its status."""
     return {c["id"]: c["status"] for c in result["checks"] if c["status"] not in {"pass", "info"}}
+
+
+def wait_for_troubles(expected: dict[str, str], ask: Callable[[], dict]) -> dict:
+    """The first answer that has these troubles and no others."""
+    return _first(ask, troubles, expected)
+
+
+def wait_until_ok(ask: Callable[[], dict]) -> dict:
+    """The first answer whose verdict is ok."""
+    return _first(ask, lambda answer: answer["verdict"], "ok")
+
+
+def _first(ask: Callable[[], dict], part: Callable[[dict], object], expected: object) -> dict:
+    deadline = time.monotonic() + 60
+    while part(answer := ask()) != expected and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert part(answer) == expected, answer["summary"]
+    return answer
 
 
 def check(result: dict, identifier: str) -> dict:

@@ -12,6 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pymysql
 
@@ -222,6 +223,16 @@ class Server:
             for statement in statements:
                 cursor.execute(statement)
             return list(cursor.fetchall())
+
+    def has(self, number: int) -> bool:
+        """Whether app.t has the row of this number."""
+        return bool(self.sql(f"SELECT 1 FROM app.t WHERE id = {number}"))
+
+    def channel(self) -> dict[str, Any]:
+        """The status of the channel in today's words; empty if there is none."""
+        rows = self.sql("SHOW SLAVE STATUS" if self.mariadb else "SHOW REPLICA STATUS")
+        row = rows[0] if rows else {}
+        return {name.replace("Slave", "Replica").replace("Master", "Source"): value for name, value in row.items()}
 
     def value(self, statement: str):
         return next(iter(self.sql(statement)[0].values()))

@@ -11,20 +11,7 @@ from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection i
     DatabaseError,
 )
 from ansible_collections.pentad.webstack.plugins.modules import mysql_accounts as module
-from conftest import local, module_params
-
-
-def bring(server, run=True, **options):
-    params = module_params(module, **local(server), **options)
-    assert not module.complaints(params), module.complaints(params)
-    with Connection(ConnectionOptions.from_params(params)) as connection:
-        manager = module.Manager(connection, params)
-        manager.databases()
-        manager.accounts()
-        if run:
-            manager.run()
-        return {"changed": bool(manager.plan), "diff": [manager.before, manager.after], **manager.done}
-
+from conftest import configure_accounts, module_params
 
 APP = {"name": "app", "host": "172.31.%", "password": "pässw%rd-'1", "require_tls": True, "max_user_connections": 9,
        "privileges": {"shop.*": ["SELECT", "INSERT"]}}  # fmt: skip
@@ -32,21 +19,21 @@ APP = {"name": "app", "host": "172.31.%", "password": "pässw%rd-'1", "require_t
 
 def test_created_once(pair):
     wanted = {"databases": [{"name": "shop", "encoding": "utf8mb4"}, {"name": "o`dd%"}], "accounts": [APP]}
-    planned = bring(pair.primary, run=False, **wanted)
+    planned = configure_accounts(pair.primary, run=False, **wanted)
     assert planned["changed"] is True
     assert not pair.primary.sql("SELECT 1 FROM mysql.user WHERE User = 'app'")
-    first = bring(pair.primary, **wanted)
+    first = configure_accounts(pair.primary, **wanted)
     assert first["databases"] == {"shop": ["created"], "o`dd%": ["created"]}
     assert "created" in first["accounts"]["app@172.31.%"]
     assert APP["password"] not in str(first)
-    second = bring(pair.primary, **wanted)
+    second = configure_accounts(pair.primary, **wanted)
     assert second["changed"] is False
     assert second["accounts"] == {"app@172.31.%": []}
 
 
 def test_login_works_over_tls_only(pair):
     pair.primary.sql("CREATE DATABASE shop")
-    bring(pair.primary, accounts=[APP])
+    configure_accounts(pair.primary, accounts=[APP])
     login = {"host": pair.primary.ip, "user": "app", "password": APP["password"].encode()}
     with pymysql.connect(**login, ssl_ca=str(lab.ROOT / "tls/ca.pem"), ssl_verify_cert=True) as connection:
         connection.cursor().execute("SELECT 1 FROM information_schema.TABLES LIMIT 1")
@@ -56,97 +43,109 @@ def test_login_works_over_tls_only(pair):
 
 def test_grants_become_exactly_those_given(pair):
     pair.primary.sql("CREATE DATABASE shop", "CREATE TABLE shop.t (a INT PRIMARY KEY, b INT)")
-    bring(pair.primary, accounts=[{**APP, "privileges": {"*.*": ["PROCESS"], "shop.*": ["ALL", "GRANT OPTION"]}}])
-    result = bring(pair.primary, accounts=[{**APP, "privileges": {"shop.t": ["SELECT (a)", "UPDATE (a, b)"]}}])
+    configure_accounts(
+        pair.primary, accounts=[{**APP, "privileges": {"*.*": ["PROCESS"], "shop.*": ["ALL", "GRANT OPTION"]}}]
+    )
+    result = configure_accounts(
+        pair.primary, accounts=[{**APP, "privileges": {"shop.t": ["SELECT (a)", "UPDATE (a, b)"]}}]
+    )
     told = result["accounts"]["app@172.31.%"]
     assert [t.split()[0] for t in told] == ["revoked", "revoked", "revoked", "granted"]
     shown = [next(iter(r.values())) for r in pair.primary.sql("SHOW GRANTS FOR 'app'@'172.31.%'")]
     assert any("SELECT (`a`), UPDATE (`a`, `b`) ON `shop`.`t`" in line for line in shown)
     assert not any("PROCESS" in line or "`shop`.*" in line for line in shown)
-    assert bring(pair.primary, accounts=[{**APP, "privileges": None}])["changed"] is False
+    assert configure_accounts(pair.primary, accounts=[{**APP, "privileges": None}])["changed"] is False
 
 
 def test_password_changes_only_when_it_is_another(pair):
-    bring(pair.primary, accounts=[{"name": "x", "password": "one-1"}])
+    configure_accounts(pair.primary, accounts=[{"name": "x", "password": "one-1"}])
     before = pair.primary.value("SELECT authentication_string FROM mysql.user WHERE User = 'x'")
-    bring(pair.primary, accounts=[{"name": "x", "password": "one-1"}])
+    configure_accounts(pair.primary, accounts=[{"name": "x", "password": "one-1"}])
     assert pair.primary.value("SELECT authentication_string FROM mysql.user WHERE User = 'x'") == before
-    assert bring(pair.primary, accounts=[{"name": "x", "password": "two-2"}])["accounts"] == {
+    assert configure_accounts(pair.primary, accounts=[{"name": "x", "password": "two-2"}])["accounts"] == {
         "x@localhost": ["password"]
     }
-    assert bring(pair.primary, accounts=[{"name": "x"}])["changed"] is False
+    assert configure_accounts(pair.primary, accounts=[{"name": "x"}])["changed"] is False
 
 
 @pytest.mark.parametrize("password", ["a", "ä" * 30, "x" * 200, "quote'\"\\%s", "  spaces  "])
 def test_digests_of_all_kinds_of_passwords(pair, password):
-    bring(pair.primary, accounts=[{"name": "x", "password": password}])
-    assert bring(pair.primary, accounts=[{"name": "x", "password": password}])["changed"] is False
-    assert bring(pair.primary, run=False, accounts=[{"name": "x", "password": password + "x"}])["changed"] is True
+    configure_accounts(pair.primary, accounts=[{"name": "x", "password": password}])
+    assert configure_accounts(pair.primary, accounts=[{"name": "x", "password": password}])["changed"] is False
+    assert (
+        configure_accounts(pair.primary, run=False, accounts=[{"name": "x", "password": password + "x"}])["changed"]
+        is True
+    )
 
 
 def test_socket_login(pair):
     wanted = [{"name": "root"}, {"name": "health", "auth": "socket", "privileges": {"*.*": ["REPLICATION CLIENT"]}}]
-    assert "created" in bring(pair.primary, accounts=wanted)["accounts"]["health@localhost"]
-    assert bring(pair.primary, accounts=wanted)["changed"] is False
+    assert "created" in configure_accounts(pair.primary, accounts=wanted)["accounts"]["health@localhost"]
+    assert configure_accounts(pair.primary, accounts=wanted)["changed"] is False
     if pair.mariadb:
-        assert bring(pair.primary, accounts=[{"name": "root", "auth": "socket"}])["changed"] is False
+        assert configure_accounts(pair.primary, accounts=[{"name": "root", "auth": "socket"}])["changed"] is False
     with pytest.raises(pymysql.err.MySQLError):
         pymysql.connect(unix_socket=pair.primary.socket, user="health", password="")
     if not pair.mariadb:
         # The statement replicates, so the replica needs the plugin as well.
-        bring(pair.replica, binlog=False, accounts=[{"name": "other", "auth": "socket"}])
+        configure_accounts(pair.replica, binlog=False, accounts=[{"name": "other", "auth": "socket"}])
 
 
 def test_options_change_and_stay(pair):
     base = {"name": "x", "password": "one-1"}
-    bring(pair.primary, accounts=[base])
+    configure_accounts(pair.primary, accounts=[base])
     change = {**base, "require_tls": True, "locked": True, "max_user_connections": 3, "comment": "by hand"}
-    told = bring(pair.primary, accounts=[change])["accounts"]["x@localhost"]
+    told = configure_accounts(pair.primary, accounts=[change])["accounts"]["x@localhost"]
     assert told[:3] == ["TLS required", "at most 3 connections", "locked"]
-    assert bring(pair.primary, accounts=[change])["changed"] is False
-    assert bring(pair.primary, accounts=[base])["changed"] is False, "what is not given is left alone"
+    assert configure_accounts(pair.primary, accounts=[change])["changed"] is False
+    assert configure_accounts(pair.primary, accounts=[base])["changed"] is False, "what is not given is left alone"
     back = {**base, "require_tls": False, "locked": False, "max_user_connections": 0}
-    assert bring(pair.primary, accounts=[back])["changed"] is True
-    assert bring(pair.primary, accounts=[back])["changed"] is False
+    assert configure_accounts(pair.primary, accounts=[back])["changed"] is True
+    assert configure_accounts(pair.primary, accounts=[back])["changed"] is False
 
 
 def test_all_privileges(pair):
     wanted = [{"name": "x", "password": "one-1", "privileges": {"*.*": ["ALL", "GRANT OPTION"]}}]
-    bring(pair.primary, accounts=wanted)
-    assert bring(pair.primary, accounts=wanted)["changed"] is False
+    configure_accounts(pair.primary, accounts=wanted)
+    assert configure_accounts(pair.primary, accounts=wanted)["changed"] is False
     less = [{"name": "x", "privileges": {"*.*": ["ALL"]}}]
-    assert bring(pair.primary, accounts=less)["accounts"]["x@localhost"] == ["revoked GRANT OPTION ON *.*"]
-    assert bring(pair.primary, accounts=less)["changed"] is False
+    assert configure_accounts(pair.primary, accounts=less)["accounts"]["x@localhost"] == ["revoked GRANT OPTION ON *.*"]
+    assert configure_accounts(pair.primary, accounts=less)["changed"] is False
 
 
 def test_absent_and_anonymous(pair):
     pair.primary.sql("SET SESSION sql_log_bin=0", "CREATE USER ''@'localhost'", "CREATE USER other@localhost")
-    bring(pair.primary, accounts=[{"name": "x", "password": "one-1"}])
+    configure_accounts(pair.primary, accounts=[{"name": "x", "password": "one-1"}])
     wanted = {"accounts": [{"name": "x", "state": "absent"}], "remove_anonymous": True, "binlog": False}
-    assert bring(pair.primary, **wanted)["accounts"] == {"@localhost": ["removed"], "x@localhost": ["removed"]}
-    assert bring(pair.primary, **wanted)["changed"] is False
+    assert configure_accounts(pair.primary, **wanted)["accounts"] == {
+        "@localhost": ["removed"],
+        "x@localhost": ["removed"],
+    }
+    assert configure_accounts(pair.primary, **wanted)["changed"] is False
     assert pair.primary.sql("SELECT 1 FROM mysql.user WHERE User = 'other'"), "accounts not listed are left alone"
 
 
 def test_encoding_of_a_database(pair):
     wanted = {"databases": [{"name": "shop", "encoding": "utf8mb4", "collation": "utf8mb4_bin"}]}
     pair.primary.sql("CREATE DATABASE shop CHARACTER SET latin1")
-    assert bring(pair.primary, **wanted)["changed"] is True
-    assert bring(pair.primary, **wanted)["changed"] is False
+    assert configure_accounts(pair.primary, **wanted)["changed"] is True
+    assert configure_accounts(pair.primary, **wanted)["changed"] is False
 
 
 def test_read_only_server_is_refused_in_words(pair):
     with pytest.raises(DatabaseError, match="is read-only, so it is a replica or fenced.*account app@"):
-        bring(pair.replica, accounts=[{**APP, "privileges": None}])
-    bring(pair.primary, accounts=[{**APP, "privileges": None}])
+        configure_accounts(pair.replica, accounts=[{**APP, "privileges": None}])
+    configure_accounts(pair.primary, accounts=[{**APP, "privileges": None}])
     pair.settle()
-    assert bring(pair.replica, accounts=[{**APP, "privileges": None}])["changed"] is False, "nothing to do is fine"
+    assert configure_accounts(pair.replica, accounts=[{**APP, "privileges": None}])["changed"] is False, (
+        "nothing to do is fine"
+    )
 
 
 def test_account_of_the_replica_alone(pair):
     name = "gtid_binlog_pos" if pair.mariadb else "gtid_executed"
     before = pair.replica.value(f"SELECT @@GLOBAL.{name}")
-    bring(pair.replica, binlog=False, accounts=[{"name": "here", "password": "one-1"}])
+    configure_accounts(pair.replica, binlog=False, accounts=[{"name": "here", "password": "one-1"}])
     assert pair.replica.value(f"SELECT @@GLOBAL.{name}") == before
     fenced = "read_only" if pair.mariadb else "super_read_only"
     assert str(pair.replica.value(f"SELECT @@GLOBAL.{fenced}")) in {"1", "ON"}
@@ -154,7 +153,7 @@ def test_account_of_the_replica_alone(pair):
 
 def test_error_names_the_account_and_hides_the_password(pair):
     with pytest.raises(DatabaseError, match="GRANT SELECT for account app@") as caught:
-        bring(pair.primary, accounts=[{**APP, "privileges": {"shop.missing": ["SELECT"]}}])
+        configure_accounts(pair.primary, accounts=[{**APP, "privileges": {"shop.missing": ["SELECT"]}}])
     assert APP["password"] not in str(caught.value)
 
 

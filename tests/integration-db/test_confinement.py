@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-
 import lab
 import pytest
+from apparmor.profiles import essence, shipped
 from conftest import ENGINES
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
-from apparmor.profiles import essence
-
-SHIPPED = Path(__file__).resolve().parents[1] / "unit" / "apparmor" / "shipped.json"
 
 PACKAGES = {"mysql97": "usr.sbin.mysqld", "mariadb118": "usr.sbin.mariadbd", "mariadb1011": "usr.sbin.mariadbd"}
 
@@ -21,6 +13,5 @@ PACKAGES = {"mysql97": "usr.sbin.mysqld", "mariadb118": "usr.sbin.mariadbd", "ma
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_profile_that_is_judged_is_the_one_that_is_shipped(engine):
     name = PACKAGES[engine]
-    shipped = json.loads(SHIPPED.read_text())["profiles"]
     installed = lab.run("docker", "run", "--rm", "--entrypoint", "cat", lab.IMAGES[engine], f"/etc/apparmor.d/{name}")
-    assert essence(installed) in [each["lines"] for each in shipped if each["name"] == name]
+    assert essence(installed) in [each["lines"] for each in shipped()["profiles"] if each["name"] == name]

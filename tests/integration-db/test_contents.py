@@ -8,11 +8,11 @@ import time
 
 import lab
 import pytest
-from conftest import as_set, both, check, local, troubles, verify
+from conftest import as_set, both, check, local, troubles, verify, wait_for_troubles
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
-from test_verify import wait_until
+from waiting import wait
 
 
 def as_primary(pair, **options):
@@ -25,9 +25,7 @@ def follower(pair, options=()):
     third.follow(pair.primary)
     if not pair.mariadb:
         third.sql("SET PERSIST super_read_only=ON")
-    assert wait_until(
-        lambda: third.sql("SHOW TABLES FROM app LIKE 't'") if third.sql("SHOW DATABASES LIKE 'app'") else 0
-    )
+    wait("the table", lambda: third.sql("SHOW DATABASES LIKE 'app'") and third.sql("SHOW TABLES FROM app LIKE 't'"))
     return third
 
 
@@ -115,7 +113,7 @@ def test_a_change_that_is_still_on_its_way_is_no_difference(pair):
         cursor.execute("BEGIN")
         cursor.execute("SELECT * FROM app.t")
         pair.primary.sql("ALTER TABLE app.t ADD COLUMN more INT")
-        assert wait_until(lambda: both(pair)["gtid"]["missing_count"] == 1)
+        wait("the replica to lack it", lambda: both(pair)["gtid"]["missing_count"] == 1)
         found = check(both(pair), "table_definitions")
         assert (found["status"], found["severity"]) == ("unknown", "warning")
         assert "because this replica is behind: app.t" in found["message"]
@@ -281,7 +279,7 @@ def test_settings_that_a_new_server_has_otherwise(pair):
 
 def test_time_zones_that_only_one_of_them_knows(pair):
     third = follower(pair)
-    assert wait_until(lambda: not troubles(both(pair, **local(third)))), troubles(both(pair, **local(third)))
+    wait_for_troubles({}, lambda: both(pair, **local(third)))
     unlogged(
         third,
         "INSERT INTO mysql.time_zone (Time_zone_id, Use_leap_seconds) VALUES (9, 'N')",

@@ -10,9 +10,8 @@ from pathlib import Path
 import lab
 import pytest
 import yaml
-from conftest import as_set, both, check, local, remote, troubles, verify
-from test_accounts import bring
-from test_verify import column, status_row, wait_until
+from conftest import as_set, both, check, configure_accounts, local, remote, troubles, verify, wait_for_troubles
+from waiting import wait
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -78,10 +77,10 @@ def test_a_second_source_that_is_allowed(pair):
             "START REPLICA FOR CHANNEL 'extra'",
         )
     try:
-        assert wait_until(lambda: pair.replica.sql("SHOW DATABASES LIKE 'other'") and both_tables(pair))
+        wait("the other table", lambda: has_other_table(pair))
         third.sql("INSERT INTO other.o VALUES (2)")
         # An account that only the other source knows is no matter of this primary.
-        assert wait_until(lambda: pair.replica.sql("SELECT 1 FROM other.o WHERE id = 2"))
+        wait("its row", lambda: pair.replica.sql("SELECT 1 FROM other.o WHERE id = 2"))
         result = both(pair, allow_multi_source=True)
         assert (troubles(result), result["gtid"]["errant_count"]) == ({}, 0)
         pair.local_write("INSERT INTO app.t VALUES (901, 'errant')")
@@ -91,7 +90,7 @@ def test_a_second_source_that_is_allowed(pair):
             pair.replica.sql("STOP SLAVE 'extra'", "RESET SLAVE 'extra' ALL")
 
 
-def both_tables(pair):
+def has_other_table(pair):
     return pair.replica.sql("SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'other' AND TABLE_NAME = 'o'")
 
 
@@ -105,8 +104,8 @@ def test_the_age_of_a_transaction_whatever_the_time_zone(pair, zone):
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
             cursor.execute("BEGIN")
             cursor.execute("SELECT * FROM app.t")
-            assert wait_until(lambda: troubles(both(pair, max_transaction_age=2)) == {"long_transactions": "warn"})
-            row = check(both(pair, max_transaction_age=2), "long_transactions")["observed"][0]
+            aged = wait_for_troubles({"long_transactions": "warn"}, lambda: both(pair, max_transaction_age=2))
+            row = check(aged, "long_transactions")["observed"][0]
             assert 2 <= int(row["age"]) < 60
             result = both(pair)
         assert (result["verdict"], troubles(result)) == ("ok", {})
@@ -142,7 +141,7 @@ def test_a_dump_thread_of_the_host_itself(pair):
     dump = subprocess.Popen(["docker", "exec", third.name, *argv], stdout=subprocess.DEVNULL)
     listed = "SELECT CONNECTION_TYPE AS kind FROM performance_schema.threads WHERE PROCESSLIST_COMMAND LIKE 'Binlog%'"
     try:
-        assert wait_until(lambda: [row["kind"] for row in third.sql(listed)] == ["Socket"]), third.sql(listed)
+        wait("the dump thread", lambda: [row["kind"] for row in third.sql(listed)] == ["Socket"])
         result = verify(role="primary", **local(third))
         assert troubles(result) == {}
     finally:
@@ -209,7 +208,7 @@ def waiting_for_acknowledgement(pair, milliseconds):
 
 def test_a_primary_that_waits_for_an_acknowledgement(pair):
     with waiting_for_acknowledgement(pair, 9000) as writer:
-        assert wait_until(lambda: pair.replica.sql("SELECT 1 FROM app.t WHERE id = 950"))
+        wait("the row", lambda: pair.replica.has(950))
         result = both(pair)
         assert writer.is_alive(), "the primary still waits"
     assert (troubles(result), result["gtid"]["errant_count"]) == ({}, 0)
@@ -249,8 +248,8 @@ def test_the_account_of_the_proof_is_made_once(pair):
         "mysql.user": [roles["__mysql_primary_account_columns"][engine]],
     }
     account = {"name": "proof", "password": "Proof-pass-1", "require_tls": True, "privileges": privileges}
-    assert bring(pair.primary, accounts=[account])["changed"] is True
-    assert bring(pair.primary, accounts=[account])["changed"] is False
+    assert configure_accounts(pair.primary, accounts=[account])["changed"] is True
+    assert configure_accounts(pair.primary, accounts=[account])["changed"] is False
 
 
 def test_a_verdict_that_is_ok_has_no_reasons(pair):
@@ -259,4 +258,4 @@ def test_a_verdict_that_is_ok_has_no_reasons(pair):
     assert (result["verdict"], result["coverage"], result["reasons"]) == ("ok", "partial", [])
     assert "long_transactions" in result["not_judged"]
     assert "GRANT PROCESS ON *.*" in check(result, "long_transactions")["hint"]
-    assert status_row(pair)[column(pair, "Replica_IO_Running")] == "Yes"
+    assert pair.replica.channel()["Replica_IO_Running"] == "Yes"

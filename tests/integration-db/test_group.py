@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import lab
 import pytest
-from conftest import ENGINES, check, local, troubles, verify
+from conftest import ENGINES, check, local, troubles, verify, wait_for_troubles, wait_until_ok
+from waiting import wait
 
 pytestmark = pytest.mark.skipif("mysql97" not in ENGINES, reason="only MySQL has Group Replication")
 NUMBERS = (13, 14, 15)
@@ -49,13 +48,6 @@ def members():
             server.remove()
 
 
-def until(condition, seconds=40):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-
-
 @pytest.fixture
 def outside(members):
     """A server outside of the group, which its primary follows."""
@@ -79,8 +71,8 @@ def outside(members):
 
 def test_a_channel_from_outside_into_the_group(members, outside):
     first, second, third = members
-    until(lambda: verify(role="group", **local(third))["verdict"] == "ok")
-    until(lambda: troubles(verify(role="group", **local(first))) == {})
+    wait_until_ok(lambda: verify(role="group", **local(third)))
+    wait_for_troubles({}, lambda: verify(role="group", **local(first)))
     assert check(verify(role="group", **local(first)), "io_thread")["status"] == "pass"
     first.sql(
         "STOP REPLICA IO_THREAD FOR CHANNEL 'outside'",
@@ -88,14 +80,14 @@ def test_a_channel_from_outside_into_the_group(members, outside):
         "START REPLICA IO_THREAD FOR CHANNEL 'outside'",
     )
     for role in ("group", "auto"):
-        until(lambda role=role: troubles(verify(role=role, **local(first))) == {"io_thread": "fail"})
+        wait_for_troubles({"io_thread": "fail"}, lambda role=role: verify(role=role, **local(first)))
     assert "refuses the password" in verify(role="group", **local(first))["summary"]
     assert troubles(verify(role="group", **local(second))) == {}
 
 
 def test_group(members):
     first, second, third = members
-    until(lambda: verify(role="group", **local(third))["verdict"] == "ok")
+    wait_until_ok(lambda: verify(role="group", **local(third)))
     assert verify(role="group", **local(first))["role"]["observed"] == "group_primary"
     assert verify(role="group", **local(second))["role"]["observed"] == "group_secondary"
 
@@ -106,16 +98,18 @@ def test_group(members):
     assert result["verdict"] == "ok", result["summary"]
 
     third.sql("STOP GROUP_REPLICATION")
-    until(lambda: troubles(verify(role="group", **local(first))) == {"group_quorum": "warn"})
+    wait_for_troubles({"group_quorum": "warn"}, lambda: verify(role="group", **local(first)))
     # With no other member known, a server that left is simply not in the group.
     left = troubles(verify(role="group", **local(third)))
     assert left["role"] == "fail"
     third.sql("START GROUP_REPLICATION")
-    until(lambda: verify(role="group", **local(first))["verdict"] == "ok")
+    wait_until_ok(lambda: verify(role="group", **local(first)))
 
     second.pause()
-    until(lambda: "group_quorum" in troubles(verify(role="group", **local(first))))
+    wait("a member to be missed", lambda: "group_quorum" in troubles(verify(role="group", **local(first))))
     assert troubles(verify(role="group", **local(first))) == {"group_quorum": "warn"}
     third.pause()
-    until(lambda: check(verify(role="group", **local(first)), "group_quorum")["status"] == "fail")
+    wait(
+        "the quorum to be lost", lambda: check(verify(role="group", **local(first)), "group_quorum")["status"] == "fail"
+    )
     assert "lost its majority" in verify(role="group", **local(first))["summary"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import lab
 from ansible_collections.pentad.webstack.plugins.modules import (
@@ -11,7 +10,7 @@ from ansible_collections.pentad.webstack.plugins.modules import (
     mysql_replication_channel,
     mysql_replication_verify,
 )
-from conftest import local, remote
+from conftest import channel_options, local, remote
 
 
 def test_verify(pair, run):
@@ -70,10 +69,7 @@ def test_verify_set(pair, run):
 
 
 def test_channel(pair, run):
-    options = {
-        "source_host": pair.primary.ip, "source_user": lab.REPL_USER, "source_password": lab.REPL_PASSWORD,
-        "source_ssl_ca": "/tls/ca.pem", **local(pair.replica),
-    }  # fmt: skip
+    options = {**channel_options(pair), **local(pair.replica)}
     assert run(mysql_replication_channel, **options)["changed"] is False
     planned = run(mysql_replication_channel, check_mode=True, **{**options, "connect_retry": 11})
     assert planned["changed"] is True
@@ -84,11 +80,7 @@ def test_channel(pair, run):
 def test_channel_reports_the_error_of_a_stopped_applier(pair, run):
     pair.local_write("INSERT INTO app.t VALUES (50, 'mine')", binlog=False)
     pair.primary.sql("INSERT INTO app.t VALUES (50, 'theirs')")
-    status, column = ("SHOW SLAVE STATUS", "Slave") if pair.mariadb else ("SHOW REPLICA STATUS", "Replica")
-    deadline = time.monotonic() + 10
-    while pair.replica.sql(status)[0][f"{column}_SQL_Running"] != "No":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    pair.wait_for_stopped_applier()
     result = run(mysql_replication_channel, **local(pair.replica))
     assert result["changed"] is False
     assert result["applier_error"]["errno"] == 1062

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import lab
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection import (
@@ -13,8 +11,8 @@ from ansible_collections.pentad.webstack.plugins.module_utils.mysql.connection i
 )
 from ansible_collections.pentad.webstack.plugins.modules import mysql_replication_info as info
 from ansible_collections.pentad.webstack.plugins.plugin_utils.primary import Refused, choose, member
-from conftest import both, local, troubles
-from test_channel import bring, wanted
+from conftest import both, channel_options, configure_channel, local, troubles
+from waiting import wait
 
 
 def asked(**servers):
@@ -25,17 +23,6 @@ def asked(**servers):
             said = {**info.told(info.look(connection)), "schemas": user_schemas(connection), "marked": False}
         found.append(member(name, said, address=server.ip))
     return found
-
-
-def status(pair, server):
-    return server.sql("SHOW SLAVE STATUS" if pair.mariadb else "SHOW REPLICA STATUS")[0]
-
-
-def until(what, condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.2)
 
 
 def connected(pair, former):
@@ -78,7 +65,7 @@ def test_third_follows_the_promoted_one_though_the_old_one_is_back(pair):
     fence(pair, third)
     pair.settle()
     position = pair.primary.value("SELECT COUNT(*) FROM app.t")
-    until("the third to have all", lambda: third.sql("SHOW DATABASES LIKE 'app'") and
+    wait("the third to have all", lambda: third.sql("SHOW DATABASES LIKE 'app'") and
           third.value("SELECT COUNT(*) FROM app.t") == position)  # fmt: skip
     fence(pair, pair.primary)
     promote(pair, pair.replica)
@@ -86,8 +73,8 @@ def test_third_follows_the_promoted_one_though_the_old_one_is_back(pair):
     found = choose(asked(db1=pair.primary, db2=pair.replica, db3=third), ["db1"])
     assert (found.primary, dict(found.objections)) == ("db2", {})
     for former in (third, pair.primary):
-        bring(former, **wanted(pair, source_host=pair.replica.ip, demote=True))
-        until("the row of the new primary", lambda: former.sql("SELECT 1 FROM app.t WHERE id = 800"))  # noqa: B023 - done in its round
+        configure_channel(former, **channel_options(pair, source_host=pair.replica.ip, demote=True))
+        wait("the row of the new primary", lambda: former.has(800))  # noqa: B023 - done in its round
     assert choose(asked(db1=pair.primary, db2=pair.replica, db3=third), ["db1"]).primary == "db2"
 
 
@@ -101,8 +88,8 @@ def test_roles_that_change_twice_go_on_where_they_stopped(pair):
         # What went before cannot be had again, so a channel that begins elsewhere finds nothing.
         forget(new)
         new.sql(f"INSERT INTO app.t VALUES ({810 + number}, 'round {number}')")
-        bring(old, **wanted(pair, source_host=new.ip, demote=True))
-        until("the row of this round", lambda: old.sql(f"SELECT 1 FROM app.t WHERE id = {810 + number}"))  # noqa: B023 - done in its round
+        configure_channel(old, **channel_options(pair, source_host=new.ip, demote=True))
+        wait("the row of this round", lambda: old.has(810 + number))  # noqa: B023 - done in its round
         names = {id(pair.primary): "db1", id(pair.replica): "db2"}
         assert choose(asked(db1=pair.primary, db2=pair.replica), ["db1"]).primary == names[id(new)]
         old, new = new, old
@@ -132,9 +119,9 @@ def test_an_empty_server_at_the_address_that_is_followed_is_refused_and_no_rebui
     pair.primary.sql("CREATE DATABASE app")
     fence(pair, pair.primary)
     if pair.mariadb:
-        until("MariaDB to refuse the source", lambda: status(pair, pair.replica)["Last_IO_Errno"] == 1236)
+        wait("MariaDB to refuse the source", lambda: pair.replica.channel()["Last_IO_Errno"] == 1236)
     else:
-        until("MySQL to take the new server for its source", lambda: connected(pair, identity))
+        wait("MySQL to take the new server for its source", lambda: connected(pair, identity))
     with pytest.raises(Refused, match=r"db2 has the data \(app\): keep db2 as it is"):
         choose(asked(db1=pair.primary, db2=pair.replica), ["db1"])
     result = both(pair, fail_on="never")
@@ -149,4 +136,4 @@ def test_writes_on_a_replica_leave_the_primary_the_primary(pair):
     pair.local_write("INSERT INTO app.t VALUES (820, 'local')")
     fence(pair, pair.primary)
     assert choose(asked(db1=pair.primary, db2=pair.replica), ["db1"]).primary == "db1"
-    assert status(pair, pair.replica)["Master_User" if pair.mariadb else "Source_User"] == lab.REPL_USER
+    assert pair.replica.channel()["Source_User"] == lab.REPL_USER

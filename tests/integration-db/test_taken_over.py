@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import lab
 import pytest
@@ -14,6 +13,7 @@ from ansible_collections.pentad.webstack.plugins.modules import (
     mysql_settings,
 )
 from conftest import local
+from waiting import wait
 
 STEPS = ("permit", "generate", "require")
 
@@ -42,7 +42,7 @@ def without(mysql):
         for server in (mysql.replica, mysql.primary):
             server.sql(f"SET GLOBAL gtid_mode = {mode}")
             mysql.primary.sql("INSERT INTO app.t (id, v) VALUES (FLOOR(100 + RAND() * 1000000), 'x')")
-        wait(lambda: count(mysql.primary) == count(mysql.replica))
+        wait("the replica to have all rows", lambda: count(mysql.primary) == count(mysql.replica))
     for server in (mysql.primary, mysql.replica):
         server.sql("SET GLOBAL enforce_gtid_consistency = OFF")
     return mysql
@@ -51,14 +51,6 @@ def without(mysql):
 def count(server: lab.Server) -> int:
     """Rows that a server has."""
     return server.value("SELECT COUNT(*) FROM app.t")
-
-
-def wait(condition, seconds: float = 30) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def position(answer: dict) -> dict:
@@ -99,8 +91,8 @@ def test_a_pair_is_brought_to_gtids_under_a_writer(without, run):
         stop.set()
         writer.join()
     assert written
-    wait(lambda: count(pair.primary) == count(pair.replica))
-    assert pair.replica.sql("SHOW REPLICA STATUS")[0]["Replica_SQL_Running"] == "Yes"
+    wait("the replica to have all rows", lambda: count(pair.primary) == count(pair.replica))
+    assert pair.replica.channel()["Replica_SQL_Running"] == "Yes"
     for server in servers:
         assert (
             server.value("SELECT @@GLOBAL.gtid_mode")

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 
 import lab
 import pymysql
 import pytest
-from conftest import as_set, both, check, local, remote, troubles, verify
+from conftest import as_set, both, check, local, remote, troubles, verify, wait_for_troubles, wait_until_ok
+from waiting import wait
 
 # Seconds without a word: more than the 2.5 heartbeats and 2 s from which on it is told, and less than the 10 s after
 # which the server itself gives the connection up.
 SILENCE = 7.5
-
-
-def wait_until(condition, seconds=20.0, pause=0.2):
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found or time.monotonic() > deadline:
-            return found
-        time.sleep(pause)
-
-
-def until_troubled(expected, ask):
-    """The first answer that has these troubles and no others."""
-    answers = []
-
-    def as_expected():
-        answers.append(ask())
-        return troubles(answers[-1]) == expected
-
-    assert wait_until(as_expected), troubles(answers[-1])
-    return answers[-1]
-
-
-def status_row(pair):
-    return pair.replica.sql("SHOW SLAVE STATUS" if pair.mariadb else "SHOW REPLICA STATUS")[0]
-
-
-def column(pair, mysql):
-    return mysql.replace("Replica", "Slave").replace("Source", "Master") if pair.mariadb else mysql
 
 
 def test_healthy_pair_is_healthy(pair):
@@ -68,7 +41,7 @@ def test_replica_alone_is_ok_but_partial(pair):
 def test_row_conflict(pair):
     pair.local_write("INSERT INTO app.t VALUES (50, 'mine')", binlog=False)
     pair.primary.sql("INSERT INTO app.t VALUES (50, 'theirs')")
-    assert wait_until(lambda: status_row(pair)[column(pair, "Replica_SQL_Running")] == "No")
+    pair.wait_for_stopped_applier()
     result = both(pair)
     assert troubles(result) == {"sql_thread": "fail"}
     found = check(result, "sql_thread")
@@ -83,7 +56,7 @@ def test_row_conflict(pair):
 def test_missing_row(pair):
     pair.local_write("DELETE FROM app.t WHERE id = 2", binlog=False)
     pair.primary.sql("UPDATE app.t SET v = 'zwei' WHERE id = 2")
-    assert wait_until(lambda: status_row(pair)[column(pair, "Replica_SQL_Running")] == "No")
+    pair.wait_for_stopped_applier()
     result = both(pair)
     assert troubles(result) == {"sql_thread": "fail"}
     assert check(result, "sql_thread")["observed"]["errno"] == 1032
@@ -93,7 +66,7 @@ def test_missing_row(pair):
 def test_missing_table(pair):
     pair.local_write("DROP TABLE app.t", binlog=False)
     pair.primary.sql("INSERT INTO app.t VALUES (60, 'x')")
-    assert wait_until(lambda: status_row(pair)[column(pair, "Replica_SQL_Running")] == "No")
+    pair.wait_for_stopped_applier()
     result = both(pair)
     assert troubles(result) == {"sql_thread": "fail"}
     assert check(result, "sql_thread")["observed"]["errno"] == 1146
@@ -116,7 +89,7 @@ def test_wrong_password(pair):
     pair.stop_replica()
     pair.change(PASSWORD="wrong")
     pair.start_replica()
-    assert wait_until(lambda: status_row(pair)["Last_IO_Errno"] == 1045)
+    wait("the error of the login", lambda: pair.replica.channel()["Last_IO_Errno"] == 1045)
     result = both(pair)
     assert troubles(result) == {"io_thread": "fail"}
     assert "refuses the password" in result["summary"]
@@ -127,7 +100,7 @@ def test_expired_password(pair):
     pair.stop_replica()
     pair.primary.sql("SET SESSION sql_log_bin=0", "ALTER USER repl@'%' PASSWORD EXPIRE")
     pair.start_replica()
-    assert wait_until(lambda: status_row(pair)["Last_IO_Errno"])
+    pair.wait_for_receiver_error()
     result = both(pair)
     assert troubles(result) == {"io_thread": "fail", "repl_account": "fail"}
     assert "expired" in check(result, "repl_account")["message"]
@@ -150,7 +123,7 @@ def test_replication_account_absent_on_the_replica_blocks_promotion(pair):
 
 def test_source_down(pair):
     pair.primary.stop()
-    assert wait_until(lambda: status_row(pair)["Last_IO_Errno"])
+    pair.wait_for_receiver_error()
     result = both(pair)
     assert troubles(result) == {"io_thread": "fail", "primary_reachable": "fail"}
     assert check(result, "io_thread")["can_heal"] is True
@@ -161,8 +134,7 @@ def test_source_down(pair):
 def test_source_frozen(pair):
     pair.primary.pause()
     time.sleep(SILENCE)
-    row = status_row(pair)
-    assert row[column(pair, "Seconds_Behind_Source")] == 0, "the server itself notices nothing"
+    assert pair.replica.channel()["Seconds_Behind_Source"] == 0, "the server itself notices nothing"
     result = verify(role="replica", **local(pair.replica))
     assert troubles(result) == {"source_silent": "fail"}
     assert "frozen or the network is cut" in result["summary"]
@@ -213,9 +185,7 @@ def test_read_only_that_a_restart_would_lose(pair):
     third = pair.more()
     third.follow(pair.primary)
     third.sql("SET GLOBAL read_only=ON" if pair.mariadb else "SET GLOBAL super_read_only=ON")
-    assert wait_until(lambda: not troubles(both(pair, **local(third), checks={"boot_read_only": "skip"})))
-    result = both(pair, **local(third))
-    assert troubles(result) == {"boot_read_only": "warn"}
+    wait_for_troubles({"boot_read_only": "warn"}, lambda: both(pair, **local(third)))
     assert both(pair, boot_read_only=True, **local(third))["verdict"] == "ok"
 
 
@@ -227,9 +197,9 @@ def test_wrong_source(pair):
     pair.change(HOST=third.ip)
     pair.start_replica()
     pair.primary.sql("INSERT INTO app.t VALUES (70, 'x')")
-    assert wait_until(lambda: pair.replica.sql("SELECT 1 FROM app.t WHERE id = 70"))
+    wait("the row", lambda: pair.replica.has(70))
     expected = {"source_identity": "fail"}
-    until_troubled(expected, lambda: both(pair))
+    wait_for_troubles(expected, lambda: both(pair))
     assert troubles(both(pair, expected_source_host=pair.primary.ip, primary_host=third.ip)) == expected
 
 
@@ -242,7 +212,7 @@ def test_filter(pair):
     else:
         pair.replica.sql("CHANGE REPLICATION FILTER REPLICATE_IGNORE_DB=(junk)")
         pair.start_replica("SQL_THREAD")
-    assert wait_until(lambda: not status_row(pair)["Last_IO_Errno"])
+    wait("the receiver to have no error", lambda: not pair.replica.channel()["Last_IO_Errno"])
     pair.settle()
     result = both(pair)
     assert troubles(result) == {"filters": "fail"}
@@ -295,7 +265,7 @@ def test_duplicate_server_uuid(pair):
     (third.data_dir / "auto.cnf").write_text((pair.primary.data_dir / "auto.cnf").read_text())
     third.restart()
     third.follow(pair.primary)
-    assert wait_until(lambda: third.sql("SHOW REPLICA STATUS")[0]["Last_IO_Errno"])
+    wait("the source to refuse it", lambda: third.channel()["Last_IO_Errno"])
     result = both(pair, **local(third), require_read_only=False, require_super_read_only=False,
                   require_boot_read_only=False)  # fmt: skip
     assert troubles(result) == {"server_id_unique": "fail", "io_thread": "fail"}
@@ -313,7 +283,7 @@ def _purge(pair):
         pair.primary.sql(f"PURGE BINARY LOGS TO '{last}'")
         return len(pair.primary.sql("SHOW BINARY LOGS")) == 1
 
-    assert wait_until(purged)
+    wait("the logs to be purged", purged)
 
 
 def test_purged_logs_are_seen_before_they_break(pair):
@@ -323,7 +293,7 @@ def test_purged_logs_are_seen_before_they_break(pair):
     assert troubles(result) == {"io_thread": "fail", "purge_horizon": "fail"}
     assert result["gtid"]["unrecoverable"]
     pair.start_replica("IO_THREAD")
-    assert wait_until(lambda: status_row(pair)["Last_IO_Errno"])
+    pair.wait_for_receiver_error()
     after = both(pair)
     assert troubles(after) == {"io_thread": "fail", "purge_horizon": "fail"}
     assert "purged binary logs" in check(after, "io_thread")["message"]
@@ -343,10 +313,10 @@ def test_exhausted_retries(pair):
     pair.primary.stop()
 
     def given_up():
-        row = server.sql("SHOW SLAVE STATUS" if pair.mariadb else "SHOW REPLICA STATUS")[0]
-        return row[column(pair, "Replica_IO_Running")] == "No" and row["Last_IO_Errno"]
+        seen = server.channel()
+        return seen["Replica_IO_Running"] == "No" and seen["Last_IO_Errno"]
 
-    assert wait_until(given_up, 30)
+    wait("the receiver to give up", given_up)
     result = verify(role="replica", **local(server))
     pair.primary.restart()
     found = troubles(result)
@@ -368,13 +338,13 @@ def test_delayed_replica(pair):
     pair.stop_replica("SQL_THREAD" if not pair.mariadb else "")
     pair.change(DELAY=3600)
     pair.start_replica()
-    assert wait_until(lambda: status_row(pair)[column(pair, "Replica_IO_Running")] == "Yes")
-    until_troubled({"delay": "warn"}, lambda: both(pair))
+    pair.wait_for_receiver()
+    wait_for_troubles({"delay": "warn"}, lambda: both(pair))
     pair.primary.sql("INSERT INTO app.t VALUES (90, 'later')")
     # Long enough for it to be applied, were it not held back.
     time.sleep(2.5)
     assert troubles(both(pair, expected_delay=3600)) == {}
-    assert not pair.replica.sql("SELECT 1 FROM app.t WHERE id = 90"), "the delay is real"
+    assert not pair.replica.has(90), "the delay is real"
 
 
 def test_long_transaction_blocks_the_applier(pair):
@@ -389,7 +359,7 @@ def test_long_transaction_blocks_the_applier(pair):
             pair.replica.sql("SET GLOBAL super_read_only=ON")
         pair.primary.sql("UPDATE app.t SET v = 'blocked' WHERE id = 1")
         expected = {"applier_blocked": "fail", "long_transactions": "warn", "lag_seconds": "fail"}
-        result = until_troubled(expected, lambda: both(pair, max_transaction_age=2, max_lag=2, warn_lag=1))
+        result = wait_for_troubles(expected, lambda: both(pair, max_transaction_age=2, max_lag=2, warn_lag=1))
         milder = both(pair)
     assert f"KILL {session}" in check(result, "applier_blocked")["hint"]
     assert troubles(milder) == {"applier_blocked": "warn"}
@@ -409,7 +379,7 @@ def test_reader_blocks_a_change_of_its_table(pair):
         pair.primary.sql("ALTER TABLE app.t ADD COLUMN more INT")
         # Until then the table has a column less here, and nobody can say whether that is all.
         expected = {"applier_blocked": "warn", "table_definitions": "unknown"}
-        result = until_troubled(expected, lambda: both(pair))
+        result = wait_for_troubles(expected, lambda: both(pair))
     assert f"table lock held by session {session}" in check(result, "applier_blocked")["message"]
     pair.settle()
 
@@ -445,8 +415,8 @@ def test_file_and_position_channel(pair):
     else:
         pair.replica.sql("CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION=0")
     pair.start_replica()
-    assert wait_until(lambda: status_row(pair)[column(pair, "Replica_IO_Running")] == "Yes")
-    until_troubled({"auto_position": "fail"}, lambda: both(pair))
+    pair.wait_for_receiver()
+    wait_for_troubles({"auto_position": "fail"}, lambda: both(pair))
 
 
 def test_wrong_role(pair):
@@ -468,12 +438,10 @@ def test_primary_that_is_read_only(pair):
 def test_replica_that_is_not_attached(pair):
     pair.stop_replica("IO_THREAD")
 
-    def verdict():
-        return troubles(verify(role="primary", expected_replicas=[str(pair.replica.number)], **local(pair.primary)))
-
     # The primary notices the missing connection when it next writes to it.
     pair.primary.sql("INSERT INTO app.t VALUES (95, 'x')")
-    assert wait_until(lambda: verdict() == {"replicas_attached": "fail"}), verdict()
+    options = {"role": "primary", "expected_replicas": [str(pair.replica.number)], **local(pair.primary)}
+    wait_for_troubles({"replicas_attached": "fail"}, lambda: verify(**options))
 
 
 def test_unexpected_second_channel(pair):
@@ -517,7 +485,7 @@ def _semi_sync(pair, on):
                 return False
             return True
 
-        assert wait_until(uninstalled)
+        wait("the plugin to be uninstalled", uninstalled)
 
 
 def test_semi_sync_silently_degraded(pair):
@@ -528,9 +496,9 @@ def test_semi_sync_silently_degraded(pair):
         assert troubles(found) == {"semi_sync": "warn"}, "the receiver was not restarted yet"
         pair.stop_replica("IO_THREAD")
         pair.start_replica("IO_THREAD")
-        assert wait_until(lambda: both(pair)["verdict"] == "ok")
+        wait_until_ok(lambda: both(pair))
         required = {"role": "primary", "require_semi_sync": True, **local(pair.primary)}
-        assert wait_until(lambda: verify(**required)["verdict"] == "ok")
+        wait_until_ok(lambda: verify(**required))
         pair.stop_replica("IO_THREAD")
         pair.primary.sql("INSERT INTO app.t VALUES (99, 'unconfirmed')")
         result = verify(role="primary", **local(pair.primary))
@@ -561,9 +529,9 @@ def test_relay_log_disk_full(pair, tmp_path):
         def found():
             return troubles(verify(role="replica", **local(third), **healthy))
 
-        assert wait_until(lambda: found().get("disk_free") == "fail", 20), found()
-        # Until it is full: the receiver fills it up after the alarm.
-        time.sleep(2)
+        wait("the alarm", lambda: found().get("disk_free") == "fail")
+        # The receiver goes on until the next event, of about a megabyte, does not fit.
+        wait("the disk to be full", lambda: shutil.disk_usage(place).free < 2**21)
         # MariaDB does not even answer SHOW ... STATUS then.
         assert set(found()) <= {"disk_free", "sql_thread", "source_silent", "io_thread", "role"}
         assert found()["disk_free"] == "fail"
@@ -659,7 +627,7 @@ def test_no_false_alarm_under_writes(pair, semi_sync):
         _semi_sync(pair, 1)
         pair.stop_replica("IO_THREAD")
         pair.start_replica("IO_THREAD")
-        assert wait_until(lambda: both(pair)["verdict"] == "ok")
+        wait_until_ok(lambda: both(pair))
     pair.settle()
     alarms, asked = [], 0
     try:
@@ -717,17 +685,11 @@ def test_set_tells_who_is_primary(pair):
     if not pair.mariadb:
         third.sql("SET PERSIST super_read_only=ON")
     pair.primary.sql("INSERT INTO app.t VALUES (300, 'chain')")
-    assert wait_until(lambda: third.sql("SELECT 1 FROM app.t WHERE id = 300"))
-
-    def told():
-        return as_set(pair, "db1", "db2", "db3", expected_primary="db1")
-
-    assert wait_until(lambda: told()["verdict"] == "ok"), told()["summary"]
-    result = told()
+    wait("the row", lambda: third.has(300))
+    result = wait_until_ok(lambda: as_set(pair, "db1", "db2", "db3", expected_primary="db1"))
     tree = result["topology"]
     assert (tree["primary"], tree["writable"]) == ("db1", ["db1"])
     assert tree["replicas"] == {"db1": ["db2"], "db2": ["db3"]}
-    assert result["verdict"] == "ok", result["summary"]
 
 
 def test_set_with_two_writers(pair):
@@ -777,7 +739,7 @@ def test_wait_for_caught_up(pair):
 def test_wait_gives_up_at_once_on_a_stopped_applier(pair):
     pair.local_write("INSERT INTO app.t VALUES (50, 'mine')", binlog=False)
     pair.primary.sql("INSERT INTO app.t VALUES (50, 'theirs')")
-    assert wait_until(lambda: status_row(pair)[column(pair, "Replica_SQL_Running")] == "No")
+    pair.wait_for_stopped_applier()
     began = time.monotonic()
     for kind in ("caught_up", "healthy"):
         result = both(pair, wait_for=kind, wait_timeout=30)
@@ -788,7 +750,7 @@ def test_wait_gives_up_at_once_on_a_stopped_applier(pair):
 
 def test_wait_for_healthy_sees_the_source_come_back(pair):
     pair.primary.stop()
-    assert wait_until(lambda: status_row(pair)["Last_IO_Errno"])
+    pair.wait_for_receiver_error()
     starter = threading.Timer(1.5, pair.primary.restart)
     starter.start()
     result = both(pair, wait_for="healthy", wait_timeout=40)

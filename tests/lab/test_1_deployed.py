@@ -13,8 +13,9 @@ import subprocess
 from urllib.parse import quote
 
 import pytest
-from client import SITE, TOP, Connection
-from conftest import STATISTICS, Lab, wait
+from client import INVENTORY_DIR, TOP, ask
+from nodes import STATISTICS, Lab
+from waiting import wait
 
 UNITS = {
     "lb1": ["haproxy", "prometheus", "prometheus-alertmanager", "prometheus-node-exporter"],
@@ -23,16 +24,6 @@ UNITS = {
     "db1": ["mysql", "prometheus-node-exporter", "prometheus-mysqld-exporter"],
     "db2": ["mysql", "prometheus-node-exporter", "prometheus-mysqld-exporter"],
 }
-
-
-def ask(path: str, url: str = SITE, method: str = "GET", body: str | None = None, **headers: str):
-    """Status, headers and body of one request."""
-    connection = Connection(url)
-    try:
-        answer = connection.ask(path, method, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        return answer.status, answer.headers, answer.content.decode("utf-8", "replace")
-    finally:
-        connection.close()
 
 
 @pytest.mark.parametrize(("node", "unit"), [(node, unit) for node, units in UNITS.items() for unit in units])
@@ -205,8 +196,6 @@ def test_no_password_in_a_world_readable_file(lab: Lab, node: str, secrets: dict
 
 
 def test_secrets_are_their_owners_alone(secrets: dict[str, str]) -> None:
-    from conftest import INVENTORY_DIR
-
     directory = INVENTORY_DIR / ".webstack" / "secrets"
     modes = {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700

@@ -5,44 +5,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
-from client import Client
-from conftest import Lab, wait
-from test_1_deployed import ask
+from client import Client, ask
+from nodes import Lab, healthy, journal_has, without_wishes
+from waiting import wait
 
-
-def healthy(lab: Lab) -> bool:
-    """Whether both web nodes are ready, reads come from the replica, and the balancer has both in use."""
-    try:
-        for node in ("web1", "web2"):
-            status, _headers, body = ask("/readyz", f"https://{lab.address(node)}:8080")
-            if status != 200 or json.loads(body)["read_only"]["role"] != "replica":
-                return False
-        served = {ask("/")[1]["X-Served-By"] for _attempt in range(4)}
-    except OSError:
-        return False
-    return served == {lab.container("web1"), lab.container("web2")}
-
-
-def journal_has(lab: Lab, name: str, secrets: dict[str, str]) -> list[str]:
-    """Which of the secrets the journal of a node has, where modules write down what they were asked for."""
-    journal = lab.sh(name, "journalctl --no-pager --output=cat")
-    return [secret for secret, value in secrets.items() if value in journal]
-
-
-def without_wishes(output: str) -> str:
-    """What a playbook said, without the command line and the variables that -vvv repeats of it."""
-    return output[output.index("PLAY [") :]
-
-
-@pytest.fixture(autouse=True)
-def lab_is_right(lab: Lab) -> Iterator[None]:
-    """Every failure starts from a healthy lab, and leaves one."""
-    wait("the lab to be healthy", lambda: healthy(lab), 90)
-    yield
-    wait("the lab to be healthy again", lambda: healthy(lab), 90)
+pytestmark = pytest.mark.usefixtures("lab_is_right")
 
 
 def test_web_node_killed_under_load_costs_no_request(lab: Lab) -> None:
@@ -132,6 +101,7 @@ def test_restarted_primary_stays_read_only_while_nobody_confirms_it(lab: Lab) ->
     try:
         lab.sh("db1", "systemctl restart mysql")
         wait("mysql-resume to look", lambda: lab.host("db1").service("mysql-resume").is_running, 20)
+        # Long enough for it to be opened, were it confirmed.
         lab.sh("db1", "sleep 3")
         assert lab.sql("db1", "SELECT @@super_read_only") == "1"
     finally:

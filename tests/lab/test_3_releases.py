@@ -4,22 +4,19 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from client import INVENTORY_DIR, SITE, Client
-from conftest import STATISTICS, TOP, Lab, wait
-from test_1_deployed import ask
-from test_2_failures import healthy, journal_has, without_wishes
+from client import INVENTORY_DIR, SITE, TOP, Client, ask
+from nodes import WEB, Lab, described, in_the_balancer, journal_has, release_of, releases, without_wishes
+from waiting import wait
 
-WEB = ("web1", "web2")
+pytestmark = pytest.mark.usefixtures("lab_is_right")
 # Keeps a rollout at its first node, while no balancer uses that.
 HELD = ("-e", json.dumps({"app_server_hooks": {"after_switch": [["sleep", "300"]]}}))
 UNHEALTHY = """
@@ -35,56 +32,10 @@ def app(environ, start_response):
 """
 
 
-@pytest.fixture(autouse=True)
-def lab_is_right(lab: Lab) -> Iterator[None]:
-    """Both nodes serve before and after."""
-    wait("the lab to be healthy", lambda: healthy(lab), 90)
-    yield
-    wait("the lab to be healthy again", lambda: healthy(lab), 90)
-
-
-@pytest.fixture(scope="module")
-def version(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A directory with the demonstration and a style sheet of its own."""
-
-    def make(name: str, wsgi: str = "", migrate: str = "") -> Path:
-        made = tmp_path_factory.mktemp("releases") / name
-        shutil.copytree(TOP / "demo" / "guestbook", made, ignore=shutil.ignore_patterns("__pycache__"))
-        for path, addition in (("static/guestbook.css", f"/* {name} */\n"), ("guestbook/wsgi.py", wsgi)):
-            with (made / path).open("a") as file:
-                file.write(addition)
-        if migrate:
-            (made / "guestbook" / "migrate.py").write_text(migrate)
-        return made
-
-    return make
-
-
-def release_of(lab: Lab, node: str, link: str = "current") -> str:
-    """Id of the release that a link of a node leads to; empty if there is no such link."""
-    return lab.sh(node, f"basename $(readlink /srv/guestbook/{link}) 2>/dev/null || true")
-
-
-def releases(lab: Lab) -> set[str]:
-    """Ids of the releases that run."""
-    return {release_of(lab, node) for node in WEB}
-
-
-def described(lab: Lab) -> dict[str, str]:
-    """What the nodes have of the units of the application and of their environment."""
-    return {node: lab.sh(node, "sha256sum /etc/guestbook.env /etc/systemd/system/guestbook*") for node in WEB}
-
-
 def starts(lab: Lab, node: str) -> int:
     """How often the application was started since the node came up."""
     told = lab.sh(node, "journalctl --boot --unit=guestbook.service --output=cat --no-pager")
     return sum(line.startswith("Started ") for line in told.splitlines())
-
-
-def in_the_balancer(lab: Lab, node: str) -> str:
-    """What the balancer says of a web node."""
-    rows = csv.DictReader(ask("/;csv", STATISTICS)[2].lstrip("# ").splitlines())
-    return next(row["status"] for row in rows if (row["pxname"], row["svname"]) == ("site", lab.container(node)))
 
 
 def begin(name: str, *words: str) -> subprocess.Popen[str]:

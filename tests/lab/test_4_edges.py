@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import shutil
@@ -18,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client import AUTHORITY, DOMAIN, SITE, Client, Connection
-from conftest import PLAIN, STATISTICS, Lab, wait
+from client import AUTHORITY, DOMAIN, SITE, Client, Connection, ask
 from issued import Authority
-from test_1_deployed import ask
-from test_2_failures import healthy
+from nodes import PLAIN, Lab, servers
+from waiting import wait
+
+pytestmark = pytest.mark.usefixtures("lab_is_right")
 
 SHOP = "shop.foobar.com"
 
@@ -32,14 +31,6 @@ KNOWN = {
     "cert_revocation": "an internal authority has no revocation list; a certificate is replaced",
     "BREACH": "compressed pages hold no secret that a request could be reflected beside",
 }
-
-
-@pytest.fixture(autouse=True)
-def lab_is_right(lab: Lab) -> Iterator[None]:
-    """Every test starts from a healthy lab, and leaves one."""
-    wait("the lab to be healthy", lambda: healthy(lab), 90)
-    yield
-    wait("the lab to be healthy again", lambda: healthy(lab), 90)
 
 
 @pytest.fixture
@@ -58,14 +49,6 @@ def shown(name: str = DOMAIN, context: ssl.SSLContext | None = None) -> dict[str
         return connection.sock.getpeercert()
     finally:
         connection.close()
-
-
-def servers(backend: str = "site") -> dict[str, str]:
-    """Status of each server of the balancer's backend."""
-    table = csv.DictReader(io.StringIO(ask("/;csv", STATISTICS)[2].removeprefix("# ")))
-    found = {row["svname"]: row["status"] for row in table if row["pxname"] == backend}
-    found.pop("BACKEND", None)
-    return found
 
 
 def raw(data: bytes, seconds: float = 30) -> bytes:

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 
 import pytest
 from browser import PAGE, browser, complaints, picture
-from conftest import Lab, wait
+from nodes import Lab, wait_until_healthy
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
-from test_2_failures import healthy
+from waiting import wait
 
 
 @pytest.fixture(scope="module")
 def page(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A browser that has the page open."""
-    wait("the lab to be healthy", lambda: healthy(lab), 90)
+    wait_until_healthy(lab)
     with browser(tmp_path_factory.mktemp("browser")) as driver:
         driver.get(f"{PAGE}/")
         yield driver

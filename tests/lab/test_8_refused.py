@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client import DOMAIN, TOP
-from conftest import Lab
+from client import DOMAIN, TOP, ask
 from issued import Authority
-from test_1_deployed import ask
-from test_3_releases import WEB, described, in_the_balancer, releases
+from nodes import WEB, Lab, described, in_the_balancer, releases
 
 DEMONSTRATION = str(TOP / "demo" / "guestbook")
 

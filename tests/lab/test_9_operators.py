@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from client import INVENTORY_DIR
-from conftest import Lab, another_operator, files, fingerprints, wait
-from test_2_failures import healthy
+from nodes import Lab, another_operator, files, fingerprints
 
 STATE = INVENTORY_DIR / ".webstack"
 FILES = {
@@ -28,9 +27,8 @@ FILES = {
 
 
 @pytest.fixture
-def colleague(lab: Lab, tmp_path: Path) -> Path:
+def colleague(lab_is_right: None, tmp_path: Path) -> Path:
     """A checkout without the state directory, over a stack that is well."""
-    wait("the lab to be healthy", lambda: healthy(lab), 90)
     return another_operator(tmp_path)
 
 

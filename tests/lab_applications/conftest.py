@@ -4,33 +4,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
+from browser import browser
+from lab_fixtures import lab
+from selenium.webdriver import Chrome
 
-LAB = Path(__file__).parents[1] / "lab"
-# The client and the browser are those of the demonstration, and so is what is said of the five nodes.
-sys.path.insert(0, str(LAB))
-_spec = importlib.util.spec_from_file_location("lab_conftest", LAB / "conftest.py")
-assert _spec and _spec.loader
-lab_conftest = importlib.util.module_from_spec(_spec)
-sys.modules["lab_conftest"] = lab_conftest
-_spec.loader.exec_module(lab_conftest)
+__all__ = ["lab"]
 
 
 @pytest.fixture(scope="session")
-def lab() -> Any:
-    return lab_conftest.Lab()
-
-
-@pytest.fixture(scope="session")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A browser."""
-    from browser import browser  # noqa: PLC0415 - found by the path above
-
     with browser(tmp_path_factory.mktemp("browser")) as driver:
         yield driver

@@ -7,15 +7,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from browser import PAGE, complaints, picture
-from client import Client, Connection
-from lab_conftest import wait
+from client import Client, ask
+from nodes import WEB, Lab
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+from waiting import wait
 
 
 @dataclass(frozen=True)
@@ -73,22 +73,18 @@ def test_its_page_is_whole_in_a_browser(application: Application, page: Chrome) 
     assert [said for said in complaints(page) if not said.startswith(application.elsewhere)] == []
 
 
-def test_its_data_are_in_the_database_and_on_the_replica(application: Application, lab: Any) -> None:
+def test_its_data_are_in_the_database_and_on_the_replica(application: Application, lab: Lab) -> None:
     written = int(lab.sql("db1", application.written))
     assert written > 0
     wait("the replica to have it", lambda: int(lab.sql("db2", application.written)) == written)
 
 
-def test_both_nodes_answer(lab: Any) -> None:
-    served = set()
-    for _attempt in range(8):
-        connection = Connection(PAGE.replace("www.foobar.com", "127.0.0.1"))
-        served.add(connection.ask("/").headers["X-Served-By"])
-        connection.close()
-    assert served == {lab.container("web1"), lab.container("web2")}
+def test_both_nodes_answer(lab: Lab) -> None:
+    served = {ask("/")[1]["X-Served-By"] for _attempt in range(8)}
+    assert served == set(map(lab.container, WEB))
 
 
-def test_a_node_that_dies_costs_no_request(lab: Any) -> None:
+def test_a_node_that_dies_costs_no_request(lab: Lab) -> None:
     with Client(rate=10, workers=10, paths=("/",)) as client:
         client.answered(30)
         lab.docker("kill", lab.container("web2"))
@@ -97,7 +93,7 @@ def test_a_node_that_dies_costs_no_request(lab: Any) -> None:
     assert client.failures == []
 
 
-def test_it_is_released_again_and_changes_nothing(lab: Any) -> None:
+def test_it_is_released_again_and_changes_nothing(lab: Lab) -> None:
     wait("web2 to be back", lambda: "running" in lab.host("web2").run("systemctl is-system-running").stdout, 90)
     run = lab.playbook("deploy.yml")
     assert run.code == 0, run.output[-3000:]

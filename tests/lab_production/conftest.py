@@ -10,10 +10,10 @@ import re
 import select
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from nodes import Run
 
 TOP = Path(__file__).resolve().parents[2]
 SUFFIX = os.environ.get("WEBSTACK_LAB_SUFFIX", "")
@@ -24,21 +24,7 @@ NODES = ("lb1", "web1", "web2", "db1", "db2")
 PRELUDE = 'cd; [ ! -e ~/ansible/bin/activate ] || . ~/ansible/bin/activate; export EDITOR="sed -i s/192.0.2./{net}./"; '
 
 
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what the terminal showed."""
-
-    code: int
-    output: str
-
-    @property
-    def changed(self) -> dict[str, int]:
-        """Changed tasks of each host, from the recap."""
-        rows = re.findall(r"^(\S+) +: .*?changed=(\d+)", self.output.split("PLAY RECAP")[-1], re.MULTILINE)
-        return {host: int(count) for host, count in rows}
-
-
-def terminal(command: str, seconds: float = 1200) -> Said:
+def terminal(command: str, seconds: float = 1200) -> Run:
     """What alice sees of a command; asked for a password, she types that of her account on the nodes."""
     words = ["docker", "exec", "-it", "--user", "alice", "--env", "PIP_CERT=/etc/ssl/host.crt", "--env", "NO_COLOR=1"]
     master, slave = pty.openpty()
@@ -49,7 +35,7 @@ def terminal(command: str, seconds: float = 1200) -> Said:
         os.close(slave)
         output = watched(master, seconds)
     os.close(master)
-    return Said(shell.returncode, output)
+    return Run(shell.returncode, output)
 
 
 def watched(master: int, seconds: float) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from conftest import NET, NODES, Said, on, readme, terminal
+from conftest import NET, NODES, on, readme, terminal
+from nodes import Run
 
 COMMANDS = readme("On your own machines")
 # Here is no Galaxy to ask; what the collection depends on comes with the package "ansible".
@@ -20,13 +21,13 @@ STATE = """dpkg-query --show | sha256sum
 find /etc /srv /usr/local -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"""
 
 
-def well(said: Said) -> Said:
+def well(said: Run) -> Run:
     """A command that has to succeed."""
     assert said.code == 0, said.output[-4000:]
     return said
 
 
-def warnings(said: Said) -> list[str]:
+def warnings(said: Run) -> list[str]:
     """What Ansible warns of; that nobody waits for a rollout is none."""
     lines = [line for line in said.output.splitlines() if "[WARNING]" in line or "DEPRECAT" in line]
     return [line for line in lines if "Could not match supplied host pattern, ignoring: webstack_" not in line]

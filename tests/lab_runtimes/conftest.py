@@ -7,22 +7,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
+from client import Connection
 from testinfra.host import Host
 from testinfra.utils.ansible_runner import AnsibleRunner
 
 TOP = Path(__file__).parents[2]
 INVENTORY = os.environ["MOLECULE_INVENTORY_FILE"]
-# The client is that of the five nodes.
-sys.path.insert(0, str(TOP / "tests" / "lab"))
-from client import Connection  # noqa: E402 - found by the line above
 
 
 def nodes(group: str) -> list[Host]:
@@ -51,14 +46,6 @@ def told(host: Host, path: str = "/", **headers: str) -> dict[str, Any]:
     status, body = ask(host, path, **headers)
     assert status == 200, body
     return json.loads(body)
-
-
-def await_true(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    """Wait until it is; returns what it was last."""
-    deadline = time.monotonic() + seconds
-    while not (seen := condition()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return seen
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from conftest import ask, await_true, nodes, told
+from conftest import ask, nodes, told
+from waiting import wait
 
 SECRET = 's3cr$t "%h" \\n'
 RUNTIMES = ("wsgi", "asgi", "php", "node", "command")
@@ -95,7 +96,7 @@ class TestPython:
 
     def test_what_runs_at_certain_times_ran(self, wsgi):
         ticked = wsgi.file("/srv/sample/shared/uploads/ticked")
-        assert await_true(lambda: ticked.exists)
+        wait("the timer", lambda: ticked.exists)
         assert ticked.content_string == "one"
 
     def test_hooks_ran_once_at_their_stages_as_the_application(self, wsgi):

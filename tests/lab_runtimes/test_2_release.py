@@ -9,7 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 from client import Client
-from conftest import TOP, address, await_true, converge, nodes, told
+from conftest import TOP, address, converge, nodes, told
+from waiting import wait
 
 # uvicorn closes idle connections of nginx while it ends, and a request may just be on its way on one.
 GRACEFUL = ("wsgi", "php")
@@ -43,13 +44,13 @@ def test_no_request_is_lost(released, group):
 @pytest.mark.parametrize("group", ["wsgi", "asgi", "php", "node", "command"])
 def test_every_node_runs_it(released, group):
     for host in nodes(group):
-        assert await_true(lambda host=host: told(host)["release"] == "two")
+        wait("the second release", lambda host=host: told(host)["release"] == "two")
 
 
 def test_what_works_in_the_background_is_of_the_new_release(released, wsgi):
     pid = wsgi.check_output("systemctl show --value --property=MainPID sample-worker.service")
     file = wsgi.file(f"/srv/sample/shared/uploads/worker-{pid}")
-    assert await_true(lambda: file.exists and file.content_string == "two")
+    wait("the worker", lambda: file.exists and file.content_string == "two")
 
 
 def test_what_is_no_longer_wanted_is_gone(released, wsgi):
@@ -58,7 +59,7 @@ def test_what_is_no_longer_wanted_is_gone(released, wsgi):
 
 
 def test_what_runs_at_certain_times_is_of_the_new_release(released, wsgi):
-    assert await_true(lambda: wsgi.file("/srv/sample/shared/uploads/ticked").content_string == "two")
+    wait("the timer", lambda: wsgi.file("/srv/sample/shared/uploads/ticked").content_string == "two")
 
 
 def test_what_was_uploaded_is_still_there(released, wsgi):

@@ -22,6 +22,7 @@ import testinfra
 from testinfra.host import Host
 from testinfra.modules.ansible import AnsibleException
 from testinfra.utils.ansible_runner import AnsibleRunner
+from waiting import wait
 
 SCENARIO = Path(__file__).parents[2] / "molecule" / "seeding"
 INVENTORY = os.environ["MOLECULE_INVENTORY_FILE"]
@@ -72,16 +73,6 @@ def channel(host: Host) -> dict[str, str]:
     return {
         name.strip().replace("Slave_", "Replica_").replace("Master_", "Source_"): value.strip() for name, value in pairs
     }
-
-
-def await_true(what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for a condition; a failure says what was waited for."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.2)
-    pytest.fail(f"waited {seconds:.0f} s in vain for {what}")
 
 
 # --- the data -------------------------------------------------------------------------------------------------------
@@ -151,7 +142,7 @@ class Writer:
 
     def __enter__(self) -> Writer:
         self._thread.start()
-        await_true("the first commits", lambda: self.commits > 10 or not self._thread.is_alive())
+        wait("the first commits", lambda: self.commits > 10 or not self._thread.is_alive())
         return self
 
     def __exit__(self, *_error: object) -> None:

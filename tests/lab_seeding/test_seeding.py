@@ -18,13 +18,13 @@ from conftest import (
     SERVICE,
     UNFENCED,
     Deployment,
-    await_true,
     channel,
     empty,
     half_way,
     slow_down,
     sql,
 )
+from waiting import wait
 
 BULK_ROWS = "SELECT COUNT(*) FROM guestbook.bulk"
 WRITTEN_ROWS = "SELECT COUNT(*) FROM guestbook.written"
@@ -45,7 +45,7 @@ def healthy(host):
 def await_level(primary, replica):
     """Wait until the replica has applied all that the primary has executed."""
     position = sql(primary, f"SELECT {EXECUTED}")
-    await_true(f"position {position}", lambda: sql(replica, f"SELECT {APPLIED}") == position)
+    wait(f"position {position}", lambda: sql(replica, f"SELECT {APPLIED}") == position)
 
 
 def assert_complete(primary, replica, verdict):
@@ -114,7 +114,7 @@ def test_an_empty_replica_joins_while_clients_write(primary, replica, writing, d
         assert not ran.failed, ran.output
         assert ran.copied
         print(f"{ENGINE}, {MEGABYTES} MB: copied and in use after {ran.copy_seconds:.1f} s")
-        await_true("commits after the copy", lambda: writer.commits > before + 10)
+        wait("commits after the copy", lambda: writer.commits > before + 10)
     assert int(sql(primary, WRITTEN_ROWS)) == writer.commits
     assert_complete(primary, replica, verdict)
     assert sql(replica, WRITTEN_ROWS) == str(writer.commits)
@@ -178,13 +178,13 @@ def test_a_replica_behind_purged_logs_is_rebuilt_only_by_name(primary, replica, 
         sql(primary, f"PURGE BINARY LOGS TO '{newest}'")
         return sql(primary, "SHOW BINARY LOGS").split("\t")[0] == newest
 
-    await_true("the old logs to be purged", purged)
+    wait("the old logs to be purged", purged)
     replica.check_output("systemctl start %s", SERVICE)
 
     def failures():
         return {check["id"]: check for check in verdict()["checks"] if check["status"] == "fail"}
 
-    await_true("the receiver to give up", lambda: {"purge_horizon", "io_thread"} <= set(failures()))
+    wait("the receiver to give up", lambda: {"purge_horizon", "io_thread"} <= set(failures()))
     told = failures()
     assert "has purged transactions that never arrived here" in told["purge_horizon"]["message"]
     assert "the source has purged binary logs that this replica still needs" in told["io_thread"]["message"]

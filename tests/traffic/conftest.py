@@ -10,18 +10,16 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from issued import Authority
+from waiting import wait
 
 TOP = Path(__file__).resolve().parents[2]
-# Certificates are made as in the unit tests.
-sys.path.insert(0, str(TOP / "tests" / "unit"))
-from issued import Authority  # noqa: E402 - found by the line above
-
 IMAGE = "webstack-traffic"
 # Of this run alone: another checkout may be tested at the same time.
 NETWORK = f"traffic-{os.getpid()}"
@@ -60,16 +58,6 @@ def docker(*words: str, check: bool = True, **options: Any) -> subprocess.Comple
     done = subprocess.run(["docker", *words], capture_output=True, timeout=120, check=False, **options)
     assert not check or done.returncode == 0, f"docker {' '.join(words)}: {done.stderr.decode()}{done.stdout.decode()}"
     return done
-
-
-def wait(what: str, condition: Callable[[], Any], seconds: float = 20) -> Any:
-    """Wait for a condition; returns what it was, a failure says what was waited for."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
 
 
 class Node:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import Traffic, wait
+from conftest import Traffic
 from exact_client import Place
+from waiting import wait
 
 SCRIPT = """<?php header("Content-Type: application/json");
 $wanted = ["SCRIPT_NAME", "PATH_INFO", "REQUEST_URI", "QUERY_STRING", "HTTPS", "REMOTE_ADDR"];

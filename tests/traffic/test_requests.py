@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import DOMAIN, OTHER, WEB, Traffic, wait
+from conftest import DOMAIN, OTHER, WEB, Traffic
 from exact_client import Place
+from waiting import wait
 
 BALANCERS = {"lb1": ":8443", "lb2": ""}
 each_balancer = pytest.mark.parametrize(("name", "port"), BALANCERS.items())

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.plugin_utils.release_pack import pack
-from conftest import DOMAIN, WEB, Traffic, docker, wait
+from conftest import DOMAIN, WEB, Traffic, docker
 from exact_client import Answer, Place
+from waiting import wait
 
 NAME = "/static/site.css"
 # Of one length.

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from conftest import DOMAIN, TOP, WEB, Traffic, wait
+from conftest import DOMAIN, TOP, WEB, Traffic
 from exact_client import Place, WebSocket
+from waiting import wait
 
 # Longer than every timeout of the balancers that is not about streams.
 SILENCE = 4
@@ -110,7 +111,7 @@ def test_a_reload_of_either_program_cuts_neither(traffic: Traffic, site):
         socket.close()
     for stream in streams:
         assert len(list(stream)) == 5
-    wait("the old HAProxy to end", lambda: len(workers(traffic, "lb1", "haproxy")) == 2)
+    wait("the old HAProxy to end", lambda: len(workers(traffic, "lb1", "haproxy")) == 2, 20)
 
 
 def haproxy_server(traffic: Traffic, name: str, state: str, timeout: int) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,7 @@
 """Programs that their packages confine: every path that they are handed is one that their profile lets them use.
 
 The kernels that the tests run on confine nothing, so the profiles are judged by their text, as the packages ship it;
-C(apparmor/record) writes it down anew.
+C(tests/shared/apparmor/record) writes it down anew.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.modules import service
-from apparmor.profiles import essence, profile
+from apparmor.profiles import essence, profile, shipped
 
-SHIPPED = json.loads((Path(__file__).parent / "apparmor" / "shipped.json").read_text())
+SHIPPED = shipped()
 PROFILES = {
     f"{each['name']} of {each['package']}": profile(each["name"], {**SHIPPED["common"], each["name"]: each["lines"]})
     for each in SHIPPED["profiles"]

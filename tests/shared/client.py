@@ -79,6 +79,16 @@ class Connection(http.client.HTTPConnection):
         return answer
 
 
+def ask(path: str, url: str = SITE, method: str = "GET", body: str | None = None, **headers: str):
+    """Status, headers and body of one request."""
+    connection = Connection(url)
+    try:
+        answer = connection.ask(path, method, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        return answer.status, answer.headers, answer.content.decode("utf-8", "replace")
+    finally:
+        connection.close()
+
+
 Started = TypeVar("Started", bound="Background")
 
 

@@ -6,10 +6,12 @@ Only what decides over files is read: paths with their globs, permissions, C(den
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 RULE = re.compile(r"(?P<deny>deny )?(?:owner )?(?P<path>[/@]\S*) (?P<permissions>[rwamklixPUCpuc]+)")
 INCLUDE = re.compile(r"#?include (?:if exists )?<(?P<name>[^>]+)>")
@@ -38,6 +40,11 @@ class Profile:
         granted = {one for rule in matching if not rule.deny for one in rule.permissions}
         denied = {one for rule in matching if rule.deny for one in rule.permissions}
         return set(permissions) <= granted - denied
+
+
+def shipped() -> dict[str, Any]:
+    """The profiles as the packages ship them."""
+    return json.loads(Path(__file__).with_name("shipped.json").read_text())
 
 
 def essence(text: str) -> list[str]:
