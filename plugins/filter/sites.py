@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -20,9 +20,11 @@ def other_name(domain: str) -> str:
     return f"www.{domain}" if domain.count(".") == 1 and not domain.lower().startswith("www.") else ""
 
 
-def complete_sites(sites: Iterable[Mapping[str, Any]], source: str) -> list[dict[str, Any]]:
-    """Sites with what they left out: the source of their certificate, and names to redirect from."""
-    return [{"certificate_source": source, "redirect_from": [], **site} for site in sites]
+def complete_sites(
+    sites: Iterable[Mapping[str, Any]], source: str, servers: Sequence[Mapping[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """Sites with what they left out: the source of their certificate, names to redirect from, and their servers."""
+    return [{"certificate_source": source, "redirect_from": [], "servers": servers or [], **site} for site in sites]
 
 
 def known_hosts(sites: Iterable[Mapping[str, Any]], additional: Iterable[Any]) -> list[str]:

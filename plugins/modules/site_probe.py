@@ -162,7 +162,7 @@ PAUSE = 0.5
 SERVER_ERROR = 500
 RENEWAL = {
     "authority": "Run site.yml, which renews certificates of the internal authority.",
-    "files": "Put a renewed one into the files that haproxy_sites or webstack_certificate names, and run site.yml.",
+    "files": "Put a renewed one into the files that webstack_sites or webstack_certificate names, and run site.yml.",
     "acme": "See why the ACME client on that balancer has not renewed it.",
 }
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 # Names that the configuration of HAProxy has for itself.
 PROXIES = ("admin", "http", "sites", "acme-challenge")
-# Variables that the nodes of these groups have to agree about, because one connects to another by them.
+# Variables that the nodes of these groups have to agree about, because one speaks to another, or of another, by them.
 SHARED = {
+    "webstack_domain": ("haproxy", "web", "monitoring"),
+    "webstack_sites": ("all",),
     "webstack_mysql_engine": ("mysql",),
     "webstack_web_port": ("haproxy", "web"),
     "webstack_mysql_port": ("web", "mysql"),
@@ -39,9 +41,11 @@ SHARED = {
 
 def judge_proxies(stack: Stack) -> Iterable[str]:
     """Everything in the configuration of HAProxy has a name of its own."""
-    for host in dict.fromkeys(stack.members("haproxy") + stack.members("web")):
+    balancers = stack.members("haproxy")
+    for host in dict.fromkeys(balancers + stack.members("web")):
         found: list[tuple[str, str, Any]] = [("HAProxy itself", name, []) for name in PROXIES]
-        for variable in ("haproxy_sites", "haproxy_tcp_services"):
+        # Only balancers serve sites.
+        for variable in ["webstack_sites"] * (host in balancers) + ["haproxy_tcp_services"]:
             items = stack.value(host, variable) if variable in stack.given[host] else []
             for item in items if isinstance(items, list) else []:
                 if isinstance(item, Mapping):
@@ -64,16 +68,18 @@ def as_list(value: Any) -> list[Any]:
 def judge_shared(stack: Stack) -> Iterable[str]:
     """What several nodes have to agree about is the same on all of them."""
     for variable, groups in SHARED.items():
-        secret = "password" in variable
+        # Too long to be shown, or not to be shown.
+        hidden = variable == "webstack_sites" or "password" in variable
         said: dict[str, list[str]] = {}
         for host in dict.fromkeys(host for group in groups for host in stack.members(group)):
-            # A password that is not given is generated; it is not made because somebody looks.
-            value = None if secret and variable not in stack.given[host] else stack.value(host, variable)
+            # What is not given is one for all: a password is generated, and not because somebody looks; sites are made
+            # of variables that are judged by themselves.
+            value = None if hidden and variable not in stack.given[host] else stack.value(host, variable)
             said.setdefault(str(value), []).append(host)
         if len(said) > 1:
-            parts = [", ".join(hosts) if secret else f"{value} on {', '.join(hosts)}" for value, hosts in said.items()]
-            differs = "is one on" if secret else "is"
-            between = " and another one on " if secret else " and "
+            parts = [", ".join(hosts) if hidden else f"{value} on {', '.join(hosts)}" for value, hosts in said.items()]
+            differs = "is one on" if hidden else "is"
+            between = " and another one on " if hidden else " and "
             yield (
                 f"{variable} {differs} {between.join(parts)}, and these nodes have to agree: "
                 "set it once, for all hosts."

@@ -304,13 +304,8 @@ def judge_names(stack: Stack) -> Iterable[str]:
 
 
 def sites(stack: Stack, host: str) -> list[Mapping[str, Any]]:
-    """Sites of a balancer that have what it takes to be one; the argument specs have named the others.
-
-    Without the addresses of their servers they cannot be made.
-    """
-    if not all(stack.address(each) for group in ("haproxy", "web", "monitoring") for each in stack.everybody(group)):
-        return []
-    found = stack.value(host, "haproxy_sites")
+    """Sites of a balancer that have what it takes to be one; the argument specs have named the others."""
+    found = stack.value(host, "webstack_sites")
     found = found if isinstance(found, list) else []
     return [site for site in found if isinstance(site, Mapping) and site.get("name") and site.get("domains")]
 
@@ -322,26 +317,41 @@ def judge_sites(stack: Stack) -> Iterable[str]:
         for site in sites(stack, host):
             name = str(site["name"])
             if not SITE_NAME.fullmatch(name):
-                yield f"{host}: haproxy_sites: name = {name!r} is not usable: letters, digits, '_', '-', '.'."
+                yield f"{host}: webstack_sites: name = {name!r} is not usable: letters, digits, '_', '-', '.'."
             if name.endswith(BESIDE):
                 yield (
-                    f"{host}: haproxy_sites: name = {name!r} ends as the backends for streams and static files do: "
+                    f"{host}: webstack_sites: name = {name!r} ends as the backends for streams and static files do: "
                     "choose another one."
                 )
             for domain in certificates.site_names(site):
                 if not DOMAIN.fullmatch(domain) and domain != str(stack.value(host, "webstack_domain")).lower():
                     yield (
-                        f"{host}: haproxy_sites: {domain!r} of {name} is not a host name: "
+                        f"{host}: webstack_sites: {domain!r} of {name} is not a host name: "
                         "use letters, digits, '-' and '.', as in www.example.com."
                     )
                 if owners.setdefault(domain, name) != name:
-                    yield f"{host}: haproxy_sites: {domain} belongs to {owners[domain]} and to {name}: leave it to one."
+                    owner = owners[domain]
+                    yield f"{host}: webstack_sites: {domain} belongs to {owner} and to {name}: leave it to one."
         served = [str(domain).lower() for site in sites(stack, host) for domain in site["domains"]]
         mine = str(stack.value(host, "webstack_domain")).lower()
         if served and mine not in served:
             yield (
-                f"{host}: webstack_domain = {mine!r} is in the domains of none of haproxy_sites, and the proof asks "
+                f"{host}: webstack_domain = {mine!r} is in the domains of none of webstack_sites, and the proof asks "
                 f"for it: set it to one of them, as {served[0]}."
+            )
+
+
+def judge_site_templates(stack: Stack) -> Iterable[str]:
+    """Every role that reads the sites can evaluate them: they are made of no default that one role alone has."""
+    of_one_role = {name for role, options in stack.specs.items() if role != "topology" for name in options}
+    for host in stack.members("haproxy"):
+        given = stack.given[host]
+        raw = given["webstack_sites"] if isinstance(given, Mapping) and "webstack_sites" in given else ""
+        names = {name for part in re.findall(r"{{.*?}}", str(raw)) for name in re.findall(r"\w+", part)}
+        for name in sorted(names & of_one_role - set(given)):
+            yield (
+                f"{host}: webstack_sites is made of {name}, which is not set, and its default is known to one role "
+                f"alone: leave out what only repeats the default, or set {name}."
             )
 
 
@@ -358,7 +368,7 @@ def judge_certificates(stack: Stack) -> Iterable[str]:
                 continue
             for part, problem in certificates.problems(site, int(least), [extra] if extra else []):
                 named = part if site.get(part) or part != "chain" else "certificate"
-                variable = f"haproxy_sites[{site['name']}].{named}"
+                variable = f"webstack_sites[{site['name']}].{named}"
                 if site.get(named, "") == stack.value(host, SITE_FIELDS[named]):
                     variable = SITE_FIELDS[named]
                 yield f"{host}: {variable} = {str(site.get(named) or '')!r} {problem}"
@@ -393,7 +403,7 @@ def judge_acme(stack: Stack) -> Iterable[str]:
             for name in certificates.site_names(site):
                 if not re.fullmatch(r"[a-z0-9.-]+\.[a-z][a-z0-9-]*", name):
                     yield (
-                        f"{host}: haproxy_sites: {name!r} of {site['name']} is not a full host name, and an ACME "
+                        f"{host}: webstack_sites: {name!r} of {site['name']} is not a full host name, and an ACME "
                         "authority issues nothing for it: use one, or another certificate_source for the site."
                     )
 
@@ -581,9 +591,9 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
         found += judge(stack)
     stack = without_refused(stack)
     for judge in (
-        judge_addresses, judge_names, judge_sites, judge_proxies, judge_shared, judge_certificates,
-        judge_acme, judge_applications, judge_ports, judge_units, judge_systems, judge_open_files, judge_databases,
-        *DATABASE_JUDGES, judge_traffic,
+        judge_addresses, judge_names, judge_sites, judge_site_templates, judge_proxies, judge_shared,
+        judge_certificates, judge_acme, judge_applications, judge_ports, judge_units, judge_systems, judge_open_files,
+        judge_databases, *DATABASE_JUDGES, judge_traffic,
     ):  # fmt: skip
         found += judge(stack)
     found += duplicated_uuids(stack)[1]

@@ -252,14 +252,14 @@ FORMS: dict[str, Form] = {
     "nginx_trusted_proxies": either(NETWORK, "unix:"),
     **inside("haproxy_servers", SERVERS),
     **inside("haproxy_acme_servers", SERVERS),
-    **inside("haproxy_sites.servers", SERVERS),
+    **inside("webstack_sites.servers", SERVERS),
     **inside("haproxy_tcp_services", SERVICES),
     **inside("haproxy_tcp_services.servers", SERVERS),
     **inside("haproxy_database_endpoints", SERVICES),
     **inside("haproxy_database_endpoints.servers", SERVERS),
     **dict.fromkeys(
         (
-            "webstack_health_path", "webstack_ready_path", "haproxy_health_path", "haproxy_sites.health_path",
+            "webstack_health_path", "webstack_ready_path", "haproxy_health_path", "webstack_sites.health_path",
             "rollout_health_paths",
         ),
         URL_PATH,
@@ -322,15 +322,15 @@ MAY_BE_EMPTY = {
     "webstack_domain", "webstack_mysql_health_user", "webstack_mysql_login_user",
     "webstack_replication_user", "webstack_verification_user", "app_server_source", "app_server_wsgi",
     "acme_directory_url", "app_server_background.name", "app_server_timers.name",
-    "haproxy_sites.certificate", "haproxy_sites.chain", "haproxy_sites.key",
+    "webstack_sites.certificate", "webstack_sites.chain", "webstack_sites.key",
     "webstack_removed_headers", "webstack_stream_paths", "haproxy_additional_hosts", "webstack_redirect_from",
-    "haproxy_sites.redirect_from", "webstack_app_shared_directories",
+    "webstack_sites.redirect_from", "webstack_app_shared_directories",
 }  # fmt: skip
 # PEM, and words of commands, which may be whole programs, and empty.
 MAY_BE_ANYTHING = re.compile(r"webstack_authority_\w+|app_server_(command|migrate|(background|timers)\.command)")
 # Lists without whose first element nothing can be made.
 NEEDS_ONE = {
-    "acme_certificates.domains", "app_server_background.command", "app_server_timers.command", "haproxy_sites.domains",
+    "acme_certificates.domains", "app_server_background.command", "app_server_timers.command", "webstack_sites.domains",
     "haproxy_tls_ciphers", "haproxy_tls_ciphersuites", "haproxy_tls_curves", "mysql_server_addresses",
 }  # fmt: skip
 

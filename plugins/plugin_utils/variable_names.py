@@ -16,6 +16,7 @@ RENAMED = {
     "app_server_packages": "webstack_app_packages",
     "app_server_threads": "webstack_app_threads",
     "app_server_workers": "webstack_app_workers",
+    "haproxy_sites": "webstack_sites",
     "nginx_public_port": "webstack_public_https_port",
 }
 

@@ -169,13 +169,13 @@ def test_two_sites_have_certificates_of_their_own_and_the_proof_looks_at_both(la
     shop = {"name": "shop", "domains": [SHOP], "servers": web, "certificate_source": "files",
             "certificate": str(certificate), "key": str(key)}  # fmt: skip
     sites = [{"name": "site", "domains": [DOMAIN], "servers": web}, shop]
-    given = {"haproxy_sites": sites, "webstack_certificate_authorities": str(company.path)}
+    given = {"webstack_sites": sites, "webstack_certificate_authorities": str(company.path)}
     _other, wrong = company.issue(SHOP)
     refused = lab.playbook(
-        "site.yml", "-e", json.dumps({**given, "haproxy_sites": [sites[0], {**shop, "key": str(wrong)}]})
+        "site.yml", "-e", json.dumps({**given, "webstack_sites": [sites[0], {**shop, "key": str(wrong)}]})
     )
     assert refused.code != 0
-    assert "haproxy_sites[shop].key = " in refused.output
+    assert "webstack_sites[shop].key = " in refused.output
     assert "is not the key of the certificate" in " ".join(refused.output.split())
     assert not any(refused.changed.values())
     run = lab.playbook("site.yml", "-v", "--diff", "-e", json.dumps(given))

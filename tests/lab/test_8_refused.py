@@ -103,19 +103,19 @@ def test_all_that_is_wrong_with_certificates_is_told_at_once(lab: Lab, tmp_path:
         site("strange", *unknown.issue("strange.foobar.com")),
         site("named", *known.issue("wrong.foobar.com")),
     ]
-    given = {"haproxy_sites": sites, "webstack_certificate_authorities": str(known.path)}
+    given = {"webstack_sites": sites, "webstack_certificate_authorities": str(known.path)}
     run = lab.playbook("site.yml", "-e", json.dumps(given))
     assert run.code != 0
     assert not any(run.changed.values())
     told = " ".join(run.output.split())
     for found in (
-        "haproxy_sites[late].certificate = ",
+        "webstack_sites[late].certificate = ",
         "has expired on ",
-        "haproxy_sites[mixed].key = ",
+        "webstack_sites[mixed].key = ",
         "is not the key of the certificate for ",
-        "haproxy_sites[strange].certificate = ",
+        "webstack_sites[strange].certificate = ",
         "is no authority that is known here",
-        "haproxy_sites[named].certificate = ",
+        "webstack_sites[named].certificate = ",
         "is not valid for named.foobar.com but for wrong.foobar.com",
     ):
         assert found in told, (found, run.output[-4000:])

@@ -10,7 +10,6 @@ from conftest import BUNDLE, DOMAIN, INTERNAL, LINEAGE, Client, names
 
 SHOP = "shop.foobar.com"
 BLOCKED = "blocked.example.net"
-SERVERS = "{{ haproxy_servers }}"
 
 
 def test_every_balancer_shows_a_certificate_of_its_own_although_the_name_leads_to_one_of_them(balancers, root):
@@ -79,11 +78,11 @@ def test_a_further_name_is_ordered_once(deploy, balancers, world, root):
 
 def test_a_refusal_is_told_and_leaves_the_bootstrap_certificate_and_the_other_site_alone(deploy, balancers, root):
     sites = [
-        {"name": "site", "domains": [DOMAIN, SHOP], "servers": SERVERS},
-        {"name": "other", "domains": [BLOCKED], "servers": SERVERS},
+        {"name": "site", "domains": [DOMAIN, SHOP]},
+        {"name": "other", "domains": [BLOCKED]},
     ]
     before = [balancer.shown(root).serial_number for balancer in balancers]
-    ran = deploy(haproxy_sites=sites)
+    ran = deploy(webstack_sites=sites)
     assert ran.returncode != 0
     told = " ".join(ran.stdout.split())
     assert f"issues no certificate for {BLOCKED} and what was deployed stays: Order included" in told

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-SITE = {"name": "site", "domains": ["www.example.com"], "servers": "{{ haproxy_servers }}"}
+SITE = {"name": "site", "domains": ["www.example.com"]}
 
 
 @pytest.mark.parametrize(("source", "spoken_to"), [("authority", False), ("acme", True)])
@@ -19,7 +19,7 @@ def test_balancers_are_spoken_to_only_for_acme(top, tmp_path, source, spoken_to)
     inventory = {
         "all": {
             # Nobody listens there.
-            "vars": {"ansible_host": "127.0.0.1", "ansible_port": 1, "haproxy_sites": [SITE]},
+            "vars": {"ansible_host": "127.0.0.1", "ansible_port": 1, "webstack_sites": [SITE]},
             "children": {
                 "haproxy": {"hosts": {"lb1": {"webstack_address": "192.0.2.11"}}},
                 "web": {"hosts": {"web1": {"webstack_address": "192.0.2.21"}}},

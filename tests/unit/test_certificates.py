@@ -206,6 +206,9 @@ def test_sites_are_completed_and_their_names_told_once():
         ("files", ["a.example.com"]),
         ("acme", []),
     ]
+    web, own = [{"name": "web1"}], [{"name": "own"}]
+    served = filters.complete_sites([*given, {"name": "c", "domains": ["c"], "servers": own}], "files", web)
+    assert [site["servers"] for site in served] == [web, own]
     assert filters.shown_certificates(complete) == [
         {"names": ["a.example.com", "b.example.com"], "source": "files"},
         {"names": ["c"], "source": "acme"},

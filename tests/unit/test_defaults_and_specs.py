@@ -123,6 +123,14 @@ def test_defaults_are_what_their_documentation_asks_for(role):
     assert ArgumentSpecValidator(spec).validate(literal).error_messages == []
 
 
+def test_servers_of_a_site_are_described_as_all_others_are():
+    sites, servers = (
+        options(TOP / "roles" / role)[name]["options"]
+        for role, name in (("topology", "webstack_sites"), ("haproxy", "haproxy_servers"))
+    )
+    assert sites["servers"]["options"] == servers
+
+
 @roles
 def test_a_computed_default_is_no_required_argument(role):
     assert [name for name, option in options(role).items() if option.get("required")] == []

@@ -19,8 +19,8 @@ from ansible_collections.pentad.webstack.plugins.filter.topology import by_zone,
 
 BALANCERS = {"lb1": {"webstack_address": "192.0.2.11"}, "lb2": {"webstack_address": "2001:db8::12"}}
 SITES = [
-    {"name": "site", "domains": ["www.foobar.com", "foobar.com"], "servers": "{{ haproxy_servers }}"},
-    {"name": "shop", "domains": ["Shop.foobar.com", "www.example.org"], "servers": "{{ haproxy_servers }}"},
+    {"name": "site", "domains": ["www.foobar.com", "foobar.com"]},
+    {"name": "shop", "domains": ["Shop.foobar.com", "www.example.org"]},
 ]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -115,7 +115,7 @@ def test_a_balancer_is_asked_for_its_address_where_nobody_has_named_one(publish,
 
 def test_every_domain_of_every_site_is_in_its_zone(publish, state):
     ran = publish(
-        haproxy_sites=SITES,
+        webstack_sites=SITES,
         webstack_virtual_addresses=["203.0.113.7"],
         dns_ttl=60,
         webstack_certificate_source="acme",

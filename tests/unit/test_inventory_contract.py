@@ -70,20 +70,20 @@ def six(**changes: dict[str, Any]) -> contract.Stack:
 SITE = {"name": "shop", "domains": ["shop.example.com"], "servers": []}
 
 
-def sites(*those: dict[str, Any]) -> dict[str, Any]:
-    """Sites of a balancer, the first of them that of the stack."""
-    names = [name for site in those for name in site["domains"][:1]]
-    return {"haproxy_sites": list(those), "webstack_domain": names[0] if names else "www.example.com"}
+def sites(*those: dict[str, Any], **balancer: Any) -> dict[str, dict[str, Any]]:
+    """Sites of all hosts, the first of them that of the stack, with further variables of the balancer."""
+    served = {"webstack_sites": list(those), "webstack_domain": those[0]["domains"][0]}
+    return {host: {**served, **(balancer if host == "lb1" else {})} for host in GROUPS["all"]}
 
 
-def acme(**changes: Any) -> dict[str, dict[str, Any]]:
-    """A balancer whose certificate an ACME authority issues, with changes of its variables."""
+def acme(*those: dict[str, Any], **changes: Any) -> dict[str, dict[str, Any]]:
+    """Sites whose certificates an ACME authority issues, with changes of the balancer's variables."""
     settings = {
         "webstack_certificate_source": "acme",
         "acme_terms_agreed": True,
         "acme_directory_url": "https://acme.example/directory",
     }
-    return {"lb1": {**sites(SITE), **settings, **changes}}
+    return sites(*(those or [SITE]), **{**settings, **changes})
 
 
 def listens(process: str, port: int, address: str = "0.0.0.0") -> dict[str, Any]:
@@ -130,14 +130,15 @@ ACCEPTED = {
     "server_ids of its own": stack({"db1": {"mysql_server_id": 1}, "db2": {"mysql_server_id": 4294967295}}),
     "values of the right kind": stack({"lb1": {"haproxy_balance": "leastconn", "haproxy_maxconn": 5000}}),
     "a number as text in a structure": stack(
-        {"lb1": sites({**SITE, "servers": [{"name": "web1", "address": "192.0.2.11", "port": "80"}]})}
+        sites({**SITE, "servers": [{"name": "web1", "address": "192.0.2.11", "port": "80"}]})
     ),
-    "two sites": stack({"lb1": sites(SITE, {**SITE, "name": "blog", "domains": ["blog.example.com"]})}),
+    "two sites": stack(sites(SITE, {**SITE, "name": "blog", "domains": ["blog.example.com"]})),
     "ACME": stack(acme(acme_email="ops@example.com", acme_ca_bundle=str(TOP / "README.md"))),
     "ACME for one site": stack(
         acme(
+            {**SITE, "name": "intern", "domains": ["intern"]},
+            {**SITE, "certificate_source": "acme"},
             webstack_certificate_source="authority",
-            **sites({**SITE, "name": "intern", "domains": ["intern"]}, {**SITE, "certificate_source": "acme"}),
         )
     ),
     "no ACME, no agreement": stack(acme(webstack_certificate_source="authority", acme_terms_agreed=False)),
@@ -155,8 +156,8 @@ ACCEPTED = {
     "first MySQL": stack({"db1": holds(engine="mysql", version="8.0.11")}),
     "last MySQL": stack({"db1": holds(engine="mysql", version="9.99.0")}),
     "UUIDs": stack({"db1": holds(server_uuid="u-1"), "db2": holds(server_uuid="u-2")}),
-    "short host name": stack({"web1": {"webstack_domain": "intranet"}}),
-    "longest label": stack({"web1": {"webstack_domain": "a" * 63 + ".example"}}),
+    "short host name": stack(everywhere(webstack_domain="intranet")),
+    "longest label": stack(everywhere(webstack_domain="a" * 63 + ".example")),
 }
 
 
@@ -204,32 +205,32 @@ REFUSED = {
         "lb1: group mysql has to be the parent of mysql_primary and mysql_replica, and of nothing else.",
     ),
     "site name": (
-        stack({"lb1": sites({**SITE, "name": "my shop"})}),
-        "lb1: haproxy_sites: name = 'my shop' is not usable: letters, digits, '_', '-', '.'.",
+        stack(sites({**SITE, "name": "my shop"})),
+        "lb1: webstack_sites: name = 'my shop' is not usable: letters, digits, '_', '-', '.'.",
     ),
     "site name of streams": (
-        stack({"lb1": sites({**SITE, "name": "shop-streams"})}),
-        "lb1: haproxy_sites: name = 'shop-streams' ends as the backends for streams and static files do: "
+        stack(sites({**SITE, "name": "shop-streams"})),
+        "lb1: webstack_sites: name = 'shop-streams' ends as the backends for streams and static files do: "
         "choose another one.",
     ),
     "site of the stack": (
-        stack({"lb1": {**sites(SITE), "webstack_domain": "www.example.com"}}),
-        "lb1: webstack_domain = 'www.example.com' is in the domains of none of haproxy_sites, and the proof asks for "
+        stack(everywhere(webstack_sites=[SITE], webstack_domain="www.example.com")),
+        "lb1: webstack_domain = 'www.example.com' is in the domains of none of webstack_sites, and the proof asks for "
         "it: set it to one of them, as shop.example.com.",
     ),
     "site of the stack that is only redirected": (
-        stack({"lb1": {**sites({**SITE, "redirect_from": ["example.com"]}), "webstack_domain": "example.com"}}),
-        "lb1: webstack_domain = 'example.com' is in the domains of none of haproxy_sites, and the proof asks for "
+        stack(everywhere(webstack_sites=[{**SITE, "redirect_from": ["example.com"]}], webstack_domain="example.com")),
+        "lb1: webstack_domain = 'example.com' is in the domains of none of webstack_sites, and the proof asks for "
         "it: set it to one of them, as shop.example.com.",
     ),
     "site domain": (
-        stack({"lb1": sites({**SITE, "redirect_from": ["shop_old.example.com"]})}),
-        "lb1: haproxy_sites: 'shop_old.example.com' of shop is not a host name: "
+        stack(sites({**SITE, "redirect_from": ["shop_old.example.com"]})),
+        "lb1: webstack_sites: 'shop_old.example.com' of shop is not a host name: "
         "use letters, digits, '-' and '.', as in www.example.com.",
     ),
     "one domain, two sites": (
-        stack({"lb1": sites(SITE, {**SITE, "name": "blog", "domains": ["blog.example.com", "SHOP.example.com"]})}),
-        "lb1: haproxy_sites: shop.example.com belongs to shop and to blog: leave it to one.",
+        stack(sites(SITE, {**SITE, "name": "blog", "domains": ["blog.example.com", "SHOP.example.com"]})),
+        "lb1: webstack_sites: shop.example.com belongs to shop and to blog: leave it to one.",
     ),
     "ACME terms": (
         stack(acme(acme_terms_agreed=False)),
@@ -249,13 +250,13 @@ REFUSED = {
         "lb1: acme_ca_bundle = '/nowhere/ca.pem' is not a file on the control node: name one.",
     ),
     "ACME for a short name": (
-        stack(acme(**sites({**SITE, "redirect_from": ["intranet"]}))),
-        "lb1: haproxy_sites: 'intranet' of shop is not a full host name, and an ACME authority issues nothing for it: "
+        stack(acme({**SITE, "redirect_from": ["intranet"]})),
+        "lb1: webstack_sites: 'intranet' of shop is not a full host name, and an ACME authority issues nothing for it: "
         "use one, or another certificate_source for the site.",
     ),
     "ACME for an address": (
-        stack(acme(**sites({**SITE, "redirect_from": ["192.0.2.11"]}))),
-        "lb1: haproxy_sites: '192.0.2.11' of shop is not a full host name, and an ACME authority issues nothing for "
+        stack(acme({**SITE, "redirect_from": ["192.0.2.11"]})),
+        "lb1: webstack_sites: '192.0.2.11' of shop is not a full host name, and an ACME authority issues nothing for "
         "it: use one, or another certificate_source for the site.",
     ),
     "ACME port": (
@@ -268,7 +269,7 @@ REFUSED = {
         f"lb1: webstack_acme_port and webstack_haproxy_admin_port are both 8404 on this host: {PORTS_FIX}",
     ),
     "authorities": (
-        stack({"lb1": {**sites(SITE), "webstack_certificate_authorities": "/nowhere/ca.pem"}}),
+        stack(sites(SITE, webstack_certificate_authorities="/nowhere/ca.pem")),
         "lb1: webstack_certificate_authorities = '/nowhere/ca.pem' is not a file on the control node: name one.",
     ),
     "no answer": (
@@ -292,8 +293,8 @@ REFUSED = {
         "(see 'ansible-doc -t role pentad.webstack.haproxy').",
     ),
     "an option of an option": (
-        stack({"lb1": {"haproxy_sites": [{"name": "shop", "servers": []}]}}),
-        "lb1: missing required arguments: domains found in haproxy_sites "
+        stack({"lb1": {"haproxy_servers": [{"name": "web1", "address": "192.0.2.21"}]}}),
+        "lb1: missing required arguments: port found in haproxy_servers "
         "(see 'ansible-doc -t role pentad.webstack.haproxy').",
     ),
     "an account without a name": (
@@ -370,14 +371,14 @@ REFUSED = {
         f"web1: pki_ca_common_name = '{'a' * 65}' has 65 characters, and certificates have room for 64: choose a "
         "shorter one.",
     ),
-    "domain": (stack({"lb1": {"webstack_domain": "www_foo"}}), f"lb1: webstack_domain = 'www_foo' {DOMAIN_FIX}"),
+    "domain": (stack({"db1": {"webstack_domain": "www_foo"}}), f"db1: webstack_domain = 'www_foo' {DOMAIN_FIX}"),
     "label": (
-        stack({"lb1": {"webstack_domain": "a" * 64 + ".example"}}),
-        f"lb1: webstack_domain = '{'a' * 64}.example' {DOMAIN_FIX}",
+        stack({"db1": {"webstack_domain": "a" * 64 + ".example"}}),
+        f"db1: webstack_domain = '{'a' * 64}.example' {DOMAIN_FIX}",
     ),
     "dash": (
-        stack({"lb1": {"webstack_domain": "www-.example"}}),
-        f"lb1: webstack_domain = 'www-.example' {DOMAIN_FIX}",
+        stack({"db1": {"webstack_domain": "www-.example"}}),
+        f"db1: webstack_domain = 'www-.example' {DOMAIN_FIX}",
     ),
     "account": (stack({"web1": {"webstack_app_name": "Shop"}}), f"web1: webstack_app_name = 'Shop' {ACCOUNT_FIX}"),
     "long account": (
@@ -556,7 +557,7 @@ def test_every_problem_is_told_at_once_and_once():
             "lb1": {"haproxy_balance": "random", "webstack_address": "192.0.2.11"},
             "web1": {"webstack_survey": {"unreachable": True, "msg": "timed out"}},
             "db1": {**holds(engine="mariadb"), **system("Debian", "10")},
-            **{host: {"webstack_domain": "a b"} for host in ("web2", "db2")},
+            **{host: {"webstack_app_name": "a b"} for host in ("web2", "db2")},
         }
     )
     found = contract.problems(given, [])
@@ -564,7 +565,7 @@ def test_every_problem_is_told_at_once_and_once():
     for part in ("haproxy_balance", "192.0.2.11 belongs to lb1, web1", "web1: did not answer", "holds data of mariadb"):
         assert sum(part in problem for problem in found) == 1, part
     assert any("Debian 10 is not supported" in problem for problem in found)
-    assert [problem.split(":")[0] for problem in found if "webstack_domain" in problem] == ["web2", "db2"]
+    assert [problem.split(":")[0] for problem in found if "webstack_app_name" in problem] == ["web2", "db2"]
 
 
 def test_a_node_that_did_not_answer_is_not_judged_by_what_it_did_not_say():
@@ -658,6 +659,24 @@ def test_whatever_a_variable_holds_is_told_and_stops_no_judge(role, names):
 
 
 def test_null_inside_of_a_site_is_told_and_stops_no_judge():
-    for option in SPECS["haproxy"]["haproxy_sites"]["options"]:
-        found = contract.problems(stack({"lb1": {"haproxy_sites": [{**SITE, option: None}]}}), [])
+    for option in SPECS["topology"]["webstack_sites"]["options"]:
+        found = contract.problems(stack(everywhere(webstack_sites=[{**SITE, option: None}])), [])
         assert any(option in problem for problem in found), option
+
+
+def test_a_site_without_what_it_needs_is_named_on_every_host_that_sees_it():
+    found = contract.problems(stack(everywhere(webstack_sites=[{"name": "shop"}])), [])
+    assert found == [
+        f"{host}: missing required arguments: domains found in webstack_sites "
+        "(see 'ansible-doc -t role pentad.webstack.topology')."
+        for host in GROUPS["all"]
+    ]
+
+
+def test_sites_are_made_of_nothing_that_one_role_alone_knows():
+    shop = {**SITE, "domains": ["{{ lab_domain }}"], "servers": "{{ haproxy_servers }}"}
+    assert list(contract.judge_site_templates(stack(sites(shop)))) == [
+        "lb1: webstack_sites is made of haproxy_servers, which is not set, and its default is known to one role alone: "
+        "leave out what only repeats the default, or set haproxy_servers."
+    ]
+    assert list(contract.judge_site_templates(stack(sites(shop, haproxy_servers=[])))) == []

@@ -50,7 +50,7 @@ class Play:
             "webstack_state_dir": str(folder / "state"),
             # The defaults of these are made by filters of the collection, which only a whole Ansible finds.
             "haproxy_maxconn": 20000,
-            "haproxy_sites": [{"name": "site", "domains": ["{{ webstack_domain }}"], "servers": []}],
+            "webstack_sites": [{"name": "site", "domains": ["{{ webstack_domain }}"], "servers": []}],
         }
         self.limit = list(HOSTS)
         self.failed: list[str] = []
@@ -290,14 +290,20 @@ def test_the_proof_is_of_what_is_in_the_limit_and_says_so(proven, capsys):
 
 
 def test_variables_that_roles_keep_for_themselves_are_known_too(play):
-    play.common["webstack_redirect_from"] = []
     found = built(play, [])
-    assert found.value("lb1", "__webstack_site")["domains"] == ["www.example.com"]
+    assert found.value("lb1", "__webstack_authority") == f"{play.folder}/state/pki/ca.pem"
+
+
+def test_the_site_of_the_stack_is_that_of_its_domain(play):
+    del play.common["webstack_sites"]
+    play.common.update(webstack_domain="www.foobar.com", webstack_redirect_from=["foobar.com"])
+    [site] = built(play, []).value("lb1", "webstack_sites")
+    assert (site["domains"], site["redirect_from"]) == (["www.foobar.com"], ["foobar.com"])
 
 
 def test_certificates_are_judged_by_what_the_variables_become(play):
     play.common.update(webstack_certificate_source="files", webstack_certificate="/nowhere/site.pem")
-    play.common["haproxy_sites"][0].update(certificate="{{ webstack_certificate }}")
+    play.common["webstack_sites"][0].update(certificate="{{ webstack_certificate }}")
     answer = play.run(preflight)
     assert answer["problems"] == [
         "lb1: webstack_certificate = '/nowhere/site.pem' cannot be read (no such file or directory): "

@@ -64,8 +64,13 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "default": ("haproxy", "haproxy.cfg.j2", {}),
         "active-passive": ("haproxy", "haproxy.cfg.j2", {"haproxy_strategy": "active-passive"}),
         "leastconn": ("haproxy", "haproxy.cfg.j2", {"haproxy_balance": "leastconn"}),
-        "sites": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [BLOG, SHOP]}),
-        "certificates": ("haproxy", "certificates.j2", {"haproxy_sites": [BLOG, SHOP]}),
+        "sites": ("haproxy", "haproxy.cfg.j2", {"webstack_sites": [BLOG, SHOP]}),
+        "certificates": ("haproxy", "certificates.j2", {"webstack_sites": [BLOG, SHOP]}),
+        "site without servers": (
+            "haproxy",
+            "haproxy.cfg.j2",
+            {"webstack_sites": [BLOG, {"name": "shop", "domains": ["shop.example.com"]}]},
+        ),
         "servers": ("haproxy", "haproxy.cfg.j2", {"haproxy_servers": OTHERS}),
         "public port": ("haproxy", "haproxy.cfg.j2", {"webstack_public_https_port": 8443}),
         "both protocols": ("haproxy", "haproxy.cfg.j2", {"ansible_facts": {"all_ipv6_addresses": ["fd00::11"]}}),
@@ -88,13 +93,14 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "few at once": ("haproxy", "haproxy.cfg.j2", {"haproxy_server_maxconn": 7, "haproxy_server_queue": 5}),
         "page": ("haproxy", "error.html.j2", {"error_title": "Gone", "error_text": "50 % of it"}),
         "hsts": ("haproxy", "haproxy.cfg.j2", {"haproxy_hsts_seconds": 300}),
-        "acme": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [BLOG, {**SHOP, "certificate_source": "acme"}]}),
+        "acme": ("haproxy", "haproxy.cfg.j2", {"webstack_sites": [BLOG, {**SHOP, "certificate_source": "acme"}]}),
         "files": ("haproxy", "haproxy.cfg.j2", {"webstack_certificate_source": "files"}),
-        "tcp": ("haproxy", "haproxy.cfg.j2", {"haproxy_sites": [], "haproxy_tcp_services": [QUEUE]}),
+        "tcp": ("haproxy", "haproxy.cfg.j2", {"webstack_sites": [], "haproxy_tcp_services": [QUEUE]}),
         "timeouts": ("haproxy", "haproxy.cfg.j2", {"haproxy_timeouts": {"connect": "7s", "tunnel": "2h"}}),
     },
     "web1": {
         "haproxy": ("haproxy", "haproxy.cfg.j2", {}),
+        "haproxy sites": ("haproxy", "haproxy.cfg.j2", {"webstack_sites": [BLOG, SHOP]}),
         "nginx": ("nginx", "nginx.conf.j2", {}),
         "nginx other": (
             "nginx",
@@ -511,6 +517,18 @@ def test_a_server_has_to_prove_who_it_is_unless_the_site_says_otherwise(rendered
         "server plain 192.0.2.51:80 check",
         "server other 192.0.2.52:443 check ssl verify required ca-file @system-ca verifyhost origin.example.net",
     ]
+
+
+def test_a_site_that_names_no_servers_has_those_of_the_stack(rendered):
+    text = rendered["lb1"]["site without servers"]
+    shop = [line.split()[1:3] for line in section(text, "backend shop") if line.startswith("server ")]
+    assert shop == [["web1", "192.0.2.21:8080"], ["web2", "192.0.2.22:8080"]]
+    blog = [line.split()[1] for line in section(text, "backend blog") if line.startswith("server ")]
+    assert blog == ["shop1", "shop2"]
+
+
+def test_a_web_node_serves_no_site(rendered):
+    assert rendered["web1"]["haproxy sites"] == rendered["web1"]["haproxy"]
 
 
 def test_several_sites_are_told_apart_by_name_and_each_is_as_it_says(rendered):

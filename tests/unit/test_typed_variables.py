@@ -40,7 +40,7 @@ nginx_worker_connections: "512"
 haproxy_retries: "{{ '4' }}"
 app_server_memory_max: 512
 app_server_environment: {KEY: "{{ webstack_app_password }}", WORKERS: 8}
-haproxy_sites:
+webstack_sites:
   - {name: shop, domains: shop.example.com, servers: [{name: web1, address: 192.0.2.21, port: "8080", backup: "no"}]}
 webstack_app_password: !vault |
 """
@@ -69,7 +69,7 @@ WANTED = {
     "haproxy_retries": 4,
     "app_server_memory_max": "512",
     "app_server_environment": {"KEY": SECRET, "WORKERS": 8},
-    "haproxy_sites": [
+    "webstack_sites": [
         {
             "name": "shop",
             "domains": ["shop.example.com"],

@@ -90,7 +90,7 @@ def test_defaults_structures_and_text_are_not_evaluated(manager, tmp_path):
     default = role_arguments.defaults()["haproxy_site_port"]
     manager.variables.update(
         haproxy_site_port=template(tmp_path, default),
-        haproxy_sites=template(tmp_path, "{{ my_sites }}"),
+        webstack_sites=template(tmp_path, "{{ my_sites }}"),
         webstack_app_password=template(tmp_path, "{{ my_password }}"),
     )
     manager.get_vars()

@@ -104,7 +104,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("haproxy_admin_address", "fd00::11"),
     ("haproxy_rate_limit_allow", ["10.0.0.1/8", "fd00::/64", "192.0.2.1"]),
     ("nginx_trusted_proxies", ["unix:"]),
-    ("haproxy_sites", [{**SITE, "servers": [{**SERVER, "address": "Web_1.example.com", "ca_file": "@system-ca"}]}]),
+    ("webstack_sites", [{**SITE, "servers": [{**SERVER, "address": "Web_1.example.com", "ca_file": "@system-ca"}]}]),
     ("proof_canary_path", ""),
     ("nginx_static_path", "/"),
     ("haproxy_health_path", "/wp-login.php?check=1"),
@@ -160,17 +160,17 @@ WRONG: list[tuple[str, Any, str]] = [
     ("haproxy_buffer_size", 8192, "use 16384 or more."),
     ("nginx_upstream_keepalive", 0, "use 1 or more."),
     ("haproxy_https_port", 65536, "haproxy_https_port = 65536 is not a port: use 1 to 65535."),
-    ("haproxy_sites", [{**SITE, "servers": [{**SERVER, "port": 0}]}], "haproxy_sites[0].servers[0].port = 0 is not a"),
+    ("webstack_sites", [{**SITE, "servers": [{**SERVER, "port": 0}]}], "[0].servers[0].port = 0 is not a port"),
     ("haproxy_tcp_services", [{**DATABASE, "check_port": -1}], "haproxy_tcp_services[0].check_port = -1 is not a port"),
     ("haproxy_admin_address", "lb 1", "is not an IP address: write it as 192.0.2.11 or fd00::11."),
     ("monitoring_address", "*", "is not an IP address"),
     ("haproxy_rate_limit_allow", ["10.0.0.0/33"], "haproxy_rate_limit_allow[0] = '10.0.0.0/33' is no address and no"),
-    ("haproxy_sites", [{**SITE, "servers": [{**SERVER, "address": "a b"}]}], "is no host name and no address"),
-    ("haproxy_sites", [{**SITE, "servers": [{**SERVER, "name": "web 1"}]}], "is no name of a server or service"),
-    ("haproxy_sites", [{**SITE, "servers": [{**SERVER, "tls": None}]}], "servers[0].tls = null says nothing"),
-    ("haproxy_sites", [{**SITE, "health_path": "live z"}], "haproxy_sites[0].health_path = 'live z' is no path of the"),
-    ("haproxy_sites", [{**SITE, "domains": []}], "haproxy_sites[0].domains = [] is empty, and has to have an element"),
-    ("haproxy_sites", [{**SITE, "name": ""}], "haproxy_sites[0].name = '' is empty: give it a value, or leave it out."),
+    ("webstack_sites", [{**SITE, "servers": [{**SERVER, "address": "a b"}]}], "is no host name and no address"),
+    ("webstack_sites", [{**SITE, "servers": [{**SERVER, "name": "web 1"}]}], "is no name of a server or service"),
+    ("webstack_sites", [{**SITE, "servers": [{**SERVER, "tls": None}]}], "servers[0].tls = null says nothing"),
+    ("webstack_sites", [{**SITE, "health_path": "live z"}], "[0].health_path = 'live z' is no path of the"),
+    ("webstack_sites", [{**SITE, "domains": []}], "[0].domains = [] is empty, and has to have an element"),
+    ("webstack_sites", [{**SITE, "name": ""}], "[0].name = '' is empty: give it a value, or leave it out."),
     ("webstack_health_path", "livez", "begin it with a slash"),
     ("nginx_static_path", "/static", "is no path of the site with a slash at both ends: write it as /static/."),
     *(
@@ -250,18 +250,18 @@ def test_certificates_that_would_be_renewed_by_every_run_are_refused():
     [
         (
             "lb1",
-            {"haproxy_sites": [SITE, {**SITE, "domains": ["b.example.com"]}]},
-            "lb1: haproxy_sites: name = 'shop' is taken by haproxy_sites: choose another one.",
+            {"webstack_sites": [SITE, {**SITE, "domains": ["b.example.com"]}]},
+            "lb1: webstack_sites: name = 'shop' is taken by webstack_sites: choose another one.",
         ),
         (
             "lb1",
-            {"haproxy_sites": [{**SITE, "name": "acme-challenge"}]},
-            "lb1: haproxy_sites: name = 'acme-challenge' is taken by HAProxy itself: choose another one.",
+            {"webstack_sites": [{**SITE, "name": "acme-challenge"}]},
+            "lb1: webstack_sites: name = 'acme-challenge' is taken by HAProxy itself: choose another one.",
         ),
         (
             "lb1",
-            {"haproxy_sites": [{**SITE, "name": "queue"}], "haproxy_tcp_services": [DATABASE]},
-            "lb1: haproxy_tcp_services: name = 'queue' is taken by haproxy_sites: choose another one.",
+            {"webstack_sites": [{**SITE, "name": "queue"}], "haproxy_tcp_services": [DATABASE]},
+            "lb1: haproxy_tcp_services: name = 'queue' is taken by webstack_sites: choose another one.",
         ),
         (
             "web1",
@@ -271,8 +271,14 @@ def test_certificates_that_would_be_renewed_by_every_run_are_refused():
     ],
 )
 def test_two_things_of_haproxy_have_two_names(host, changes, told):
-    domain = {"webstack_domain": SITE["domains"][0]} if "haproxy_sites" in changes else {}
-    assert problems({host: {**changes, **domain}}) == [told]
+    served = changes.get("webstack_sites", [SITE])
+    everybodys = everywhere(webstack_sites=served, webstack_domain=SITE["domains"][0])
+    assert problems({**everybodys, host: {**everybodys[host], **changes}}) == [told]
+
+
+def test_a_web_node_serves_no_site_whose_name_its_services_would_have_to_leave_out():
+    everybodys = everywhere(webstack_sites=[{**SITE, "name": "queue"}], webstack_domain=SITE["domains"][0])
+    assert problems({**everybodys, "web1": {**everybodys["web1"], "haproxy_tcp_services": [DATABASE]}}) == []
 
 
 def test_nodes_agree_about_what_one_tells_the_other():
@@ -286,3 +292,19 @@ def test_nodes_agree_about_what_one_tells_the_other():
     secrets = {host: {"webstack_app_password": "hidden"} for host in ("web1", "web2")}
     assert problems(secrets) == [f"webstack_app_password is one on web1, web2 and another one on db1, db2, {agree}"]
     assert problems(everywhere(webstack_web_port=8090, webstack_app_password="other")) == []
+
+
+def test_all_hosts_see_the_same_sites():
+    agree = "and these nodes have to agree: set it once, for all hosts."
+    domain = {"webstack_domain": SITE["domains"][0]}
+    own = {host: {**domain, "webstack_sites": [SITE]} for host in ("web1", "web2", "db1", "db2")}
+    assert problems({**own, "lb1": domain}) == [
+        f"webstack_sites is one on lb1 and another one on web1, web2, db1, db2, {agree}"
+    ]
+    other = {**SITE, "redirect_from": ["www.shop.example.com"]}
+    assert problems({**own, "lb1": {**domain, "webstack_sites": [other]}}) == [
+        f"webstack_sites is one on lb1 and another one on web1, web2, db1, db2, {agree}"
+    ]
+    assert problems({"web1": domain}) == [
+        f"webstack_domain is www.example.com on lb1, web2 and shop.example.com on web1, {agree}"
+    ]
