@@ -137,7 +137,7 @@ def test_a_dead_web_node_keeps_a_release_from_itself_alone(lab: Lab, version: Ca
     assert releases(lab) == {before}
 
 
-def test_upkeep_goes_on_without_a_dead_machine_and_spares_what_stands_in_for_it(lab: Lab) -> None:
+def test_upkeep_goes_on_without_a_dead_machine_and_spares_its_stand_in(lab: Lab) -> None:
     before = booted(lab)
     host = dead(lab, "web2")
     with Client(rate=50) as client:

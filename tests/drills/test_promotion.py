@@ -242,9 +242,7 @@ def test_primary_that_restarts_during_a_promotion_is_not_opened(lab: Lab, databa
     roles(databases, primary)
 
 
-def test_primary_that_lost_its_data_is_refused_until_the_other_one_is_made_the_primary(
-    lab: Lab, databases: Databases
-) -> None:
+def test_primary_without_data_is_refused_until_the_other_one_is_primary(lab: Lab, databases: Databases) -> None:
     old = databases.primary()
     new = databases.other(old)
     with Writer("reinstalled") as writer:

@@ -173,9 +173,7 @@ def test_a_reload_of_a_balancer_and_of_a_web_node_cuts_nobody(lab: Lab, applicat
     assert crowd.problems == []
 
 
-def test_a_release_cuts_nobody_before_the_drain_is_over_and_each_comes_back(
-    lab: Lab, application: tuple[Path, str]
-) -> None:
+def test_a_release_cuts_nobody_before_the_drain_is_over(lab: Lab, application: tuple[Path, str]) -> None:
     source, words = application
     (source / "RELEASE").write_text("two\n")
     with Crowd() as crowd, Drains(lab) as drains:

@@ -105,7 +105,7 @@ def test_a_channel_left_over_on_a_writer_opens_nobody(pair):
         choose(asked(db1=pair.primary, db2=pair.replica), ["db1"])
 
 
-def test_an_empty_server_at_the_address_that_is_followed_is_refused_and_no_rebuild_advised(pair):
+def test_an_empty_server_at_the_address_that_is_followed_is_refused(pair):
     pair.settle()
     identity = asked(db2=pair.replica)[0].links[0].source_id
     pair.primary.remove()

@@ -73,6 +73,6 @@ def test_a_value_that_the_server_refuses_is_named(settings):
     assert "sql_mode = STRICKT was refused" in settings({"sql_mode": "STRICKT"})["msg"]
 
 
-def test_a_variable_that_only_a_restart_changes_is_told_and_not_when_started_with_it(settings, tmp_path):
+def test_a_variable_that_only_a_restart_changes_is_told(settings, tmp_path):
     assert settings({"skip-name-resolve": False})["restart_required"] == ["skip_name_resolve"]
     assert settings({"skip-name-resolve": True, "port": "3306", "log_bin": "binlog"})["restart_required"] == []

@@ -86,7 +86,7 @@ def test_site_refuses_to_start_over_a_node_that_is_stopped(lab: Lab) -> None:
     assert not any(run.changed.values())
 
 
-def test_restarted_primary_takes_writes_again_because_its_replica_follows_it(lab: Lab) -> None:
+def test_restarted_primary_takes_writes_while_its_replica_follows_it(lab: Lab) -> None:
     lab.docker("restart", "--time", "5", lab.container("db1"))
     wait(
         "db1 to take writes",

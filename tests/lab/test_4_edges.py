@@ -144,7 +144,7 @@ def test_new_certificate_under_load_costs_no_request(lab: Lab) -> None:
     print(f"{client.total} requests, 0 failed, {client.reopened} idle connections opened again")
 
 
-def test_reload_follows_the_configuration_and_not_what_the_old_process_remembers(lab: Lab) -> None:
+def test_reload_follows_the_configuration_and_not_the_old_process(lab: Lab) -> None:
     def plain_text() -> bool:
         return "0" in {line.split()[20] for line in state() if len(line.split()) > 20 and " site " in line}
 
@@ -162,7 +162,7 @@ def test_reload_follows_the_configuration_and_not_what_the_old_process_remembers
     wait("TLS", lambda: not plain_text())
 
 
-def test_two_sites_have_certificates_of_their_own_and_the_proof_looks_at_both(lab: Lab, tmp_path: Path) -> None:
+def test_two_sites_have_certificates_of_their_own_and_both_are_proven(lab: Lab, tmp_path: Path) -> None:
     company = Authority(tmp_path, "company")
     certificate, key = company.issue(SHOP, days=100)
     web = [{"name": lab.container(node), "address": lab.address(node), "port": 8080} for node in ("web1", "web2")]

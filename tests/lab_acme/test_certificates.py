@@ -12,7 +12,7 @@ SHOP = "shop.foobar.com"
 BLOCKED = "blocked.example.net"
 
 
-def test_every_balancer_shows_a_certificate_of_its_own_although_the_name_leads_to_one_of_them(balancers, root):
+def test_every_balancer_shows_a_certificate_of_its_own(balancers, root):
     shown = [balancer.shown(root) for balancer in balancers]
     assert [names(certificate) for certificate in shown] == [[DOMAIN], [DOMAIN]]
     assert shown[0].serial_number != shown[1].serial_number
@@ -36,9 +36,7 @@ def test_the_timer_renews(balancers):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_renewal_by_the_timer_drops_no_connection_and_its_challenge_may_come_to_the_other_balancer(
-    balancers, world, root, number
-):
+def test_a_renewal_with_its_challenge_at_the_other_balancer_drops_nobody(balancers, world, root, number):
     balancer, other = balancers[number], balancers[1 - number]
     world.resolve_to(other.address)
     before, workers, asked = balancer.shown(root), balancer.processes(), len(world.asked())
@@ -76,7 +74,7 @@ def test_a_further_name_is_ordered_once(deploy, balancers, world, root):
     assert world.asked()[asked:] == []
 
 
-def test_a_refusal_is_told_and_leaves_the_bootstrap_certificate_and_the_other_site_alone(deploy, balancers, root):
+def test_a_refused_order_is_told_and_replaces_no_certificate(deploy, balancers, root):
     sites = [
         {"name": "site", "domains": [DOMAIN, SHOP]},
         {"name": "other", "domains": [BLOCKED]},

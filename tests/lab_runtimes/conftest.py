@@ -23,6 +23,7 @@ INVENTORY = os.environ["MOLECULE_INVENTORY_FILE"]
 def nodes(group: str) -> list[Host]:
     """The hosts of a group."""
     names = AnsibleRunner(INVENTORY).get_hosts(group)
+    assert names, f"no hosts are in {group}"
     return [testinfra.get_host(f"ansible://{name}", ansible_inventory=INVENTORY) for name in names]
 
 

@@ -149,9 +149,7 @@ def test_a_copy_that_is_interrupted_is_finished_by_the_next_run(primary, replica
 
 
 @only_mysql
-def test_a_rebuild_that_is_interrupted_leaves_an_empty_server_for_the_next_run(
-    primary, replica, writing, deploy, verdict
-):
+def test_an_interrupted_rebuild_leaves_an_empty_server_for_the_next_run(primary, replica, writing, deploy, verdict):
     slow_down(replica)
     with writing():
         interrupted = Deployment(mysql_replica_rebuild=[replica.backend.host])

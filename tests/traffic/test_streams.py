@@ -176,14 +176,14 @@ def test_a_slow_request_is_run_once(traffic: Traffic, site):
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 425])
-def test_what_an_application_answers_is_not_asked_again_unless_it_is_not_available(traffic: Traffic, site, status):
+def test_only_an_application_that_is_not_available_is_asked_again(traffic: Traffic, site, status):
     answer = site.ask(f"/says?status={status}&id=says{status}")
     assert answer.status == (502 if status == 425 else status)
     # 503 says that nothing was done: while a primary dies, the other node may be the one that can read.
     assert runs(traffic, f"says{status}") == (4 if status in (425, 503) else 1)
 
 
-def test_an_application_that_dies_is_asked_elsewhere_for_what_changes_nothing(traffic: Traffic, site):
+def test_what_changes_nothing_is_asked_elsewhere_if_an_application_dies(traffic: Traffic, site):
     answer = site.ask("/dies?id=get")
     assert (answer.status, b"X-Request-ID" in answer.body or b"does not answer" in answer.body) == (502, True)
     assert runs(traffic, "get") == 4

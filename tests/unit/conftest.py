@@ -31,6 +31,17 @@ WAITING = (
 TOP = Path(__file__).resolve().parents[2]
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Have cases show what they are given, and of a long value its beginning alone."""
+    if not isinstance(val, (str, dict, list)):
+        return None
+    try:
+        text = (val if isinstance(val, str) else json.dumps(val)).encode("unicode_escape").decode()
+    except TypeError:
+        return None
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
 class RunModule(Protocol):
     """Runs a module's main and returns what it answered."""
 

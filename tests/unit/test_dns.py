@@ -76,7 +76,7 @@ def records(path: Path) -> list[str]:
     return [line for line in path.read_text().splitlines() if line and not line.startswith(";")]
 
 
-def test_one_site_needs_no_setting_and_bad_records_do_not_replace_good_ones(publish, state):
+def test_records_of_one_site_need_no_setting_and_bad_ones_replace_none(publish, state):
     ran = publish("--check")
     assert (ran.returncode, state.exists()) == (0, False), ran.stdout + ran.stderr
     ran = publish()

@@ -243,9 +243,7 @@ def test_a_lease_is_begun_renewed_and_ended(server, systemd):
         ("UP", 0, []),
     ],
 )
-def test_the_program_of_a_lease_puts_the_server_back_unless_somebody_else_has_taken_it(
-    balancer, status, admin, commands
-):
+def test_a_lease_puts_its_server_back_unless_somebody_has_taken_it(balancer, status, admin, commands):
     balancer.status["site", "web1"], balancer.admin["site", "web1"] = status, admin
     program = [sys.executable, "-c", haproxy_server.RETURN_PROGRAM, str(balancer.path), "site/web1", "gone/web1"]
     subprocess.run(program, check=True, timeout=20)
@@ -290,7 +288,7 @@ def test_servers_that_follow_one_in_maintenance_are_left_alone_too(server, balan
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_whoever_holds_the_lock_puts_back_what_is_drained_and_waits_for_nothing(run_module, balancer, systemd, check):
+def test_whoever_holds_the_lock_puts_back_what_is_drained(run_module, balancer, systemd, check):
     balancer.status |= {("site", "web1"): "DOWN", ("site", "web2"): "MAINT", ("reads", "db2"): "DRAIN"}
     balancer.admin = {("site", "web1"): 8, ("site", "web2"): 1, ("reads", "db2"): 8}
     for changed in (True, check):

@@ -478,7 +478,7 @@ def test_a_value_of_the_wrong_kind_is_named_with_what_it_has_to_be():
     ]
 
 
-def test_where_nothing_has_converted_a_value_it_is_refused_with_how_to_write_it():
+def test_a_value_of_the_wrong_type_is_refused_with_how_to_write_it():
     assert contract.problems(stack({"web2": {"nginx_worker_connections": "64"}}), []) == [
         "web2: nginx_worker_connections = '64' is text, not a whole number: write nginx_worker_connections: 64 in the "
         "inventory, or -e '{\"nginx_worker_connections\": 64}' on the command line "
@@ -493,7 +493,7 @@ def named(*names: str, extra: tuple[str, ...] = (), **changes: Any) -> contract.
     return found
 
 
-def test_a_name_like_ours_that_no_role_knows_is_refused_with_the_nearest_one():
+def test_a_name_that_no_role_has_is_refused_with_the_nearest_one():
     found = contract.problems(named("haproxy_blance", extra=("webstack_mysql_engin",)), [])
     assert sorted(found, reverse=True) == [
         "web1: haproxy_blance is no variable of pentad.webstack, and would be ignored: it is nearest to "
@@ -635,7 +635,7 @@ def test_every_role_is_judged_by_its_specs_somewhere():
     assert judged | {"proof"} >= set(SPECS)
 
 
-def test_a_port_that_is_no_number_is_named_once_for_each_role_and_confuses_nothing_else():
+def test_a_port_that_is_no_number_is_named_and_confuses_nothing_else():
     found = contract.problems(stack({"lb1": {"webstack_site_port": "many"}}), [])
     assert found
     assert all(problem.startswith("lb1: webstack_site_port = 'many' is text, not") for problem in found)

@@ -568,7 +568,7 @@ def test_moving_that_was_interrupted_goes_on(machine, monkeypatch):
     assert not machine.ran("runuser"), "it was prepared already"
 
 
-def test_a_server_that_does_not_start_on_the_copy_runs_on_its_old_data_again(machine):
+def test_a_server_that_refuses_the_copy_runs_on_its_old_data_again(machine):
     machine.arrived()
     machine.programs["systemctl start"] = [(1, "", "Job failed"), (0, "", "")]
     machine.programs["journalctl"] = [(0, "InnoDB: unsupported redo log\n", "")]

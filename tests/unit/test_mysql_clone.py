@@ -186,7 +186,7 @@ def test_the_donor_of_a_copy_is_verified_against_its_authority(cloning):
 
 @pytest.mark.parametrize("left", ["", "fd00::99 donor.clone.internal\n"], ids=["", "after one that was killed"])
 @pytest.mark.parametrize("end", [3707, 3862], ids=["complete", "failed"])
-def test_a_donor_with_an_address_of_ipv6_has_a_name_for_the_time_of_the_copy(cloning, network, hosts, left, end):
+def test_a_donor_with_an_ipv6_address_has_a_name_during_the_copy(cloning, network, hosts, left, end):
     network.servers["fd00::31:3306"] = cloning.donor
     before = hosts.read_text()
     hosts.write_text(before + left)
@@ -277,7 +277,7 @@ def test_data_that_were_given_up_stay_where_the_donor_cannot_be_reached(cloning)
     assert (answer["failed"], cloning.orders) == (True, [])
 
 
-def test_a_channel_goes_before_the_data_that_it_would_replicate_into_the_rest_of(cloning):
+def test_a_channel_is_removed_before_the_data_are_replaced(cloning):
     cloning.local.on("SHOW REPLICA STATUS", [{"Channel_Name": ""}])
     for order in ("STOP REPLICA", "RESET REPLICA ALL"):
         cloning.local.on(order, [])

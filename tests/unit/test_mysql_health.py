@@ -114,7 +114,7 @@ def test_a_replica_can_be_read_at_need_as_long_as_it_applies(engine, columns, ex
 
 
 @pytest.mark.parametrize("section", ["variables", "replica_status"])
-def test_a_server_that_may_not_be_asked_has_no_role_and_says_which_grant_is_missing(section):
+def test_a_server_that_may_not_be_asked_says_which_grant_is_missing(section):
     snapshot = recorded("mysql97", "replica")
     grant = "GRANT REPLICATION CLIENT ON *.* TO 'mysql-health'@'localhost';"
     snapshot["denied"] = {section: {"errno": 1227, "error": "Access denied.", "grant": grant}}

@@ -53,7 +53,7 @@ CHANGING = [path for path in PLAYBOOKS if "preflight.yml" in steps(path) and pat
 
 
 @pytest.mark.parametrize("path", CHANGING, ids=lambda path: path.stem)
-def test_whatever_changes_nodes_holds_the_lock_from_the_judgement_to_the_proof(path):
+def test_whatever_changes_nodes_holds_the_lock_from_preflight_to_proof(path):
     found = steps(path)
     begin, end = found.index("lock.yml"), found.index("unlock.yml")
     assert (found.count("lock.yml"), found.count("unlock.yml")) == (1, 1)

@@ -213,7 +213,7 @@ def test_a_replica_whose_data_are_given_up_may_be_pointed_anywhere(e):
     assert said == Choice("db2")
 
 
-def test_a_server_that_the_old_defect_pointed_at_itself_follows_the_primary(e):
+def test_a_server_that_was_pointed_at_itself_follows_the_primary(e):
     assert chosen(e.server("db1", follows="db1"), e.server("db2", writable=True, written=PROMOTED)) == Choice("db2")
 
 
@@ -292,7 +292,7 @@ def test_nor_without_a_channel(e):
     keeps(refused(e.empty("db1"), e.server("db2", written=PROMOTED)), "db2")
 
 
-def test_another_server_with_all_the_data_is_still_not_the_one_that_was_followed():
+def test_another_server_with_all_data_is_not_the_one_that_was_followed():
     mysql = Engine(False)
     for writable in (False, True):
         said = refused(mysql.server("db1", new=True, writable=writable), mysql.server("db2", follows="db1"))
@@ -305,7 +305,7 @@ def test_a_source_that_was_restored_from_an_old_backup_is_not_opened(e):
     keeps(refused(e.server("db1", written={"db1": 60}), e.server("db2", follows="db1")), "db2")
 
 
-def test_a_source_that_was_restored_and_opened_is_refused_while_its_replica_stands_still(e):
+def test_a_restored_source_is_refused_while_its_replica_stands_still(e):
     said = refused(e.server("db1", writable=True, written={"db1": 60}), e.server("db2", follows="db1", receiver="off"))
     assert "db1 takes writes and lacks transactions of its own" in said
     keeps(said, "db2")
@@ -322,7 +322,7 @@ def test_what_somebody_wrote_on_a_replica_leaves_the_primary_the_primary(e):
     assert chosen(e.server("db1", marked=True), wrong) == Choice("db1")
 
 
-def test_a_fresh_server_that_takes_writes_is_not_the_primary_of_those_with_data(e):
+def test_an_empty_server_that_takes_writes_is_not_the_primary(e):
     said = refused(e.server("db1", marked=True), e.server("db2", follows="db1"), e.blank("db3", writable=True))
     assert "db3 takes writes and holds no database" in said
 

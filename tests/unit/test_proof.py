@@ -55,7 +55,7 @@ def test_a_right_stack_has_a_point_for_every_part_and_none_is_wrong():
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_a_node_that_does_not_answer_is_named_and_nothing_else_is_said_of_it(host):
+def test_of_a_node_that_does_not_answer_nothing_else_is_said(host):
     gone = {"webstack_survey": {"unreachable": True, "msg": "no  route\nto host"}, **dict.fromkeys(RIGHT[host])}
     assert wrong(**{host: gone}) == [(host, "node", "does not answer (no route to host)")]
 
@@ -77,7 +77,7 @@ def test_a_service_that_does_not_listen_is_named_with_its_address():
         ]
 
 
-def test_units_that_do_not_run_or_wait_are_wrong_although_something_listens():
+def test_units_that_are_masked_failed_or_pending_are_wrong():
     services = {
         "masked": ["nginx.service"],
         "failed": {"app.service": "ends as soon as it is started. The journal ends with:\nno module named app\n"},
@@ -156,7 +156,7 @@ def test_of_a_host_that_failed_in_the_run_only_that_is_said():
     assert [(one.check, one.ok) for one in found if one.host == "db2"] == [("run", False)]
 
 
-def test_the_report_has_a_line_for_each_point_and_the_remedy_below_what_is_wrong():
+def test_the_report_has_a_line_for_each_point_and_each_remedy():
     found = [
         proof.Finding("db1", "services", True, "all listen"),
         proof.Finding("lb1", "site", False, "is away", "Start it."),

@@ -77,7 +77,7 @@ def test_a_file_has_a_time_that_follows_its_content_through_all_releases(pack, s
     assert len(set(first.values())) == len({(source / name).read_bytes() for name in first})
 
 
-def test_the_same_content_is_the_same_release_whenever_and_by_whomever_it_is_packed(pack, source):
+def test_the_same_content_is_the_same_release_whoever_packs_it(pack, source):
     first = pack()
     content = Path(first["archive"]).read_bytes()
     Path(first["archive"]).unlink()
@@ -90,7 +90,7 @@ def test_the_same_content_is_the_same_release_whenever_and_by_whomever_it_is_pac
     assert Path(again["archive"]).read_bytes() == content
 
 
-def test_neither_the_time_of_packing_nor_the_order_of_the_disk_is_in_the_archive(pack, monkeypatch):
+def test_neither_the_time_nor_the_order_of_the_disk_is_in_the_archive(pack, monkeypatch):
     first = pack()
     content = Path(first["archive"]).read_bytes()
     Path(first["archive"]).unlink()
@@ -191,7 +191,7 @@ def test_archives_are_closed_to_others_and_nothing_is_left_beside_them(pack, tmp
     assert [path.name for path in releases.iterdir()] == [f"{packed['id']}.tar.gz"]
 
 
-def test_releases_that_were_used_longest_ago_make_room_with_what_was_built_of_them(pack, source, tmp_path):
+def test_releases_that_were_used_longest_ago_make_room(pack, source, tmp_path):
     archives = {}
     for age, name in enumerate(["first", "second", "third"]):
         (source / "version").write_text(name)

@@ -86,7 +86,7 @@ def test_what_is_kept_has_its_own_lease(lock):
     assert json.loads(lock.path.read_text())["until"] > time.time() + 800, "nobody keeps it any more"
 
 
-def test_renewing_takes_nothing_from_others_and_nothing_that_was_given_back(lock):
+def test_renewing_takes_no_lock_of_others_and_none_that_was_released(lock):
     assert lock(ALICE, state="renewed")["mine"] is True, "the node was rebooted"
     assert lock(BOB, state="renewed")["mine"] is False
     assert lock(BOB)["held_by"] == ALICE
@@ -206,7 +206,7 @@ def begin(request, tmp_path) -> Iterator[Callable[..., Run]]:
         run.process.communicate(timeout=30)
 
 
-def test_a_step_may_take_longer_than_the_lease_and_the_end_of_the_run_is_the_end_of_the_lock(begin, lock):
+def test_a_lock_is_renewed_during_a_long_step_and_ends_with_the_run(begin, lock):
     run = begin()
     first = run.until()
     wait(lambda: run.until() > first + LEASE, 60)

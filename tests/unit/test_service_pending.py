@@ -173,7 +173,7 @@ def test_a_turn_is_left_to_who_names_the_unit(node):
     assert node.keep(turn=True)["pending"] == {}
 
 
-def test_who_sees_to_a_unit_takes_it_from_a_rollout_that_did_not_come_to_it(node):
+def test_a_unit_left_by_an_unfinished_rollout_can_be_taken_over(node):
     node.keep(turn=True)
     assert node.keep()["pending"] == {"a.service": "restart"}
     assert node.do()["done"] == {"a.service": "restart"}

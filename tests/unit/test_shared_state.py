@@ -116,7 +116,7 @@ def test_who_deployed_the_stack_has_no_problem(first):
     assert first.sees(**known(first)) == []
 
 
-def test_nodes_that_were_never_deployed_have_nothing_against_a_new_authority(second):
+def test_nodes_that_were_never_deployed_accept_a_new_authority(second):
     assert second.sees() == []
 
 
@@ -133,7 +133,7 @@ def test_a_checkout_without_the_state_is_refused_and_told_how_to_share_it(first,
     assert (second.asked, second.state.exists()) == ([], False)
 
 
-def test_another_stack_s_state_is_refused_and_names_what_a_machine_has_to_lose(first, second):
+def test_the_state_of_another_stack_is_refused(first, second):
     second.keep_all()
     (problem,) = second.sees(**known(first))
     assert problem.startswith(
@@ -175,7 +175,7 @@ def test_a_password_that_no_node_was_told_may_be_made(first):
     assert first.sees(authority=first.certificate, marks=first.marks(webstack_app_password="rain")) == []
 
 
-def test_another_password_is_refused_unless_it_is_meant_to_replace_the_one_that_nodes_know(first):
+def test_another_password_is_refused_unless_the_change_is_named(first):
     given: dict[str, Any] = {"webstack_app_password": "hail"}
     (problem,) = first.sees(given, **known(first))
     assert problem == (

@@ -155,7 +155,7 @@ def test_the_site_is_asked_by_its_name_on_new_connections(site):
     ]  # fmt: skip
 
 
-def test_nothing_is_written_in_check_mode_or_where_the_application_has_no_canary(site):
+def test_nothing_is_written_in_check_mode_or_without_a_canary(site):
     for found in (site.probe(check=True), site.probe(canary_path="")):
         assert ("site", "write") not in found
     assert not [what for _name, what, _host in site.requests if what.startswith("POST")]
@@ -183,7 +183,7 @@ def test_a_balancer_that_is_down_is_no_crash(site):
 
 
 @pytest.mark.parametrize(("status", "answered"), [(302, 8), (404, 8), (500, 0), (503, 0)])
-def test_whatever_an_application_has_at_its_root_is_an_answer_but_an_error_is_none(site, status, answered):
+def test_whatever_is_at_the_root_is_an_answer_but_an_error_is_none(site, status, answered):
     nodes = cycle(["web1", "web2"])
     site.pages = lambda: (status, "", next(nodes))
     assert site.probe()["site", "balancer"]["fact"].startswith(f"{answered} of 8 requests answered")
@@ -228,7 +228,7 @@ def test_a_node_that_begins_slowly_is_waited_for(site, clock, share):
     assert len(clock.naps) == 2
 
 
-def test_what_was_started_just_now_is_waited_for_until_it_and_the_balancer_answer(site, clock):
+def test_what_was_started_just_now_is_given_time_to_answer(site, clock):
     boots = chain([(503, "booting", "web2")] * 3, cycle([(200, "ok", "web2")]))
     site.ready["web2"] = lambda: next(boots)
     pages = chain([(503, "no server", "")], cycle([(200, "home", "web1"), (200, "home", "web2")]))
@@ -284,14 +284,14 @@ def test_a_canary_that_arrives_later_is_waited_for(site, clock):
         (lambda _site: (200, {"tokens": ["web1"], "role": "replica"}, ""), "replica None, canary missing"),
     ],
 )  # fmt: skip
-def test_a_canary_that_is_not_read_from_a_replica_is_told_with_what_was_seen_last(site, clock, said, last):
+def test_a_canary_that_no_replica_shows_is_told_with_what_was_seen_last(site, clock, said, last):
     site.reads = lambda: said(site)
     found = wrong(site.probe())
     assert found == {("site", "read"): f"the canary was not read back from a replica within 1 s (last: {last})"}
     assert sum(clock.naps) == pytest.approx(1)
 
 
-def test_a_replica_that_does_not_say_its_name_has_shown_the_canary_all_the_same(site):
+def test_a_replica_without_a_name_has_shown_the_canary_all_the_same(site):
     site.reads = lambda: (200, {"tokens": site.tokens, "role": "replica"}, "web1")
     assert site.probe()["site", "read"]["fact"] == "None showed it after 0 ms"
 
@@ -329,7 +329,7 @@ def test_a_certificate_is_told_with_its_end_and_its_issuer(site):
     ("days", "fact"),
     [(13, r"is valid until \S+, 13 days, issued by internal"), (-2, r"has expired on \S+, issued by internal")],
 )
-def test_a_certificate_that_ends_soon_or_has_ended_is_wrong_and_tells_what_to_do(site, days, fact):
+def test_a_certificate_that_ends_soon_is_wrong_and_has_a_remedy(site, days, fact):
     site.contexts["balancer"].load_cert_chain(*site.authority.issue("www.example.com", "example.com", days=days))
     for source, remedy in (("authority", "Run site.yml"), ("files", "Put a renewed one"), ("acme", "the ACME client")):
         found = site.probe(sites=[{"names": ["example.com"], "source": source}])["example.com", "certificate"]

@@ -137,7 +137,7 @@ def test_templates_are_evaluated_for_each_host_by_itself(play):
     assert [found.value(host, "webstack_domain") for host in ("web1", "db2")] == ["web1.192.0.2.13", "db2.192.0.2.13"]
 
 
-def test_a_template_that_cannot_be_evaluated_is_noted_and_counts_as_not_there(play):
+def test_a_template_that_cannot_be_evaluated_is_noted_and_absent(play):
     play.variables["web1"]["webstack_domain"] = "{{ nobody_said }}"
     broken: list[str] = []
     assert built(play, broken).value("web1", "webstack_domain") is None
@@ -147,7 +147,7 @@ def test_a_template_that_cannot_be_evaluated_is_noted_and_counts_as_not_there(pl
     assert "nobody_said" in note.rpartition("cannot be evaluated")[2]
 
 
-def test_the_stack_tells_names_of_the_inventory_from_those_that_tasks_have_made(play):
+def test_names_of_the_inventory_are_told_from_those_that_tasks_set(play):
     play.common["haproxy_blance"] = "leastconn"
     play.facts["web1"]["nginx_result"] = {"changed": True}
     found = built(play, [])
@@ -202,7 +202,7 @@ def test_a_run_that_goes_on_keeps_the_state_directory_out_of_git(play):
     assert [path.name for path in (play.folder / "state").iterdir()] == [".gitignore"]
 
 
-def test_a_run_that_is_refused_makes_no_password_no_authority_and_no_directory(play):
+def test_a_run_that_is_refused_creates_nothing(play):
     known = dict.fromkeys(("webstack_app_password", "webstack_replication_password"), "0" * 64)
     deployed = {"authority": "ab" * 32, "passwords": known}
     play.facts["web1"]["webstack_survey"]["deployed"] = deployed
@@ -346,7 +346,7 @@ def test_an_unknown_name_and_a_value_of_the_wrong_type_are_refused(play):
     ]
 
 
-def test_empty_servers_with_the_identity_of_another_one_are_to_make_a_new_one(play):
+def test_empty_servers_with_the_uuid_of_another_one_get_a_new_one(play):
     for host in GROUPS["mysql"]:
         database = {"server_uuid": "3e11fa47-71ca-11e1-9e33-c80aa9429562", "schemas": []}
         play.facts[host]["webstack_survey"]["database"] = database
@@ -387,7 +387,7 @@ def test_a_right_stack_is_proven_and_shown(proven, capsys):
     assert "WRONG" not in shown
 
 
-def test_what_is_wrong_fails_with_fact_and_remedy_and_the_rest_is_still_shown(proven, capsys):
+def test_a_wrong_point_fails_with_its_remedy_and_the_rest_is_shown(proven, capsys):
     proven.facts["lb1"]["__proof_site"]["findings"][0].update(ok=False, fact="no canary", remedy="Look there.")
     answer = proven.run(proof)
     assert answer["failed"] is True

@@ -331,7 +331,7 @@ def test_a_balancer_serves_the_site_and_no_database(rendered):
     ]
 
 
-def test_a_node_with_ipv6_serves_the_site_on_it_as_well_and_shows_clients_of_ipv4_as_such(rendered):
+def test_a_node_with_ipv6_serves_the_site_by_both_protocols(rendered):
     for case, addresses in (("both protocols", "*:{0},[::]:{0} v6only"), ("one address", "[fd00::11]:{0}")):
         assert f"bind {addresses.format(80)}" in section(rendered["lb1"][case], "frontend http")
         [https] = [line for line in section(rendered["lb1"][case], "frontend sites") if line.startswith("bind ")]
@@ -358,7 +358,7 @@ def test_plain_http_leads_to_https(rendered):
         assert not [line for line in frontend if "challenge" in line or "backend" in line]
 
 
-def test_challenges_go_to_the_acme_clients_of_all_balancers_where_there_are_any(rendered):
+def test_challenges_go_to_the_acme_clients_of_all_balancers(rendered):
     frontend = section(rendered["lb1"]["acme"], "frontend http")
     assert "acl challenge path -m reg ^/[.]well-known/acme-challenge/[A-Za-z0-9_-]+$" in frontend
     passed = frontend.index("http-request allow if METH_GET challenge")
@@ -472,13 +472,13 @@ def test_tls_is_as_mozilla_recommends(rendered):
 @pytest.mark.parametrize(
     ("case", "expected"), [("default", []), ("hsts", ['"max-age=300"']), ("files", ['"max-age=15768000"'])]
 )
-def test_browsers_are_told_to_stay_with_https_where_they_trust_the_certificate(rendered, case, expected):
+def test_browsers_stay_with_https_where_they_trust_the_certificate(rendered, case, expected):
     frontend = section(rendered["lb1"][case], "frontend sites")
     assert [line.split()[-1] for line in frontend if "Strict-Transport-Security" in line] == expected
     assert "Strict-Transport-Security" not in "".join(section(rendered["lb1"][case], "frontend http"))
 
 
-def test_all_web_nodes_take_requests_in_turn_and_are_asked_for_their_health(rendered):
+def test_all_web_nodes_take_requests_in_turn_and_are_checked(rendered):
     backend = section(rendered["lb1"]["default"], "backend site")
     assert "balance roundrobin" in backend
     assert "option httpchk" in backend
@@ -564,7 +564,7 @@ def test_streams_have_places_of_their_own_on_servers_that_are_judged_once(render
     ]
 
 
-def test_a_stream_goes_where_the_requests_of_its_client_go_if_these_go_to_one_server(rendered):
+def test_a_stream_goes_to_the_server_of_its_client_if_there_is_one(rendered):
     sites = rendered["lb1"]["sites"]
     assert "balance source" in section(sites, "backend shop-streams")
     assert "balance leastconn" in section(sites, "backend blog-streams")
@@ -580,9 +580,7 @@ def test_a_stream_goes_where_the_requests_of_its_client_go_if_these_go_to_one_se
         ("few at once", 7, 5),
     ],
 )
-def test_a_server_is_handed_what_its_threads_can_do_and_whoever_would_wait_too_long_is_refused(
-    rendered, case, at_once, waiting
-):
+def test_a_server_gets_what_its_threads_can_do_and_its_queue_is_limited(rendered, case, at_once, waiting):
     backend = section(rendered["lb1"][case], "backend site")
     (server,) = [line for line in backend if line.startswith("default-server ")]
     assert f" maxconn {at_once} " in server
@@ -619,7 +617,7 @@ def test_timeouts_are_replaced_as_a_whole(rendered):
     assert sorted(timeouts) == ["timeout connect 7s", "timeout tunnel 2h"]
 
 
-def test_long_connections_may_be_silent_and_outlast_a_reload_on_both_sides_alike(rendered):
+def test_long_connections_have_the_same_limits_on_both_sides(rendered):
     for case, idle, reload in (("default", "1h", "1h"), ("streams", "20m", "5m")):
         text = rendered["lb1"][case]
         assert f"timeout tunnel {idle}" in section(text, "defaults")
@@ -683,7 +681,7 @@ def test_writes_are_refused_while_two_servers_claim_to_be_the_primary(rendered):
     assert text.count("tcp-request connection reject") == 1
 
 
-def test_reads_fall_back_to_the_primary_then_to_old_replicas_and_writes_to_nobody(rendered):
+def test_reads_fall_back_to_the_primary_and_writes_to_nobody(rendered):
     text = rendered["web1"]["haproxy"]
     replicas = section(text, "backend mysql_replica")
     assert "default-server on-marked-up shutdown-backup-sessions" in replicas
@@ -742,7 +740,7 @@ def test_nginx_shows_the_certificate_of_the_node(rendered):
     } <= set(text)
 
 
-def test_nginx_passes_to_the_application_and_serves_static_files_of_the_release(rendered):
+def test_nginx_serves_static_files_and_passes_the_rest(rendered):
     text = lines(rendered["web1"]["nginx"])
     assert "server unix:/run/app.sock max_fails=0;" in text
     assert "location /static/ {" in text
@@ -752,13 +750,13 @@ def test_nginx_passes_to_the_application_and_serves_static_files_of_the_release(
     assert "client_max_body_size 1g;" in other
 
 
-def test_every_answer_names_the_node_also_where_a_location_adds_headers_of_its_own(rendered):
+def test_every_answer_of_every_location_names_the_node(rendered):
     text = rendered["web1"]["nginx"]
     served_by = 'add_header X-Served-By "web1" always;'
     assert served_by in lines(text.split("location")[0])
-    for location in re.findall(r"location [^{]*\{([^}]*)\}", text):
-        if "add_header" in location:
-            assert served_by in lines(location)
+    with_headers = [lines(body) for body in re.findall(r"location [^{]*\{([^}]*)\}", text) if "add_header" in body]
+    assert with_headers
+    assert [body for body in with_headers if served_by not in body] == []
 
 
 def test_nginx_leaves_the_second_try_to_the_balancer(rendered):

@@ -88,7 +88,7 @@ def test_a_stack_without_a_database_has_no_primary():
     assert find_primary({}, {})["primary"] == ""
 
 
-def test_addresses_come_from_the_inventory_then_from_the_facts_and_are_left_out_where_unknown():
+def test_addresses_come_from_the_inventory_and_then_from_the_facts():
     facts = {"default_ipv4": {"address": "192.0.2.2"}}
     variables = {
         "given": {"webstack_address": "192.0.2.1", "ansible_facts": facts},

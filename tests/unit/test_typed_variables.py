@@ -203,7 +203,7 @@ def ways(site: Site) -> dict[str, str]:
 
 @cores
 @pytest.mark.parametrize("way", ["path", "name", "imported by name", "imported by path"])
-def test_every_value_has_the_type_of_its_spec_however_it_is_given_and_the_playbook_started(site, probe, core, way):
+def test_every_value_has_the_type_of_its_spec_however_it_is_given(site, probe, core, way):
     names = [name for name in WANTED if name not in ("condition", "named", "other host", "template")]
     seen = probe(core, ways(site)[way], names, *(part for extra in EXTRA for part in ("-e", extra)))
     assert seen == WANTED
@@ -241,7 +241,7 @@ def test_every_documented_extra_variable_arrives_in_its_type(probe, core):
 
 
 @cores
-def test_roles_alone_refuse_what_nothing_converts_and_say_how_it_is_converted(site, core):
+def test_roles_used_alone_refuse_what_nothing_converts(site, core):
     """Their main.yml begin with this task, which test_defaults_and_specs.py sees to."""
     site.write("own.yml", [{"hosts": "web1", "gather_facts": False, "tasks": [{"pentad.webstack.variable_types": {}}]}])
     extra = ["-e", "webstack_app_workers=8", "-e", '{"nginx_port": "{{ 8080 }}", "not_of_ours": "8"}']

@@ -74,7 +74,7 @@ def test_what_is_kept_is_bounded(manager, monkeypatch):
     assert len(manager.get_vars._known) <= 4
 
 
-def test_a_template_is_evaluated_once_it_can_be_and_again_only_while_it_gives_text(manager, tmp_path):
+def test_a_template_is_evaluated_again_only_while_it_gives_text(manager, tmp_path):
     right, text = template(tmp_path, "{{ number | int > 4 }}"), template(tmp_path, "{{ names }}")
     manager.variables.update(upkeep_only_when_required=right, upkeep_downtime=text)
     assert manager.get_vars()["upkeep_only_when_required"] is right

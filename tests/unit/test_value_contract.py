@@ -123,7 +123,7 @@ RIGHT: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), RIGHT, ids=str)
+@pytest.mark.parametrize(("name", "value"), RIGHT)
 def test_what_is_legal_is_taken(name, value):
     assert told(name, value) == []
 
@@ -204,7 +204,7 @@ WRONG: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "part"), WRONG, ids=str)
+@pytest.mark.parametrize(("name", "value", "part"), WRONG)
 def test_what_would_break_later_is_told_with_its_fix(name, value, part):
     (problem,) = told(name, value)
     assert problem.startswith(name)

@@ -77,14 +77,14 @@ KEPT: list[tuple[Any, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("value", "option", "wanted"), READ, ids=str)
+@pytest.mark.parametrize(("value", "option", "wanted"), READ)
 def test_what_can_be_read_as_the_type_becomes_it(value, option, wanted):
     found = typed(value, option)
     assert (found, type(found)) == (wanted, type(wanted))
     assert list(misfits(found, option)) == []
 
 
-@pytest.mark.parametrize(("value", "option"), KEPT, ids=str)
+@pytest.mark.parametrize(("value", "option"), KEPT)
 def test_what_cannot_stays_the_same_object(value, option):
     assert typed(value, option) is value
 
@@ -110,7 +110,7 @@ class Vaulted:
         return repr(self.data)
 
 
-def test_a_vaulted_string_of_the_oldest_core_becomes_text_that_is_no_template():
+def test_a_vaulted_string_of_the_oldest_core_is_no_template():
     found = typed(Vaulted("se{{ x }}cret"), TEXT)
     assert (found, isinstance(found, str)) == ("se{{ x }}cret", True)
     assert value_types.typed([{"port": Vaulted("80"), "other": Vaulted("x")}], SERVERS) == [{"port": 80, "other": "x"}]
@@ -146,7 +146,7 @@ def test_a_secret_is_not_shown():
     assert "hidden" not in told
 
 
-def test_numbers_as_text_are_harmless_inside_of_a_structure_and_where_they_are_to_be_text():
+def test_numbers_as_text_are_harmless_in_structures_and_as_text():
     assert said([{"port": "80", "limits": {"memory": 512}}], SERVERS) == []
     assert said(8080, TEXT) == []
     assert len(said([{"tls": "yes"}], SERVERS)) == 1

@@ -72,7 +72,7 @@ def matches(matchers: list[str], labels: dict[str, str]) -> bool:
     return True
 
 
-def test_every_inhibition_has_an_alert_that_silences_and_one_that_is_silenced() -> None:
+def test_every_inhibition_has_alerts_on_both_sides() -> None:
     groups = [group for rules in RULES for group in yaml.safe_load(rules.read_text())["groups"]]
     alerts = [
         {"alertname": rule["alert"], "severity": rule["labels"]["severity"]}

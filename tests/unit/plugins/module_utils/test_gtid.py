@@ -123,7 +123,7 @@ def test_mariadb_history_before_a_rebuild_of_the_primary_is_believed():
     assert not here.foreign_to(primary, MariadbGtid.parse("0-3-20"), 2)
 
 
-def test_mariadb_own_writes_known_to_the_primary_by_position_are_not_foreign():
+def test_writes_that_the_primary_knows_by_position_are_not_foreign():
     here = MariadbGtid.parse("0-2-7")
     assert not here.foreign_to(MariadbGtid(), MariadbGtid.parse("0-2-7"), 2)
 
@@ -150,7 +150,7 @@ def test_equal_positions_are_one_in_a_set(one, other, flavor):
     assert len({parse(one, flavor), parse("", flavor)}) == 2
 
 
-def test_a_figure_of_what_cannot_be_read_is_none_and_other_errors_are_not_hidden():
+def test_a_figure_of_what_cannot_be_read_is_none_but_errors_are_raised():
     assert or_none(parse, "0-1-2", "mariadb") == MariadbGtid({(0, 1): 2})
     assert or_none(parse, "0-1-2", "mysql") is None
     with pytest.raises(ZeroDivisionError):

@@ -211,7 +211,7 @@ def test_an_error_of_a_statement_is_told_with_its_number(server):
     assert caught.value.denied
 
 
-def test_a_statement_that_is_meant_to_take_long_may_take_long_and_the_next_may_not(server):
+def test_only_a_statement_that_is_meant_to_take_long_may_do_so(server):
     limits = []
     connection = session(read_timeout=3)
     server.on("SELECT 1", lambda *_: limits.append(connection._raw._read_timeout) or [])
@@ -285,7 +285,7 @@ def certificate(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("check", "expected"), [(None, True), (True, True), (False, False)])
-def test_with_an_authority_the_certificate_is_verified_and_the_name_unless_told_otherwise(certificate, check, expected):
+def test_with_an_authority_the_certificate_and_its_name_are_verified(certificate, check, expected):
     context = module._tls(ConnectionOptions(ca_cert=certificate["certificate"], check_hostname=check))
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, expected)
     assert [found["subject"] for found in context.get_ca_certs()] == [((("commonName", "db1"),),)]
@@ -300,7 +300,7 @@ def test_a_client_certificate_needs_its_own_key(certificate):
 NO_TLS = pymysql.err.OperationalError(2026, "SSL is required but the server doesn't support it")
 
 
-def test_a_server_without_tls_is_spoken_to_in_plain_text_where_nobody_asked_for_more(server, network, monkeypatch):
+def test_a_server_without_tls_gets_plain_text_unless_tls_is_asked_for(server, network, monkeypatch):
     def connect(**arguments):
         if "ssl" in arguments:
             raise NO_TLS

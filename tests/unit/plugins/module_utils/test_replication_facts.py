@@ -196,7 +196,7 @@ def test_channels_that_may_not_be_read_are_still_asked_for_their_parts(mysql, no
         ("REVOKE SELECT ON `secret`.* FROM `verify`@`%`", {"tables", "objects"}),
     ],
 )
-def test_an_account_that_is_not_shown_everything_does_not_take_it_for_nothing(pair, grants, unseen, no_option_files):
+def test_what_an_account_is_not_shown_is_not_taken_for_nothing(pair, grants, unseen, no_option_files):
     pair.replica.grants = grants
     found = collector().collect()
     assert set(found["denied"]) == unseen
@@ -393,7 +393,7 @@ def test_the_heartbeat_is_that_of_the_source_or_the_newest(mysql, server_id, end
     assert mysql.replica.told[-1].endswith(end)
 
 
-def test_a_heartbeat_table_that_cannot_be_a_name_is_refused_before_it_is_asked_for(mysql):
+def test_a_heartbeat_table_that_cannot_be_a_name_is_refused(mysql):
     found = collector()
     asked = len(mysql.replica.told)
     with pytest.raises(DatabaseError, match="cannot be the name"):

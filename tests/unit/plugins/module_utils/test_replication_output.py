@@ -120,6 +120,7 @@ def test_names_are_quoted():
 def test_every_family_says_what_it_is():
     text = output.prometheus(judged(), 0)
     families = {line.split("{")[0].split()[0] for line in text.splitlines() if not line.startswith("#")}
+    assert families
     for family in families:
         assert f"# TYPE {family} gauge" in text
         assert f"# HELP {family} " in text

@@ -298,7 +298,7 @@ def test_what_was_written_here_and_what_the_primary_lost_are_told_apart(mysql, m
         assert "The primary lacks transactions that this server has" in case.check("errant")["message"]
 
 
-def test_another_server_at_the_address_of_the_source_is_no_reason_to_rebuild(mysql):
+def test_another_server_at_the_sources_address_is_no_reason_to_rebuild(mysql):
     mysql.set_status(Source_UUID=OTHER)
     found = mysql.check("source_identity")
     assert "Another server stands at this address" in found["hint"]
@@ -432,7 +432,7 @@ def test_an_idle_applier_does_not_hide_what_is_missing(case, count, status, rece
     assert (found["promotable"], found["blockers"]) == (not status, sorted(expected))
 
 
-def test_what_a_wanted_delay_holds_back_is_no_trouble_but_is_against_a_promotion(case):
+def test_a_wanted_delay_is_no_trouble_but_against_a_promotion(case):
     case.set_status(SQL_Delay=3600)
     far_behind(case, 5_000_000, received=True)
     assert case.troubles(expected_delay=3600) == {}
@@ -736,7 +736,7 @@ def test_only_the_account_by_which_this_replica_logs_in_has_to_work(case, host, 
     assert case.troubles() == ({"repl_account": status} if status else {})
 
 
-def test_one_of_the_accounts_has_to_work_where_the_own_address_is_not_known(case):
+def test_without_an_own_address_one_of_the_accounts_has_to_work(case):
     case.replica["variables"]["report_host"] = case.replica["address"] = ""
     case.primary["dump_threads"] = []
     first = case.primary["replication_account"][0]

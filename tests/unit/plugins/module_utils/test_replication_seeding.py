@@ -28,7 +28,7 @@ def test_data_of_its_own_are_left_alone():
         needs_copy(0, ["guestbook", "shop"], False, False)
 
 
-def test_a_source_without_any_of_the_transactions_is_no_reason_to_give_up_the_data():
+def test_data_are_kept_if_the_source_has_none_of_their_transactions():
     with pytest.raises(SeedError, match=r"\(shop\) and the source has none of its transactions") as refused:
         needs_copy(0, ["shop"], False, False, related=False)
     assert "rebuild" not in str(refused.value)

@@ -32,7 +32,7 @@ def test_a_report_is_the_whole_verdict(pair):
     assert (report["verdict"], report["coverage"]) == ("ok", "full")
 
 
-def test_a_server_that_does_not_answer_is_reported_by_the_name_it_was_given(pair):
+def test_a_server_that_does_not_answer_is_reported_by_its_name(pair):
     pair.replica.refusal = LOST
     with Verifier(LOCAL, policy_from({}), PRIMARY, name="db2") as verifier:
         report = verifier.report()

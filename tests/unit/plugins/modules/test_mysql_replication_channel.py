@@ -295,7 +295,7 @@ def test_filters_of_mariadb_are_variables_and_both_threads_rest(mariadb, name, p
     assert answer["statements"][3] == f"SET GLOBAL {prefix}replicate_ignore_db = ''"
 
 
-def test_filters_in_another_order_are_the_same_and_an_empty_dictionary_removes_them(replica):
+def test_filters_have_no_order_and_an_empty_dictionary_removes_them(replica):
     replica.set(Replicate_Do_DB="shop,app")
     assert replica.brought(state="configured", filters={"do_db": ["app", "shop"]})["changed"] is False
     answer = replica.brought(state="configured", filters={})
@@ -458,6 +458,6 @@ def test_numbers_below_their_least_value_are_refused(replica, option):
     assert (answer["failed"], "must not be negative" in answer["msg"]) == (True, True)
 
 
-def test_a_source_needs_an_account_and_a_configuration_needs_something_to_configure(run_module):
+def test_options_that_need_others_are_refused_without_them(run_module):
     assert "source_user" in run_module(module, source_host="db1")["msg"]
     assert "source_host, filters" in run_module(module, state="configured")["msg"]

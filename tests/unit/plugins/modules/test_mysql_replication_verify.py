@@ -252,7 +252,7 @@ def test_an_account_table_is_not_read_where_its_rule_is_skipped(mysql):
 # --- errant transactions --------------------------------------------------------------------------------------------
 
 
-def test_a_transaction_that_the_primary_commits_a_moment_later_is_not_errant(mysql):
+def test_a_transaction_that_the_primary_commits_later_is_not_errant(mysql):
     uuid = mysql.primary.rows["variables"]["server_uuid"]
     mysql.replica.rows["executed"] = f"{uuid}:1-5"
     mysql.clock.meanwhile.append(lambda: mysql.primary.rows.update(executed=f"{uuid}:1-5"))
@@ -291,7 +291,7 @@ def test_a_position_level_with_the_primary_is_a_sign_of_life_by_itself(mariadb):
     assert (check(answer, "source_silent")["observed"], mariadb.clock.naps) == (0, [])
 
 
-def test_without_a_primary_the_receiver_is_watched_for_a_little_more_than_two_heartbeats(mariadb):
+def test_without_a_primary_the_receiver_is_watched_for_two_heartbeats(mariadb):
     answer = mariadb.alone()
     assert answer["reasons"] == ["source_silent"]
     assert sum(mariadb.clock.naps) == pytest.approx(7.3, abs=0.25)
@@ -303,7 +303,7 @@ def test_a_heartbeat_meanwhile_ends_the_watch(mariadb):
     assert mariadb.clock.naps == [0.25]
 
 
-def test_the_watch_is_as_long_as_is_told_and_left_out_where_nobody_wants_it(mariadb):
+def test_the_watch_is_as_long_as_told_and_left_out_where_skipped(mariadb):
     mariadb.alone(source_silence_wait=1)
     assert sum(mariadb.clock.naps) == 1
     assert mariadb.alone(checks={"source_silent": "skip"})["verdict"] == "ok"
@@ -498,7 +498,7 @@ def test_a_row_is_written_on_the_primary_and_timed_until_it_arrives(pair):
     assert written.endswith("ON DUPLICATE KEY UPDATE ts = " + written.split("'")[1].join("''"))
 
 
-def test_a_row_of_the_future_that_was_here_before_is_not_the_one_that_was_written(pair):
+def test_a_row_of_the_future_is_not_taken_for_the_one_of_the_probe(pair):
     probing(pair, ARRIVED)
     answer = pair.verify(probe=True, heartbeat_table="ops.beat")
     assert answer["reasons"] == ["probe"]
@@ -626,7 +626,7 @@ def test_a_healthy_set_is_right_and_its_tree_is_told(both):
         assert not server.told_to("INSERT", "SET GLOBAL", "START", "STOP", "CHANGE")
 
 
-def test_a_member_that_cannot_be_asked_is_named_and_does_not_hide_the_others(both):
+def test_a_member_that_cannot_be_asked_does_not_hide_the_others(both):
     answer = both.verify("db3")
     assert (answer["failed"], answer["coverage"]) == (True, "partial")
     assert {(None, "single_writer", "warn"), ("db3", "connect", "fail")} <= problems(answer)
@@ -642,7 +642,7 @@ def test_a_member_that_is_lost_while_it_is_read_counts_as_not_reached(both):
     assert both.primary.closed == len(both.primary.opened)
 
 
-def test_a_primary_that_is_lost_after_it_was_read_leaves_its_replicas_uncompared(both):
+def test_a_primary_lost_after_it_was_read_leaves_replicas_uncompared(both):
     columns = "gtid_binlog_state AS state" if both.mariadb else "gtid_executed AS executed"
     rows = both.primary.rows
     first = (
@@ -680,7 +680,7 @@ def test_a_frozen_source_is_found_by_watching_its_replica(mariadb, network, run_
     assert problems(both.verify()) == {("db2", "source_silent", "fail")}
 
 
-def test_members_may_be_named_by_socket_or_address_with_accounts_of_their_own(mysql, network, run_module):
+def test_members_have_sockets_or_addresses_and_accounts_of_their_own(mysql, network, run_module):
     network.add("db2:3307", mysql.replica)
     network.add("/run/db1.sock", mysql.primary)
     servers = [{"unix_socket": "/run/db1.sock", "user": "root", "password": ""}, {"host": "db2", "port": 3307}]
@@ -690,7 +690,7 @@ def test_members_may_be_named_by_socket_or_address_with_accounts_of_their_own(my
     assert [(o["user"], o["password"]) for o in mysql.replica.opened] == [("verify", b"p")]
 
 
-def test_every_complaint_about_the_options_is_told_before_any_server_is_asked(mysql):
+def test_complaints_about_options_are_told_before_a_server_is_asked(mysql):
     answer = mysql.verify(poll_interval=0, max_lag=-1, warn_lag=-1)
     assert "poll_interval must be greater than 0" in answer["msg"]
     assert mysql.replica.opened == []
