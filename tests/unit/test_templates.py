@@ -1,27 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Configuration as Ansible renders it, from the roles' own defaults and from other values.
 
-One run renders everything: for each host a file with all its cases. Entering the roles also validates their defaults
-against their argument specs. Whether the programs accept the result is seen on the nodes, where the programs are.
+Whether the programs accept the result is seen on the nodes, where the programs are.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.plugin_utils.agreement_contract import PROXIES
 from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import BESIDE
+from rendering import ADDRESSES, MANAGED, Cases, render
 
-ADDRESSES = {"lb1": "192.0.2.11", "web1": "192.0.2.21", "web2": "192.0.2.22", "db1": "192.0.2.31", "db2": "192.0.2.32"}
 SERVERS = [{"name": "shop1", "address": "192.0.2.41", "port": 9000}, {"name": "shop2", "address": "::1", "port": 9001}]
 SHOP = {
     "name": "shop",
@@ -58,8 +52,7 @@ STREAMS = {
     "webstack_stream_idle_timeout": "20m",
     "webstack_stream_reload_timeout": "5m",
 }
-# Host, case: role, template, and the variables that differ from the defaults.
-CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
+CASES: Cases = {
     "lb1": {
         "default": ("haproxy", "haproxy.cfg.j2", {}),
         "active-passive": ("haproxy", "haproxy.cfg.j2", {"haproxy_strategy": "active-passive"}),
@@ -187,82 +180,12 @@ CASES: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         "delayed verdict": ("mysql_health", "verdict.json.j2", {"mysql_replica_delay": "3600"}),
     },
 }
-# What ansible.cfg or a variable says may have several lines.
-MANAGED = ["Ansible managed", "do not edit; ask #web"]
-ROLES = sorted({role for cases in CASES.values() for role, _template, _changed in cases.values()})
-
-
-def inventory() -> dict[str, Any]:
-    """Five hosts with addresses, on which everything happens here."""
-    named = {host: {"webstack_address": address} for host, address in ADDRESSES.items()}
-    return {
-        "all": {
-            "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
-            "hosts": named,
-            "children": {
-                "haproxy": {"hosts": {"lb1": None}},
-                "monitoring": {"hosts": {"lb1": None}},
-                "web": {"hosts": {"web1": None, "web2": None}},
-                "mysql": {
-                    "children": {
-                        "mysql_primary": {"hosts": {"db1": None}},
-                        "mysql_replica": {"hosts": {"db2": None}},
-                    }
-                },
-            },
-        }
-    }
-
-
-def play(top: Path, host: str, output: Path) -> dict[str, Any]:
-    """A play that enters the roles and renders the cases of a host into one file; tasks of the roles are not tagged."""
-    rendered = ", ".join(
-        f"{name!r}: lookup('ansible.builtin.template', {str(top / 'roles' / role / 'templates' / template)!r}, "
-        f"template_vars=cases[{name!r}])"
-        for name, (role, template, _changed) in CASES[host].items()
-    )
-    return {
-        "hosts": host,
-        "gather_facts": False,
-        "roles": [f"pentad.webstack.{role}" for role in ROLES],
-        "vars": {"cases": {name: changed for name, (_role, _template, changed) in CASES[host].items()}},
-        "tasks": [
-            {
-                "name": "Render",
-                "ansible.builtin.copy": {
-                    "content": "{{ {" + rendered + "} | to_json }}",
-                    "dest": str(output / f"{host}.json"),
-                    "mode": "0600",
-                },
-                "tags": "render",
-            }
-        ],
-    }
 
 
 @pytest.fixture(scope="session")
 def rendered(top, tmp_path_factory):
     """What each case became, by host."""
-    work = tmp_path_factory.mktemp("templates")
-    (work / "hosts.yml").write_text(yaml.safe_dump(inventory()))
-    (work / "render.yml").write_text(yaml.safe_dump([play(top, host, work) for host in CASES]))
-    managed = "ansible_managed = " + "\n    ".join(MANAGED)
-    (work / "ansible.cfg").write_text((top / "ansible.cfg").read_text().replace("[defaults]", f"[defaults]\n{managed}"))
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(work / "ansible.cfg"),
-        "ANSIBLE_CACHE_PLUGIN": "memory",
-        "ANSIBLE_COLLECTIONS_PATH": str(top / ".cache" / "collections"),
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-        "ANSIBLE_NOCOLOR": "true",
-    }
-    program = Path(sys.executable).with_name("ansible-playbook")
-    done = subprocess.run(
-        [program, "-i", work / "hosts.yml", "--tags", "render", work / "render.yml"],
-        cwd=work, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {host: json.loads((work / f"{host}.json").read_text()) for host in CASES}
+    return render(top, tmp_path_factory.mktemp("templates"), CASES)
 
 
 def lines(text: str) -> list[str]:
