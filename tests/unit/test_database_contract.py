@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.plugin_utils import database_contract as contract
-from test_inventory_contract import stack
+from inputs import stack
 
 LONG = "x" * 40
 

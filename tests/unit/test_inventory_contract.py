@@ -3,55 +3,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.pentad.webstack.plugins.plugin_utils import inventory_contract as contract
 from ansible_collections.pentad.webstack.plugins.plugin_utils import value_types, variable_names
-
-TOP = Path(__file__).resolve().parents[2]
-GROUPS = {
-    "all": ["lb1", "web1", "web2", "db1", "db2"],
-    "haproxy": ["lb1"],
-    "monitoring": ["lb1"],
-    "web": ["web1", "web2"],
-    "mysql": ["db1", "db2"],
-    "mysql_primary": ["db1"],
-    "mysql_replica": ["db2"],
-}
-DEFAULTS = {
-    name: value
-    for name, value in yaml.safe_load((TOP / "roles/topology/defaults/main.yml").read_text()).items()
-    if "{{" not in str(value)
-}
-SPECS = {
-    path.parts[-3]: yaml.safe_load(path.read_text())["argument_specs"]["main"].get("options", {})
-    for path in TOP.glob("roles/*/meta/argument_specs.yml")
-}
-REPOSITORY = {"name": "mysql", "deb822": {"URIs": "https://packages.example.com", "Suites": "stable"}}
-
-
-def stack(changes: dict[str, dict[str, Any]] | None = None, **groups: list[str]) -> contract.Stack:
-    """The five nodes as they should be, with changed variables of some hosts and changed groups."""
-    members = {**GROUPS, **groups}
-    given = {
-        host: {
-            "webstack_address": f"192.0.2.{10 + number}",
-            "mysql_server_repositories": [REPOSITORY],
-            **(changes or {}).get(host, {}),
-        }
-        for number, host in enumerate(members["all"])
-    }
-    found = {
-        "app_server_source": str(TOP),
-        "ansible_facts": {"distribution": "Debian", "distribution_version": "13.1"},
-        "webstack_survey": {"listeners": [], "database": {}},
-    }
-    variables = {host: {**DEFAULTS, **found, **given[host]} for host in members["all"]}
-    return contract.Stack(groups=members, variables=variables, given=given, specs=SPECS)
-
+from inputs import GROUPS, SITE, SPECS, TOP, everywhere, stack
 
 ACCEPT = {"webstack_accept_public_address": True}
 
@@ -65,9 +22,6 @@ def six(**changes: dict[str, Any]) -> contract.Stack:
     """The five nodes with addresses of IPv6, and with changed variables of some hosts."""
     addresses = {host: {"webstack_address": f"fd00::{number}"} for number, host in enumerate(GROUPS["all"], 1)}
     return stack({host: {**address, **changes.get(host, {})} for host, address in addresses.items()})
-
-
-SITE = {"name": "shop", "domains": ["shop.example.com"], "servers": []}
 
 
 def sites(*those: dict[str, Any], **balancer: Any) -> dict[str, dict[str, Any]]:
@@ -99,11 +53,6 @@ def holds(**database: Any) -> dict[str, Any]:
 def system(distribution: str, version: str) -> dict[str, Any]:
     """Facts of a system."""
     return {"ansible_facts": {"distribution": distribution, "distribution_version": version}}
-
-
-def everywhere(**changes: Any) -> dict[str, dict[str, Any]]:
-    """The same change for every host."""
-    return dict.fromkeys(GROUPS["all"], changes)
 
 
 def mariadb(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.plugin_utils.traffic_contract import is_host, judge_traffic
-from test_inventory_contract import stack
+from inputs import stack
 
 
 def told(host: str = "lb1", **changes: Any) -> list[str]:

@@ -18,7 +18,7 @@ from ansible_collections.pentad.webstack.plugins.plugin_utils.value_contract imp
     value_problems,
 )
 from ansible_collections.pentad.webstack.plugins.plugin_utils.value_types import is_template, type_of
-from test_inventory_contract import SITE, everywhere, stack
+from inputs import SITE, everywhere, stack
 
 OPTIONS = role_arguments.options()
 SERVER = {"name": "web1", "address": "192.0.2.11", "port": 8080}
