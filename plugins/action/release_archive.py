@@ -17,6 +17,8 @@ from ansible.plugins.action import ActionBase
 from ..plugin_utils import release_git, release_unpack
 from ..plugin_utils.release_pack import SourceError, pack
 
+EMPTY = "source is empty: name the application; for the role app_server in app_server_source."
+
 
 class ActionModule(ActionBase):
     """Runs on the control node alone."""
@@ -46,6 +48,8 @@ class ActionModule(ActionBase):
                 "timeout": {"type": "int", "default": 300},
             }
         )
+        if not wanted["source"].strip():
+            return {**result, "failed": True, "msg": EMPTY}
         if wanted["cache"] is None:
             wanted["cache"] = str(Path(wanted["dest"]).resolve().parent / "sources")
         try:

@@ -58,6 +58,12 @@ def source_problems(value: Value, given: Collection[str]) -> Iterable[str]:
         # The argument specs, or what it is made of, have said so already.
         return
     kind, source = kind or "directory", str(source)
+    if not source.strip():
+        yield (
+            "app_server_source is not set, so that there is nothing to deploy: name the application's directory on the "
+            "control node, or, with app_server_source_type, its archive, repository or package."
+        )
+        return
     shown = f"app_server_source = {without_credentials(source)!r}"
     path = Path(source).expanduser()
     if kind == "directory" and not path.is_dir():
@@ -118,18 +124,13 @@ def runtime_problems(value: Value, given: Collection[str]) -> Iterable[str]:
                 f"{option} = {value(option)!r} is of webstack_app_runtime = {' or '.join(map(repr, runtimes))} "
                 f"and that is {runtime!r}: remove it, or set webstack_app_runtime."
             )
-    if runtime != "python" and "app_server_source" not in given:
-        yield (
-            f"app_server_source is not set, and the demonstration is none of webstack_app_runtime = {runtime!r}: "
-            "name your application's."
-        )
     if runtime in ("node", "command") and not value("app_server_command"):
         yield (
             f"app_server_command is not set, which webstack_app_runtime = {runtime!r} needs: "
             "name the command, word by word, as [node, server.js]."
         )
     if runtime == "python":
-        yield from python_problems(value, given)
+        yield from python_problems(value)
     if runtime == "php" and listen not in (None, "inherited"):
         yield f"webstack_app_listen = {listen!r} is not for webstack_app_runtime = 'php': use inherited."
     directory = f"/run/{value('webstack_app_name')}/"
@@ -140,9 +141,9 @@ def runtime_problems(value: Value, given: Collection[str]) -> Iterable[str]:
         )
 
 
-def python_problems(value: Value, given: Collection[str]) -> Iterable[str]:
+def python_problems(value: Value) -> Iterable[str]:
     """One entry point, and one list of what it needs."""
-    if value("webstack_app_asgi") and "app_server_wsgi" in given:
+    if value("webstack_app_asgi") and value("app_server_wsgi"):
         yield (
             f"app_server_wsgi = {value('app_server_wsgi')!r} and webstack_app_asgi = {value('webstack_app_asgi')!r} "
             "are both set: keep the one that the application has."
@@ -154,7 +155,12 @@ def python_problems(value: Value, given: Collection[str]) -> Iterable[str]:
         )
     option = "webstack_app_asgi" if value("webstack_app_asgi") else "app_server_wsgi"
     entry = value(option)
-    if entry is not None and not ENTRY_POINT.fullmatch(str(entry)):
+    if entry == "":
+        yield (
+            "app_server_wsgi is not set, which webstack_app_runtime = 'python' needs: name the entry point, as in "
+            "shop.wsgi:application, or that of ASGI in webstack_app_asgi."
+        )
+    elif entry is not None and not ENTRY_POINT.fullmatch(str(entry)):
         yield f"{option} = {str(entry)!r} is no entry point: write it as module:name, as in shop.wsgi:application."
 
 

@@ -524,9 +524,12 @@ def judge_systems(stack: Stack) -> Iterable[str]:
 
 def judge_applications(stack: Stack) -> Iterable[str]:
     """The application can be had, and run as it is asked for."""
+    found: dict[str, dict[str, None]] = {}
     for host in stack.members("web"):
         for problem in application_problems(lambda name, host=host: stack.value(host, name), stack.given[host]):
-            yield f"{host}: {problem}"
+            found.setdefault(problem, {})[host] = None
+    for problem, hosts in found.items():
+        yield f"{', '.join(hosts)}: {problem}"
 
 
 def version_tuple(text: str) -> tuple[int, ...]:

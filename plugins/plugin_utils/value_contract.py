@@ -320,7 +320,7 @@ MAY_BE_EMPTY = {
     "webstack_address", "webstack_app_database", "webstack_app_docroot", "webstack_app_front_controller",
     "webstack_app_name", "webstack_app_reader_user", "webstack_app_user",
     "webstack_domain", "webstack_mysql_health_user", "webstack_mysql_login_user",
-    "webstack_replication_user", "webstack_verification_user", "app_server_source", "app_server_wsgi",
+    "webstack_replication_user", "webstack_verification_user",
     "acme_directory_url", "app_server_background.name", "app_server_timers.name",
     "webstack_sites.certificate", "webstack_sites.chain", "webstack_sites.key",
     "webstack_removed_headers", "webstack_stream_paths", "haproxy_additional_hosts", "webstack_redirect_from",

@@ -132,6 +132,7 @@ def application(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     variables = {
         "app_server_source": str(source),
         "webstack_app_asgi": "streams:app",
+        "app_server_wsgi": "",
         "app_server_migrate": [],
         "app_server_graceful_timeout": 5,
         "webstack_app_packages": ["gunicorn", "python3-uvicorn", "python3-websockets"],

@@ -68,6 +68,10 @@ REFUSED: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
         },
         "has no tag, branch or commit 'v9': correct version, or push it there.",
     ),
+    "no source": (
+        lambda _top: {"app_server_source": ""},
+        "app_server_source is not set, so that there is nothing to deploy: name the application's directory",
+    ),
     "unknown runtime": (
         lambda _top: {"webstack_app_runtime": "cobol"},
         "value of webstack_app_runtime must be one of: python, php, node, command, got: cobol",

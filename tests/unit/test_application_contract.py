@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.pentad.webstack.plugins.plugin_utils.application_contract import application_problems
 
 HERE = str(Path(__file__).parent)
@@ -18,9 +19,9 @@ DEFAULTS = {
     "webstack_app_docroot": "",
     "webstack_app_front_controller": "index.php",
     "webstack_app_shared_directories": [],
-    "app_server_source": HERE,
+    "app_server_source": "",
     "app_server_source_type": "directory",
-    "app_server_wsgi": "guestbook.wsgi:app",
+    "app_server_wsgi": "",
 }
 NODE = {"webstack_app_runtime": "node", "app_server_command": ["node", "server.js"], "webstack_app_listen": "port"}
 GIT = {"app_server_source_type": "git", "app_server_source": "https://u:pw@example.com/a.git"}
@@ -30,8 +31,9 @@ SUM = "sha256:" + "0" * 64
 
 
 def problems(**given: Any) -> list[str]:
-    """What is wrong when these variables are set, besides the source."""
-    given = {"app_server_source": HERE, **given}
+    """What is wrong when these variables are set, besides the source and, of Python, the entry point of WSGI."""
+    wsgi = {} if given.keys() & {"webstack_app_runtime", "webstack_app_asgi"} else {"app_server_wsgi": "shop.wsgi:app"}
+    given = {"app_server_source": HERE, **wsgi, **given}
     return list(application_problems({**DEFAULTS, **given}.get, given))
 
 
@@ -167,9 +169,38 @@ def test_what_does_not_is_told(case):
     assert found.endswith((".", "/"))
 
 
-def test_the_demonstration_is_of_python():
-    given = dict(NODE)
-    (found,) = application_problems({**DEFAULTS, **given}.get, given)
-    assert found.startswith(
-        "app_server_source is not set, and the demonstration is none of webstack_app_runtime = 'node'"
+NO_SOURCE = (
+    "app_server_source is not set, so that there is nothing to deploy: name the application's directory on the control "
+    "node, or, with app_server_source_type, its archive, repository or package."
+)
+NO_ENTRY = (
+    "app_server_wsgi is not set, which webstack_app_runtime = 'python' needs: name the entry point, as in "
+    "shop.wsgi:application, or that of ASGI in webstack_app_asgi."
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, [NO_SOURCE, NO_ENTRY]),
+        ({"app_server_source_type": "git", "app_server_source": " ", "app_server_wsgi": "shop.wsgi:app"}, [NO_SOURCE]),
+        ({"app_server_source": HERE}, [NO_ENTRY]),
+        ({"app_server_source": HERE, "webstack_app_asgi": "shop.asgi:app"}, []),
+        (NODE, [NO_SOURCE]),
+    ],
+)
+def test_there_is_no_application_but_the_one_that_was_named(given, told):
+    assert list(application_problems({**DEFAULTS, **given}.get, given)) == told
+
+
+def test_the_example_of_production_names_the_demonstration_as_the_lab_does(top):
+    lab, example = (
+        yaml.safe_load((top / "inventories" / path).read_text())
+        for path in ("lab/group_vars/all/demonstration.yml", "production.example/group_vars/all/main.yml")
     )
+    names = {"app_server_source", "app_server_wsgi", "app_server_migrate", "webstack_app_packages"}
+    assert {name: example[name] for name in names} == {name: lab[name] for name in names}
+    demonstration = Path(example["app_server_source"].replace("{{ playbook_dir }}", str(top / "playbooks")))
+    assert (demonstration / "guestbook" / "wsgi.py").is_file()
+    given = {**example, "app_server_source": str(demonstration)}
+    assert list(application_problems({**DEFAULTS, **given}.get, given)) == []

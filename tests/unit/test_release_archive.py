@@ -177,6 +177,14 @@ def test_a_source_that_is_not_there_is_named(pack, tmp_path):
     )
 
 
+@pytest.mark.parametrize("source", ["", " "])
+def test_a_source_that_is_empty_is_not_the_directory_that_ansible_runs_in(pack, source):
+    answer = pack(source=source)
+    assert (answer["failed"], answer["msg"]) == (
+        True, "source is empty: name the application; for the role app_server in app_server_source.",
+    )  # fmt: skip
+
+
 def test_check_mode_tells_the_id_and_writes_nothing(pack, tmp_path):
     told = pack(check=True)
     assert told["changed"] is True

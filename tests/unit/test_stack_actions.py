@@ -46,6 +46,7 @@ class Play:
         }
         self.common: dict[str, Any] = {
             "app_server_source": str(TOP),
+            "app_server_wsgi": "shop.wsgi:app",
             "mysql_server_repositories": [REPOSITORY],
             "webstack_state_dir": str(folder / "state"),
             # The defaults of these are made by filters of the collection, which only a whole Ansible finds.
@@ -324,6 +325,13 @@ def test_every_problem_is_told_once_and_at_once(play):
     first, *listed = answer["msg"].splitlines()
     assert first == f"{len(answer['problems'])} problem(s); nothing was changed."
     assert listed == [f"  {number}. {problem}" for number, problem in enumerate(answer["problems"], 1)]
+
+
+def test_who_names_no_application_gets_none(play):
+    del play.common["app_server_source"], play.common["app_server_wsgi"]
+    source, entry_point = play.run(preflight)["problems"]
+    assert source.startswith("web1, web2: app_server_source is not set, so that there is nothing to deploy: name ")
+    assert entry_point.startswith("web1, web2: app_server_wsgi is not set, which webstack_app_runtime = 'python' needs")
 
 
 def test_old_names_of_all_hosts_and_of_one_are_refused(play):
