@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ..module_utils.addresses import bracketed
 from ..plugin_utils.certificates import Unusable, bundle, site_names
 
 
@@ -29,9 +30,9 @@ def complete_sites(
 
 def known_hosts(sites: Iterable[Mapping[str, Any]], additional: Iterable[Any]) -> list[str]:
     """Every C(Host) that is answered, without a port: the names of the sites, and further names and addresses."""
-    further = [str(host).lower() for host in additional]
+    further = [bracketed(str(host).lower()) for host in additional]
     names = [name for site in sites for name in site_names(site)]
-    return list(dict.fromkeys(names + [f"[{host}]" if ":" in host and host[0] != "[" else host for host in further]))
+    return list(dict.fromkeys(names + further))
 
 
 def new_certificates(

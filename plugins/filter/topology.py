@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils.addresses import certificate_name
+from ..module_utils.addresses import certificate_name, host_port
 from ..module_utils.mysql.gtid import GtidError
 from ..module_utils.mysql.values import option_name, option_value
 from ..plugin_utils.primary import Refused, choose, member
@@ -49,11 +49,6 @@ def endpoints(hosts: list[str], addresses: Mapping[str, str], port: int | str) -
             "set webstack_address for it in the inventory, or run without --limit once."
         )
     return [{"name": host, "address": addresses[host], "port": int(port)} for host in hosts]
-
-
-def host_port(address: str, port: int | str) -> str:
-    """C(address:port), with brackets around an IPv6 address."""
-    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
 
 def zones(domains: list[str]) -> list[str]:

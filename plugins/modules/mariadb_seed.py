@@ -141,6 +141,7 @@ from typing import Any, Iterator, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.addresses import bracketed, host_port
 from ..module_utils.mysql.connection import (
     SYSTEM_SCHEMAS,
     Connection,
@@ -279,11 +280,6 @@ def escaped(value: Any) -> str:
     return re.sub(r"([\\,:!\"'(\[{}\])])", r"\\\1", str(value))
 
 
-def bracketed(address: str) -> str:
-    """An address as the host of a socat address."""
-    return f"[{address}]" if ":" in address else escaped(address)
-
-
 def tls_options(files: Mapping[str, str], peer: str) -> str:
     """Options of a socat address that present the server's certificate and want one that names the peer."""
     named = {"cert": files["ssl_cert"], "key": files["ssl_key"], "cafile": files["ssl_ca"], "commonname": peer}
@@ -301,7 +297,7 @@ def listener(params: Mapping[str, Any], files: Mapping[str, str]) -> str:
 
 def sender(params: Mapping[str, Any], files: Mapping[str, str]) -> str:
     """The source's end of the transfer; the replica may need a moment until it listens."""
-    place = f"OPENSSL:{bracketed(params['address'])}:{params['port']}"
+    place = f"OPENSSL:{host_port(params['address'], params['port'])}"
     return f"{place},retry=20,interval=0.5,{tls_options(files, params['address'])}"
 
 
@@ -522,7 +518,7 @@ def send(module: AnsibleModule) -> dict[str, Any]:
             ["socat", "-u", "-", sender(params, files)],
         )
     codes = {"mariadb-backup": backup.code, "socat": transfer.code}
-    judge_transfer(codes, f"{params['address']}:{params['port']}", transfer.said, backup.said)
+    judge_transfer(codes, host_port(params["address"], params["port"]), transfer.said, backup.said)
     return {"changed": True}
 
 

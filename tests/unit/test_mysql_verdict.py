@@ -163,5 +163,5 @@ def test_the_node_gets_every_file_of_the_core(top):
         needed |= imported(core, core / f"{name}.py", Path(name).parent.parts)
     assert needed == set(listed) & needed, "what is imported has to be installed"
     assert set(listed) == needed, "and nothing else"
-    packages = {each["path"].partition("}}/")[2] for each in variables["__mysql_health_packages"]}
+    packages = {each["path"].partition("}}/")[2] or "." for each in variables["__mysql_health_packages"]}
     assert packages == {str(Path(name).parent) for name in listed}, "in a directory that is there"

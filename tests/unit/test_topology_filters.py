@@ -21,6 +21,7 @@ from ansible_collections.pentad.webstack.plugins.filter.topology import (
     server_id,
     server_settings,
 )
+from ansible_collections.pentad.webstack.plugins.module_utils.addresses import bracketed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,6 +123,12 @@ def test_an_address_of_ipv6_is_told_from_its_port_by_brackets():
         "[2001:db8::1]:80",
         "*:80",
     )
+
+
+def test_brackets_that_are_there_are_left_as_they_are():
+    assert [bracketed(host) for host in ("2001:db8::1", "[2001:db8::1]", "www.example.com", "")] == [
+        "[2001:db8::1]", "[2001:db8::1]", "www.example.com", "",
+    ]  # fmt: skip
 
 
 def test_server_id_of_ipv4_is_the_address():
