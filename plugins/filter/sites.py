@@ -38,7 +38,7 @@ def known_hosts(sites: Iterable[Mapping[str, Any]], additional: Iterable[Any]) -
 def new_certificates(
     sites: Iterable[Mapping[str, Any]], directory: str, surveyed: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Files for the module M(pentad.webstack.service) of the sites whose certificates differ from what the node has."""
+    """Files for M(pentad.webstack.host_config) of the sites whose certificates differ from what the node has."""
     found = []
     for site in sites:
         try:

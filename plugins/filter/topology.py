@@ -94,6 +94,16 @@ def server_id(address: str) -> int:
     return int.from_bytes(hashlib.sha256(found.packed).digest()[:4], "big") % LARGEST_ID + 1
 
 
+def tagged_roles(roles: list[str], tags: Iterable[str]) -> list[str]:
+    """Of the roles of a node those that the tags of a run select; all of them without tags, or with C(packages)."""
+    chosen = set(tags)
+    if chosen & {"all", "tagged", "packages"}:
+        return list(roles)
+    if "mysql" in chosen:
+        chosen |= {"mysql_server", "mysql_health"}
+    return [role for role in roles if role in chosen]
+
+
 def find_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> dict[str, Any]:
     """The primary, by what the module C(mysql_replication_info) found (C(webstack_replication) of every database host).
 
@@ -194,6 +204,7 @@ class FilterModule:
             "server_id": server_id,
             "server_settings": server_settings,
             "shared_directory": shared_directory,
+            "tagged_roles": tagged_roles,
             "timer_unit": timer_unit,
             "zones": zones,
         }

@@ -14,9 +14,9 @@ from pathlib import Path
 
 # A file for each unit, which holds what is to be done with it.
 NOTES = Path("/var/lib/webstack/pending")
-RELOAD, RESTART, TURN = "reload", "restart", "turn"
-# The later one includes the earlier ones; a turn is a restart that waits for the turn of its node in a rollout.
-ACTIONS = (RELOAD, RESTART, TURN)
+RELOAD, RESTART, DEFERRED = "reload", "restart", "deferred"
+# The later one includes the earlier ones; a deferred one is a restart in the turn of the node in a rollout.
+ACTIONS = (RELOAD, RESTART, DEFERRED)
 
 
 def noted() -> dict[str, str]:
@@ -26,19 +26,18 @@ def noted() -> dict[str, str]:
     return {unit: action if action in ACTIONS else RESTART for unit, action in found.items()}
 
 
-def stronger(known: str | None, action: str, mine: bool) -> str:
+def stronger(before: str | None, action: str, mine: bool) -> str:
     """What to note where something is noted already; who sees to the unit itself takes it from a rollout."""
-    if known is None:
+    if before is None:
         return action
-    known = RESTART if known == TURN and mine else known
-    return max(known, action, key=ACTIONS.index)
+    return max(RESTART if before == DEFERRED and mine else before, action, key=ACTIONS.index)
 
 
 def note(unit: str, action: str, mine: bool = True) -> None:
     """Note what is to be done with a unit, so that not even a power cut loses it."""
-    known = noted().get(unit)
-    wanted = stronger(known, action, mine)
-    if wanted == known:
+    before = noted().get(unit)
+    wanted = stronger(before, action, mine)
+    if wanted == before:
         return
     NOTES.mkdir(mode=0o755, parents=True, exist_ok=True)
     descriptor, fresh = tempfile.mkstemp(dir=NOTES, prefix=".")

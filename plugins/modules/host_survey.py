@@ -155,7 +155,7 @@ links:
 services:
   description: >-
     Of the O(units), those that are C(masked); those that have C(failed) or end as often as they are started, with the
-    end of their journal; and what is C(pending) of them, which M(pentad.webstack.service_pending) does.
+    end of their journal; and what is C(pending) of them, which M(pentad.webstack.host_pending) does.
   returned: if gathered
   type: dict
   sample: {masked: [], failed: {app.service: "ends as soon as it is started: no module named app"}, pending: {}}
@@ -169,9 +169,9 @@ haproxy:
   sample: {servers: [web1, web2], drained: [], maintained: [site/web2]}
 state:
   description: >-
-    For O(pentad.webstack.service#module:known), compressed: of each path the SHA-256 (empty for a directory), owner,
-    group and mode; lines C(X-...) by which unit files are marked; accounts; states of the units that systemd has
-    loaded, and which of them it has to read anew, end as often as they are started or are masked; units that others
+    For O(pentad.webstack.host_config#module:observed), compressed: of each path the SHA-256 (empty for a directory),
+    owner, group and mode; labels, which are lines C(X-...) of unit files; accounts; states of the units that systemd
+    has loaded, and which of them it has to read anew, end as often as they are started or are masked; units that others
     want; what is pending. Empty without O(state_of). A string for the reason that RV(packages) is one.
   returned: if gathered
   type: str
@@ -461,7 +461,7 @@ def kept(path: Path) -> list[str]:
     return [digest, owner, group, f"{stat.S_IMODE(status.st_mode):04o}"]
 
 
-def marks(path: Path) -> list[str]:
+def labels(path: Path) -> list[str]:
     """Lines of a unit file that systemd leaves to others."""
     return [line for line in path.read_text(errors="replace").split("\n") if line.startswith("X-")]
 
@@ -479,7 +479,7 @@ def state(module: AnsibleModule) -> str:
     return packed(
         {
             "paths": paths,
-            "marks": {str(path): lines for path in own if (lines := marks(path))},
+            "labels": {str(path): lines for path in own if (lines := labels(path))},
             "accounts": sorted(entry.pw_name for entry in pwd.getpwall()),
             "units": {
                 name: {key: unit.get(key, "") for key in ("ActiveState", "UnitFileState")}

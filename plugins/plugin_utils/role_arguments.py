@@ -21,11 +21,17 @@ def load(path: Path) -> dict[str, Any]:
     return (yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER) or {}) if path.exists() else {}  # noqa: S506 - safe
 
 
+def entry_point(path: Path) -> dict[str, Any]:
+    """The one entry point that an argument_specs.yml documents."""
+    [documented] = load(path)["argument_specs"].values()
+    return documented
+
+
 @lru_cache(maxsize=1)
 def specs() -> dict[str, dict[str, Any]]:
     """Options that users may set, by role."""
     return {
-        path.parents[1].name: load(path)["argument_specs"]["main"].get("options", {})
+        path.parents[1].name: entry_point(path).get("options", {})
         for path in sorted(ROLES.glob("*/meta/argument_specs.yml"))
     }
 

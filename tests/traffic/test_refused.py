@@ -43,7 +43,7 @@ def test_a_refused_file_is_refused_with_the_reason(traffic: Traffic, role, name,
     node = traffic["php"].container
     file = {"dest": f"/tmp/{name}", "content": content, "validate": command}
     done = subprocess.run(
-        ["ansible", node, "-i", f"{node},", "-c", "community.docker.docker", "-m", "pentad.webstack.service",
+        ["ansible", node, "-i", f"{node},", "-c", "community.docker.docker", "-m", "pentad.webstack.host_config",
          "-a", json.dumps({"files": [file]})],
         env=os.environ | {"ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
         cwd=TOP, capture_output=True, text=True, timeout=60, check=False,

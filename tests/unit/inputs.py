@@ -25,7 +25,7 @@ DEFAULTS = {
     if "{{" not in str(value)
 }
 SPECS = {
-    path.parts[-3]: yaml.safe_load(path.read_text())["argument_specs"]["main"].get("options", {})
+    path.parts[-3]: next(iter(yaml.safe_load(path.read_text())["argument_specs"].values())).get("options", {})
     for path in TOP.glob("roles/*/meta/argument_specs.yml")
 }
 REPOSITORY = {"name": "mysql", "deb822": {"URIs": "https://packages.example.com", "Suites": "stable"}}

@@ -23,6 +23,8 @@ def test_balancers_are_spoken_to_only_for_acme(top, tmp_path, source, spoken_to)
             "children": {
                 "haproxy": {"hosts": {"lb1": {"webstack_address": "192.0.2.11"}}},
                 "web": {"hosts": {"web1": {"webstack_address": "192.0.2.21"}}},
+                # As the playbooks before it would have found.
+                "webstack_prepared": {"hosts": {"lb1": {}, "web1": {}}},
             },
         }
     }

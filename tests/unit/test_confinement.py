@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.pentad.webstack.plugins.modules import service
+from ansible_collections.pentad.webstack.plugins.modules import host_config
 from apparmor.profiles import essence, profile, shipped
 
 SHIPPED = shipped()
@@ -174,7 +174,7 @@ def test_a_confined_mysql_reads_the_file_that_it_is_to_validate(handed, run_modu
     etc.mkdir(parents=True)
     owner = {"owner": str(os.getuid()), "group": str(os.getgid())}
     file = {**owner, "dest": str(etc / configuration.name), "content": "[mysqld]\n", "validate": f"{program} %s"}
-    assert run_module(service, files=[file])["changed"] is True
+    assert run_module(host_config, files=[file])["changed"] is True
     judged = Path(seen.read_text().strip()).relative_to(tmp_path)
     assert MYSQLD.allows(f"/{judged}", "r")
     # A server that starts at this moment must not take it for a part of its configuration.

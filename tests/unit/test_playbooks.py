@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.pentad.webstack.plugins.filter.topology import tagged_roles
 from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import OUR_GROUPS
 from ansible_collections.pentad.webstack.plugins.plugin_utils.stack import load_templates
 
@@ -32,7 +33,7 @@ def test_the_hosts_of_the_stack_are_those_of_the_groups_of_the_contract():
 
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
 def test_no_play_runs_on_hosts_of_others(path):
-    known = {*OUR_GROUPS, *(f"webstack_{name}" for name in ("nodes", "primary_node", "replica_nodes"))}
+    known = {*OUR_GROUPS, *(f"webstack_{name}" for name in ("nodes", "prepared", "primary_node", "replica_nodes"))}
     for play in plays(path):
         for part in play["hosts"].split(":"):
             name = part.lstrip("&!")
@@ -93,8 +94,10 @@ ROLES = ("haproxy", "nginx", "app_server", "acme", "mysql_server", "mysql_health
          "monitoring", "exporters", "packages")  # fmt: skip
 
 
-# What runs always, and only makes names known or compares variables with their documentation.
-NOTHING = re.compile(r"Know the |Validating arguments")
+NODE_ROLES = ["mysql_server", "mysql_health", "nginx", "haproxy", "exporters", "app_server"]
+
+# What runs always, and only compares variables with their documentation.
+NOTHING = re.compile(r"Validating arguments")
 
 
 def ansible(*words: str) -> str:
@@ -130,14 +133,14 @@ def test_every_role_has_a_tag():
 def test_a_tag_selects_its_role_and_what_every_role_needs():
     plays_of_tag = {play for play, _task in selected("--tags", "nginx")}
     assert plays_of_tag == {
-        "Know which hosts are of the stack",
+        "Find the hosts of the stack",
         "Check the whole input",
         "Exclude other runs",
         "Let other runs go on",
         "Packages of all roles, in one transaction",
         "Web servers",
         "Find the primary",
-        "Look at every part",
+        "Gather what every part does",
         "Proof",
     }
 
@@ -159,24 +162,24 @@ def test_a_tag_selects_nothing_of_other_roles(tag, tasks):
 
 
 def test_the_proof_may_be_left_out():
-    assert {"Look at every part", "Proof"} & {play for play, _task in selected("--skip-tags", "proof")} == set()
+    found = {play for play, _task in selected("--skip-tags", "proof")}
+    assert {"Gather what every part does", "Proof"} & found == set()
 
 
-def test_packages_are_those_of_the_roles_that_were_asked_for():
-    loader = DataLoader()
-    playbook = load_templates(loader, str(TOP / "playbooks" / "site.yml"))
-    (play,) = [play for play in playbook if play["name"].startswith("Packages of all")]
-    wanted = play["tasks"][-1]["vars"]["__webstack_roles"]
-    roles = ["mysql_server", "mysql_health", "nginx", "haproxy", "exporters", "app_server"]
-    for tags, expected in (
-        (["all"], roles),
-        (["packages"], roles),
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (["all"], NODE_ROLES),
+        (["tagged"], NODE_ROLES),
+        (["packages"], NODE_ROLES),
         (["nginx"], ["nginx"]),
         (["mysql"], ["mysql_server", "mysql_health"]),
         (["proof"], []),
-    ):
-        known = {"__webstack_all_roles": roles, "ansible_run_tags": tuple(tags)}
-        assert list(Templar(loader=loader, variables=known).template(wanted)) == expected, tags
+    ],
+    ids=lambda value: value[0] if value else "none",
+)
+def test_packages_are_those_of_the_roles_that_were_asked_for(tags, expected):
+    assert tagged_roles(NODE_ROLES, tuple(tags)) == expected
 
 
 def test_a_node_waits_for_its_turn_unless_no_balancer_knows_it():

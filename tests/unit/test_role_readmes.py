@@ -49,7 +49,7 @@ def test_one_that_is_not_current_is_named(program, tmp_path, monkeypatch, capsys
     [
         ("V(a|b) of O(webstack_x)", "`a|b` of `webstack_x`"),
         ("see O(pentad.webstack.app_server#role:main:app_server_command)", "see `app_server_command`"),
-        ("M(pentad.webstack.service) by P(ansible.builtin.template#lookup)", "`pentad.webstack.service` by "
+        ("M(pentad.webstack.host_config) by P(ansible.builtin.template#lookup)", "`pentad.webstack.host_config` by "
          "`ansible.builtin.template`"),
         (["One.", "C(f(x)) two."], "One. `f(x)` two."),
         ("MySQL (8.4)", "MySQL (8.4)"),

@@ -105,7 +105,7 @@ PROBE = [
                     " | combine({'condition': 'skipped' if condition is skipped else 'run',"
                     " 'named': 'not named' if rebuilds is skipped else 'named',"
                     " 'other host': hostvars['lb1'].webstack_app_workers,"
-                    " 'template': lookup('pentad.webstack.template', probe_template)}) | to_json }}",
+                    " 'template': lookup('ansible.builtin.template', probe_template)}) | to_json }}",
                 }
             },
         ],

@@ -2,13 +2,13 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep a service in one round trip: its accounts, directories, files and units."""
+"""Keep accounts, directories, files and units of a host as described, in one round trip."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: service
-short_description: Keep a service in one round trip
+module: host_config
+short_description: Keep accounts, directories, files and units of a host as described
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
@@ -19,14 +19,13 @@ description:
   - A file below C(/etc/sysusers.d) creates the accounts that it describes, before anything else is touched.
   - Unit files below C(/etc/systemd/system) that changed are read by systemd before a unit is started.
   - A file carries its consequence, O(files[].reload) or O(files[].restart). It is noted on the node before the file is
-    written, and RV(pending) until M(pentad.webstack.service_pending) has done it, which a handler asks for. What a run
+    written, and RV(pending) until M(pentad.webstack.host_pending) has done it, which a handler asks for. What a run
     left undone is RV(pending) in the next one, and counts as a change. A unit that is started here needs nothing more.
   - A unit that is masked is refused before anything is written. One that ends as often as systemd starts it is started
     anew, and refused with the end of its journal if it does not stay.
   - Neither the journal nor the invocation that C(-vvv) shows has what files hold. What O(files[].secret) ones hold is
     shown nowhere.
-  - Render templates with the lookup P(ansible.builtin.template#lookup).
-  - With O(known) the node is not asked at all where a survey of this run has already found everything as wanted.
+  - With O(observed) the node is not connected to where the survey of this run has already found everything as wanted.
 options:
   directories:
     description: Directories to keep, created before the files.
@@ -61,9 +60,24 @@ options:
         type: path
         required: true
       content:
-        description: What it holds.
+        description: What it holds; this, O(files[].template) or O(files[].src).
         type: str
-        required: true
+      src:
+        description: >-
+          File on the control node that is copied as it is, looked for as M(ansible.builtin.copy) does; of UTF-8 text.
+        type: str
+        version_added: 0.1.0
+      template:
+        description:
+          - Template that the file is rendered from on the control node, looked for as M(ansible.builtin.template) does.
+          - All variables of the host are given to it uncopied, so that it must not change them.
+        type: str
+        version_added: 0.1.0
+      vars:
+        description: Variables for O(files[].template), beside those of the host.
+        type: dict
+        default: {}
+        version_added: 0.1.0
       owner:
         description: Owner.
         type: str
@@ -103,9 +117,9 @@ options:
         type: bool
         default: false
         version_added: 0.1.0
-  marked:
+  label:
     description: >-
-      Line by which unit files below C(/etc/systemd/system) are known as those of this service, as
+      Managed label, a line that all unit files of one service below C(/etc/systemd/system) have, as
       C(X-Webstack-Application=shop). One that has it and is not in O(files) is stopped, disabled and removed.
     type: str
   started:
@@ -118,22 +132,23 @@ options:
     type: list
     elements: str
     default: []
-  turn:
+  deferred:
     description:
-      - Whether what files bring about waits for the turn of the node in a rollout. RV(pending) has it then as V(turn),
-        and M(pentad.webstack.service_pending) does it only for units that are named.
+      - Whether restarts are deferred to the turn of the node in a rollout. RV(pending) has them then as V(deferred),
+        and M(pentad.webstack.host_pending) does them only for units that are named.
     type: bool
     default: false
     version_added: 0.1.0
-  remember:
-    description: Whether to return RV(before), by which another run brings back what this one replaces or removes.
+  return_previous:
+    description: Whether to return RV(previous), by which another run brings back what this one replaces or removes.
     type: bool
     default: false
-  known:
+  observed:
     description:
       - RV(pentad.webstack.host_survey#module:state) of this node. If it shows everything as wanted, there is nothing to
-        do and the node is not asked; what it does not show, or shows otherwise, is looked at on the node.
-      - It has to be of the same run, from before which nobody changed the node; empty for asking the node.
+        do and the node is not connected to; what it does not show, or shows otherwise, is checked on the node.
+      - It has to be of the same run, and nothing may have changed the node since; empty for checking on the node.
+      - A play gives it to all its tasks by C(module_defaults).
     type: str
     default: ""
 attributes:
@@ -147,10 +162,10 @@ attributes:
 
 EXAMPLES = r"""
 - name: Configure and run HAProxy
-  pentad.webstack.service:
+  pentad.webstack.host_config:
     files:
       - dest: /etc/haproxy/haproxy.cfg
-        content: "{{ lookup('ansible.builtin.template', 'haproxy.cfg.j2') }}"
+        template: haproxy.cfg.j2
         validate: haproxy -c -f %s
         reload: [haproxy.service]
     started: [haproxy.service]
@@ -165,7 +180,7 @@ changed_files:
   elements: str
   sample: [/etc/haproxy/haproxy.cfg]
 removed:
-  description: Unit files that had the mark and are not wanted any more.
+  description: Unit files that had the label and are not wanted any more.
   returned: success
   type: list
   elements: str
@@ -173,16 +188,16 @@ removed:
 pending:
   description:
     - What is to be done with units that were named by O(files) or O(started), whenever it was noted; V(reload),
-      V(restart), or V(turn) for a restart that a rollout does.
+      V(restart), or V(deferred) for a restart that a rollout does.
   returned: success
   type: dict
   sample: {haproxy.service: reload}
-before:
+previous:
   description:
-    - The O(files) that were there, and the unit files that had the mark, as C(files); of those the units that ran, as
+    - The O(files) that were there, and the unit files that had the label, as C(files); of those the units that ran, as
       C(started). Both are values of the options of these names.
     - What files hold may be secret; set C(no_log).
-  returned: with O(remember), where the node was asked
+  returned: with O(return_previous), where the node was checked
   type: dict
   sample: {"files": [{"dest": "/etc/shop.env", "content": "A=1\n", "owner": "root", "group": "root", "mode": "0600"}],
            "started": []}
@@ -238,7 +253,10 @@ ARGUMENTS: dict[str, Any] = {
         "default": [],
         "options": {
             "dest": {"type": "path", "required": True},
-            "content": {"type": "str", "required": True},
+            "content": {"type": "str"},
+            "src": {"type": "str"},
+            "template": {"type": "str"},
+            "vars": {"type": "dict", "default": {}},
             **OWNED,
             "mode": {"type": "str", "default": "0644"},
             "force": {"type": "bool", "default": True},
@@ -247,14 +265,16 @@ ARGUMENTS: dict[str, Any] = {
             "restart": {"type": "list", "elements": "str", "default": []},
             "secret": {"type": "bool", "default": False},
         },
+        "required_one_of": [("content", "src", "template")],
+        "mutually_exclusive": [("content", "src", "template")],
     },
-    "marked": {"type": "str"},
+    "label": {"type": "str"},
     "started": {"type": "list", "elements": "str", "default": []},
     "enabled": {"type": "list", "elements": "str", "default": []},
-    "turn": {"type": "bool", "default": False},
-    "remember": {"type": "bool", "default": False},
-    # The action plugin has judged by it before this module runs.
-    "known": {"type": "str", "default": ""},
+    "deferred": {"type": "bool", "default": False},
+    "return_previous": {"type": "bool", "default": False},
+    # The action plugin has compared by it before this module runs.
+    "observed": {"type": "str", "default": ""},
 }
 
 
@@ -271,7 +291,7 @@ class Quiet(AnsibleModule):
         files = self.params.get("files") or []
         # Arguments that were refused may be of any type.
         shown = [{**file, "content": digest(str(file.get("content")))} for file in files if isinstance(file, dict)]
-        return {**self.params, "files": shown, "known": ""}
+        return {**self.params, "files": shown, "observed": ""}
 
     def exit_json(self, **answer: Any) -> NoReturn:
         """End the module."""
@@ -344,22 +364,23 @@ class Keeper:
 
     def note(self, wanted: dict[str, Any]) -> None:
         """Note what a file brings about, before it is written."""
-        turn = self.module.params["turn"]
+        deferred = self.module.params["deferred"]
         consequences = [(unit, pending.RELOAD) for unit in wanted["reload"]]
         consequences += [(unit, pending.RESTART) for unit in wanted["restart"]]
         for unit, action in consequences:
-            self.noted[unit] = pending.stronger(self.noted.get(unit), pending.TURN if turn else action, not turn)
+            due = pending.DEFERRED if deferred else action
+            self.noted[unit] = pending.stronger(self.noted.get(unit), due, not deferred)
             if not self.module.check_mode:
-                pending.note(unit, self.noted[unit], not turn)
+                pending.note(unit, self.noted[unit], not deferred)
 
     def pending(self) -> dict[str, str]:
         """What is to be done with the units of this service, by whoever it was noted."""
         params = self.module.params
         units = dict.fromkeys([*params["started"], *params["enabled"], *consequent(params["files"])])
         there = pending.noted()
-        if not params["turn"]:
+        if not params["deferred"]:
             # Who sees to its units itself takes them from a rollout that did not come to them.
-            for unit in [each for each in units if there.get(each) == pending.TURN]:
+            for unit in [each for each in units if there.get(each) == pending.DEFERRED]:
                 there[unit] = pending.RESTART
                 if not self.module.check_mode:
                     pending.note(unit, pending.RESTART)
@@ -421,11 +442,11 @@ class Keeper:
             if not self.module.check_mode:
                 self.run("systemd-sysusers", wanted["dest"])
 
-    def before(self, mark: str, files: list[dict[str, Any]]) -> dict[str, Any]:
+    def previous(self, label: str, files: list[dict[str, Any]]) -> dict[str, Any]:
         """What there is now of these files and of the units of this service."""
         # By the names that they were given, so that whoever compares finds them.
         wanted = {Path(file["dest"]): file for file in files if Path(file["dest"]).is_file()}
-        there = {**{path: {"dest": str(path)} for path in marked(mark)}, **wanted}
+        there = {**{path: {"dest": str(path)} for path in labelled(label)}, **wanted}
         units = [path.name for path in there if path.parent == UNITS]
         states = self.systemctl.show(units)
         return {
@@ -436,9 +457,9 @@ class Keeper:
             "started": [name for name in units if states.get(name, {}).get("ActiveState") in RUNNING],
         }
 
-    def forget(self, mark: str, kept: set[str]) -> None:
+    def remove_obsolete(self, label: str, kept: set[str]) -> None:
         """Stop, disable and remove the units of this service that are no longer wanted."""
-        held = {path: content for path, content in marked(mark).items() if str(path) not in kept}
+        held = {path: content for path, content in labelled(label).items() if str(path) not in kept}
         gone = list(held)
         if not gone:
             return
@@ -526,11 +547,11 @@ class Keeper:
             self.module.fail_json(msg=f"'{' '.join(words)}' failed: {(err or out).strip()}")
 
 
-def marked(mark: str) -> dict[Path, str]:
-    """Unit files that have the mark, and what they hold."""
+def labelled(label: str) -> dict[Path, str]:
+    """Unit files that have the label, and what they hold."""
     found = sorted(path for path in UNITS.glob("*.*") if path.is_file() and not path.is_symlink())
-    held = {path: path.read_text(errors="replace") for path in found} if mark else {}
-    return {path: content for path, content in held.items() if mark in content.split("\n")}
+    held = {path: path.read_text(errors="replace") for path in found} if label else {}
+    return {path: content for path, content in held.items() if label in content.split("\n")}
 
 
 def consequent(files: list[dict[str, Any]]) -> list[str]:
@@ -586,8 +607,8 @@ def main() -> None:
     module = Quiet(argument_spec=ARGUMENTS, supports_check_mode=True)
     keeper = Keeper(module)
     keeper.refuse_masked()
-    mark, files = module.params["marked"] or "", module.params["files"]
-    remembered = {"before": keeper.before(mark, files)} if module.params["remember"] else {}
+    label, files = module.params["label"] or "", module.params["files"]
+    previous = {"previous": keeper.previous(label, files)} if module.params["return_previous"] else {}
     accounts = [file for file in files if Path(file["dest"]).parent == ACCOUNTS]
     for file in accounts:
         keeper.accounts(file)
@@ -596,17 +617,17 @@ def main() -> None:
     for file in files:
         if file not in accounts:
             keeper.file(file)
-    if mark:
-        keeper.forget(mark, {file["dest"] for file in files})
+    if label:
+        keeper.remove_obsolete(label, {file["dest"] for file in files})
     units = keeper.units(module.params["started"], module.params["enabled"])
     waiting = keeper.pending()
     module.exit_json(
-        changed=keeper.changed or any(action != pending.TURN for action in waiting.values()),
+        changed=keeper.changed or any(action != pending.DEFERRED for action in waiting.values()),
         pending=waiting,
         changed_files=keeper.changed_files,
         removed=keeper.removed,
         diff=keeper.diff,
-        **remembered,
+        **previous,
         **units,
     )
 

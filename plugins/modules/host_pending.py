@@ -7,15 +7,15 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: service_pending
+module: host_pending
 short_description: Reload and restart the services that something was changed for
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - M(pentad.webstack.service) notes on the node which units have to read a file before it writes that. This module does
-    what is noted, and forgets it when it is done. A run that ends in between leaves the note to the next one.
-  - With O(state=noted) it notes the same for changes that are no files of M(pentad.webstack.service); do so before the
-    change.
+  - M(pentad.webstack.host_config) notes on the node which units have to read a file before it writes that. This module
+    does what is noted, and forgets it when it is done. A run that ends in between leaves the note to the next one.
+  - With O(state=noted) it notes the same for changes that are no files of M(pentad.webstack.host_config); do so before
+    the change.
   - A unit that does not run reads everything when it starts, and is only forgotten.
   - A service that ends within a second after it was restarted is an error, with the end of its journal.
 options:
@@ -25,14 +25,14 @@ options:
     choices: [done, noted]
     default: done
   units:
-    description: Units, with their suffix; with V(done) by default all but those that wait for the turn of the node.
+    description: Units, with their suffix; with V(done) by default all but those whose restart is deferred.
     type: list
     elements: str
     default: []
   action:
-    description: What is noted; V(turn) is a restart that only those do who name the unit.
+    description: What is noted; V(deferred) is a restart that only those do who name the unit.
     type: str
-    choices: [reload, restart, turn]
+    choices: [reload, restart, deferred]
     default: restart
 attributes:
   check_mode:
@@ -45,14 +45,14 @@ attributes:
 
 EXAMPLES = r"""
 - name: Note that nginx has to read its new certificate
-  pentad.webstack.service_pending:
+  pentad.webstack.host_pending:
     state: noted
     units: [nginx.service]
     action: reload
   notify: Reload or restart what has changed
 
 - name: Reload or restart what has changed
-  pentad.webstack.service_pending:
+  pentad.webstack.host_pending:
 """
 
 RETURN = r"""
@@ -87,7 +87,7 @@ def do(module: AnsibleModule, units: list[str]) -> dict[str, str]:
     """Do what is noted of these units, or of all."""
     systemctl = Systemd(module)
     noted = pending.noted()
-    wanted = [unit for unit, action in noted.items() if (unit in units if units else action != pending.TURN)]
+    wanted = [unit for unit, action in noted.items() if (unit in units if units else action != pending.DEFERRED)]
     states = systemctl.show(wanted)
     if any(unit.get("NeedDaemonReload") == "yes" for unit in states.values()) and not module.check_mode:
         systemctl("daemon-reload")
@@ -122,13 +122,13 @@ def main() -> None:
         after = {
             **before,
             **{
-                unit: pending.stronger(before.get(unit), params["action"], params["action"] != pending.TURN)
+                unit: pending.stronger(before.get(unit), params["action"], params["action"] != pending.DEFERRED)
                 for unit in params["units"]
             },
         }
         if not module.check_mode:
             for unit in params["units"]:
-                pending.note(unit, params["action"], params["action"] != pending.TURN)
+                pending.note(unit, params["action"], params["action"] != pending.DEFERRED)
         # Whoever notes something has it done by a handler, even if it was noted before.
         module.exit_json(changed=bool(params["units"]), done={}, diff={"before": lines(before), "after": lines(after)})
     done = do(module, params["units"])

@@ -11,10 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.action import service as action
+from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar
+from ansible_collections.pentad.webstack.plugins.action import host_config as action
 from ansible_collections.pentad.webstack.plugins.module_utils import pending, systemd
 from ansible_collections.pentad.webstack.plugins.module_utils.node_state import packed, unpacked
-from ansible_collections.pentad.webstack.plugins.modules import host_survey, service
+from ansible_collections.pentad.webstack.plugins.modules import host_config, host_survey
 
 OWNED = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
 MARK = "X-Webstack-Application=shop"
@@ -38,7 +42,7 @@ class Node:
         self.wanted: dict[str, Any] = {
             "directories": [self.directory],
             "files": [self.file, self.unit, self.account],
-            "marked": MARK,
+            "label": MARK,
             "started": ["shop.service", "shop2.service"],
             "enabled": ["resume.service"],
         }
@@ -71,21 +75,23 @@ class Node:
         assert "packages" not in answer
         return answer["state"]
 
-    def task(self, known: str | None = None, **changes: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def task(self, observed: str | None = None, **changes: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """What a task answers, and with what it asked the node."""
         asked: list[dict[str, Any]] = []
-        known = self.survey() if known is None else known
-        task = SimpleNamespace(args={**self.wanted, "known": known, **changes}, check_mode=False, async_val=0)
+        observed = self.survey() if observed is None else observed
+        task = SimpleNamespace(args={**self.wanted, "observed": observed, **changes}, check_mode=False, async_val=0)
         connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=""))
-        plugin = action.ActionModule(task, connection, None, None, None, None)
+        variables = {"ansible_search_path": [str(self.top)], "greeting": "hello"}
+        loader = DataLoader()
+        plugin = action.ActionModule(task, connection, None, loader, Templar(loader, variables), None)
 
         def execute(name: str, arguments: dict[str, Any], task_vars: Any) -> dict[str, Any]:
-            assert name == "pentad.webstack.service"
+            assert name == "pentad.webstack.host_config"
             asked.append(arguments)
             return {"changed": True}
 
         plugin._execute_module = execute
-        return plugin.run(None, {}), asked
+        return plugin.run(None, variables), asked
 
     def asked(self, **changes: Any) -> bool:
         """Whether the node is asked."""
@@ -110,14 +116,18 @@ def test_no_template_takes_the_state_for_a_dictionary(node):
 
 
 def test_without_a_survey_the_node_is_asked(node):
-    answer, asked = node.task(known="")
+    answer, asked = node.task(observed="")
     assert answer["changed"] is True
-    assert asked == [{**node.wanted, "known": ""}]
+    (told,) = asked
+    assert {**told, "files": None} == {**node.wanted, "files": None, "observed": ""}
+    assert [{**each, **wanted} for each, wanted in zip(told["files"], node.wanted["files"], strict=True)] == told[
+        "files"
+    ]
 
 
 def test_a_survey_of_other_paths_has_the_node_asked(node):
     known = {**unpacked(node.survey()), "paths": {}}
-    assert node.asked(known=packed(known))
+    assert node.asked(observed=packed(known))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +144,7 @@ def test_a_survey_of_other_paths_has_the_node_asked(node):
         lambda node: node.told("NeedDaemonReload=yes"),
         lambda node: (node.units / "shop2.service").symlink_to(os.devnull),
         lambda node: pending.note("shop.service", "reload"),
-        lambda node: pending.note("shop.service", "turn"),
+        lambda node: pending.note("shop.service", "deferred"),
         lambda node: pending.note("reader.service", "restart"),
     ],
     ids=[
@@ -149,7 +159,7 @@ def test_a_survey_of_other_paths_has_the_node_asked(node):
         "unread",
         "masked",
         "pending",
-        "turn",
+        "deferred",
         "pending for another",
     ],  # fmt: skip
 )
@@ -173,7 +183,7 @@ def test_whatever_is_wanted_besides_has_the_node_asked(node, wanted):
 
 @pytest.mark.parametrize("key", ["owner", "group"])
 def test_another_owner_has_the_node_asked(node, key):
-    assert node.asked(files=[{**node.file, key: "somebody"}], marked=None)
+    assert node.asked(files=[{**node.file, key: "somebody"}], label=None)
     assert node.asked(directories=[{**node.directory, key: "somebody"}])
 
 
@@ -184,7 +194,7 @@ def test_an_account_that_is_missing_has_the_node_asked(node):
 
 
 def test_a_directory_is_no_file_and_a_file_no_directory(node):
-    assert node.asked(files=[{**OWNED, "dest": str(node.top / "etc"), "content": "", "mode": "0750"}], marked=None)
+    assert node.asked(files=[{**OWNED, "dest": str(node.top / "etc"), "content": "", "mode": "0750"}], label=None)
     assert node.asked(directories=[{**OWNED, "path": node.file["dest"], "mode": "0640"}])
 
 
@@ -211,12 +221,51 @@ def test_who_asks_for_no_state_gets_none(node):
 
 
 def test_the_module_itself_agrees(node, monkeypatch):
-    monkeypatch.setattr(service, "ACCOUNTS", node.top / "sysusers.d")
-    monkeypatch.setattr(service, "UNITS", node.units)
+    monkeypatch.setattr(host_config, "ACCOUNTS", node.top / "sysusers.d")
+    monkeypatch.setattr(host_config, "UNITS", node.units)
     wanted = {**node.wanted, "enabled": []}
-    assert node.run_module(service, **wanted)["changed"] is False
+    assert node.run_module(host_config, **wanted)["changed"] is False
 
 
 def test_what_is_pending_for_others_has_nobody_asked(node):
     pending.note("other.service", "restart")
     assert not node.asked()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _plugins():
+    """Have the plugins of ansible-core found, as its programs do when they start."""
+    init_plugin_loader()
+
+
+def templated(node: Node, text: str, **more: Any) -> list[dict[str, Any]]:
+    """The file of the node by a template of that text."""
+    (node.top / "templates").mkdir(exist_ok=True)
+    (node.top / "templates" / "app.conf.j2").write_text(text)
+    return [{**{key: value for key, value in node.file.items() if key != "content"}, "template": "app.conf.j2", **more}]
+
+
+def test_a_template_is_rendered_with_the_variables_of_the_host_and_of_the_file(node):
+    files = templated(node, "{{ greeting }} {{ whom }}\n", vars={"whom": "world"})
+    _answer, asked = node.task(files=files)
+    (file,) = asked[0]["files"]
+    assert file["content"] == "hello world\n"
+    assert not {"template", "vars"} & set(file)
+
+
+def test_a_file_is_copied_as_it_is(node):
+    (node.top / "files").mkdir()
+    (node.top / "files" / "app.conf").write_text("{{ greeting }}\n\n")
+    _answer, asked = node.task(files=[{"dest": node.file["dest"], "src": "app.conf"}])
+    assert asked[0]["files"][0]["content"] == "{{ greeting }}\n\n"
+
+
+def test_what_a_template_renders_to_is_compared_with_the_survey(node):
+    assert not node.asked(files=[*templated(node, "grün\n"), node.unit, node.account])
+    assert node.asked(files=[*templated(node, "gelb\n"), node.unit, node.account])
+
+
+@pytest.mark.parametrize("more", [{"content": "x"}, {"template": None}], ids=["both", "neither"])
+def test_a_file_has_either_a_template_or_a_content(node, more):
+    with pytest.raises(AnsibleError, match="content"):
+        node.task(files=templated(node, "", **more))

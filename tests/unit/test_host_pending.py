@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.module_utils import pending, systemd
-from ansible_collections.pentad.webstack.plugins.modules import service, service_pending
-from test_service import SYSTEMCTL, unit
+from ansible_collections.pentad.webstack.plugins.modules import host_config, host_pending
+from test_host_config import SYSTEMCTL, unit
 
 TOP = Path(__file__).resolve().parents[2]
 HANDLER = "Reload or restart what has changed"
@@ -50,17 +50,17 @@ class Node:
 
     def keep(self, content: str = "2\n", check: bool = False, **changes: Any) -> dict[str, Any]:
         """Keep the file and the unit."""
-        more = {key: changes.pop(key) for key in ("turn", "started") if key in changes}
+        more = {key: changes.pop(key) for key in ("deferred", "started") if key in changes}
         file = {**self.file, "content": content, **changes}
-        return self.run_module(service, check=check, files=[file], **{"started": ["a.service"], **more})
+        return self.run_module(host_config, check=check, files=[file], **{"started": ["a.service"], **more})
 
     def note(self, *units: str, action: str = "restart") -> dict[str, Any]:
         """Note something else than a file."""
-        return self.run_module(service_pending, state="noted", units=list(units), action=action)
+        return self.run_module(host_pending, state="noted", units=list(units), action=action)
 
     def do(self, *units: str, check: bool = False) -> dict[str, Any]:
         """Do what is noted."""
-        return self.run_module(service_pending, check=check, units=list(units))
+        return self.run_module(host_pending, check=check, units=list(units))
 
     def told(self) -> list[str]:
         """What systemd was told, but for questions."""
@@ -101,9 +101,9 @@ def test_wherever_the_run_is_killed_the_service_gets_the_file(node, point):
 
     where = {
         "before the note": (pending, "note"),
-        "before the file": (service.Quiet, "atomic_move"),
-        "after the file": (service.Keeper, "units"),
-        "before the end": (service.Keeper, "pending"),
+        "before the file": (host_config.Quiet, "atomic_move"),
+        "after the file": (host_config.Keeper, "units"),
+        "before the end": (host_config.Keeper, "pending"),
     }[point]
     with node.monkeypatch.context() as patch:
         patch.setattr(*where, killed)
@@ -164,17 +164,17 @@ def test_what_cannot_reload_or_just_starts_is_restarted(node):
 
 
 def test_a_turn_is_left_to_who_names_the_unit(node):
-    assert node.keep(turn=True)["pending"] == {"a.service": "turn"}
+    assert node.keep(deferred=True)["pending"] == {"a.service": "deferred"}
     node.note("b.service")
     assert node.do()["done"] == {"b.service": "restart"}
-    again = node.keep(turn=True)
-    assert (again["changed"], again["pending"]) == (False, {"a.service": "turn"})
+    again = node.keep(deferred=True)
+    assert (again["changed"], again["pending"]) == (False, {"a.service": "deferred"})
     assert node.do("a.service")["done"] == {"a.service": "restart"}
-    assert node.keep(turn=True)["pending"] == {}
+    assert node.keep(deferred=True)["pending"] == {}
 
 
 def test_a_unit_left_by_an_unfinished_rollout_can_be_taken_over(node):
-    node.keep(turn=True)
+    node.keep(deferred=True)
     assert node.keep()["pending"] == {"a.service": "restart"}
     assert node.do()["done"] == {"a.service": "restart"}
 
@@ -197,10 +197,10 @@ def test_a_note_that_was_cut_off_is_a_restart(node):
 def test_a_unit_that_is_removed_takes_its_note_along(node, monkeypatch):
     units = node.top / "system"
     units.mkdir()
-    monkeypatch.setattr(service, "UNITS", units)
+    monkeypatch.setattr(host_config, "UNITS", units)
     (units / "old.service").write_text("[Unit]\nX-Mark=1\n")
     node.note("old.service", "a.service")
-    node.run_module(service, marked="X-Mark=1")
+    node.run_module(host_config, label="X-Mark=1")
     assert pending.noted() == {"a.service": "restart"}
 
 
@@ -220,7 +220,7 @@ def keeping() -> list[tuple[str, dict[str, Any]]]:
     return [
         (f"{path.relative_to(TOP)}: {task['name']}", task)
         for path, task in all_tasks
-        if "files" in (task.get("pentad.webstack.service") or {})
+        if "files" in (task.get("pentad.webstack.host_config") or {})
     ]
 
 

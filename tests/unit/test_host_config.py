@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils import pending, systemd
-from ansible_collections.pentad.webstack.plugins.modules import service
+from ansible_collections.pentad.webstack.plugins.modules import host_config
 
 # As much of systemctl and journalctl as the module uses, over files of states.
 SYSTEMCTL = """#!/bin/sh
@@ -61,7 +61,7 @@ def keep(run_module, tmp_path):
 
     def run(*files: dict[str, Any], directories: tuple[dict[str, Any], ...] = (), check: bool = False):
         return run_module(
-            service,
+            host_config,
             check=check,
             files=[{**owner, **file, "dest": str(tmp_path / file["dest"])} for file in files],
             directories=[
@@ -160,7 +160,7 @@ def test_a_write_that_fails_leaves_nothing_behind(keep, tmp_path, monkeypatch):
     def fail(*_words: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(service.Quiet, "atomic_move", fail)
+    monkeypatch.setattr(host_config.Quiet, "atomic_move", fail)
     with pytest.raises(OSError, match="no space left"):
         keep({"dest": "a", "content": "1"})
     assert list(tmp_path.glob("*a*")) == []
@@ -228,19 +228,19 @@ def test_what_does_not_run_is_started_and_enabled_and_then_left_alone(run_module
     unit(state, "a.service")
     unit(state, "b.socket", active="active")
     unit(state, "c.service", active="failed", enabled="enabled")
-    done = run_module(service, started=["a.service", "b.socket", "c.service"])
+    done = run_module(host_config, started=["a.service", "b.socket", "c.service"])
     assert (done["newly_started"], done["newly_enabled"]) == (["a.service", "c.service"], ["a.service", "b.socket"])
     assert done["changed"] is True
     assert "active=active" in (state / "c.service").read_text()
     assert "enabled=enabled" in (state / "b.socket").read_text()
     assert calls(state) == ["show", "enable", "start", "show"]
-    assert run_module(service, started=["a.service", "b.socket", "c.service"])["changed"] is False
+    assert run_module(host_config, started=["a.service", "b.socket", "c.service"])["changed"] is False
     assert calls(state)[4:] == ["show"]
 
 
 def test_what_is_only_to_be_enabled_is_not_started(run_module, state):
     unit(state, "a.service")
-    done = run_module(service, enabled=["a.service"])
+    done = run_module(host_config, enabled=["a.service"])
     assert (done["newly_started"], done["newly_enabled"]) == ([], ["a.service"])
     assert "active=inactive" in (state / "a.service").read_text()
 
@@ -249,47 +249,47 @@ def test_what_is_only_to_be_enabled_is_not_started(run_module, state):
 @pytest.mark.parametrize("enabled", ["enabled", "static", "generated"])
 def test_what_runs_is_left_alone(run_module, state, active, enabled):
     unit(state, "a.service", active, enabled)
-    assert run_module(service, started=["a.service"])["changed"] is False
+    assert run_module(host_config, started=["a.service"])["changed"] is False
 
 
 def test_unit_files_that_changed_are_read_again_before_a_unit_is_started(run_module, state, tmp_path, monkeypatch):
-    monkeypatch.setattr(service, "UNITS", tmp_path / "system")
+    monkeypatch.setattr(host_config, "UNITS", tmp_path / "system")
     file = {"owner": str(os.getuid()), "group": str(os.getgid()), "content": "[Unit]\n"}
     file["dest"] = str(tmp_path / "system" / "a.service.d" / "more.conf")
     directory = {"path": str(Path(file["dest"]).parent), "owner": file["owner"], "group": file["group"]}
     unit(state, "a.service")
     arguments = {"files": [file], "directories": [directory], "started": ["a.service"]}
-    assert run_module(service, **arguments)["changed_files"] == [file["dest"]]
+    assert run_module(host_config, **arguments)["changed_files"] == [file["dest"]]
     assert calls(state) == ["daemon-reload", "show", "enable", "start", "show"]
-    assert run_module(service, **arguments)["changed"] is False
+    assert run_module(host_config, **arguments)["changed"] is False
     assert calls(state)[5:] == ["show"]
 
 
 def test_units_that_the_service_no_longer_has_are_stopped_and_removed(run_module, state, tmp_path, monkeypatch):
     units = tmp_path / "system"
     units.mkdir()
-    monkeypatch.setattr(service, "UNITS", units)
+    monkeypatch.setattr(host_config, "UNITS", units)
     mark = "X-Webstack-Application=shop"
     for name in ("shop.service", "shop-old.service", "shop-old.timer"):
         (units / name).write_text(f"[Unit]\n{mark}\n")
     (units / "shop-admin.service").write_text(f"[Unit]\n{mark}-admin\n# {mark}\n")
     owner = {"owner": str(os.getuid()), "group": str(os.getgid())}
     kept = {**owner, "dest": str(units / "shop.service"), "content": f"[Unit]\n{mark}\n"}
-    assert run_module(service, check=True, files=[kept], marked=mark)["changed"] is True
+    assert run_module(host_config, check=True, files=[kept], label=mark)["changed"] is True
     assert not (state / "calls").exists()
-    assert run_module(service, files=[kept], marked=mark)["changed"] is True
+    assert run_module(host_config, files=[kept], label=mark)["changed"] is True
     assert (state / "calls").read_text().splitlines() == [
         "disable --now shop-old.service shop-old.timer",
         "daemon-reload",
     ]
     assert sorted(path.name for path in units.iterdir()) == ["shop-admin.service", "shop.service"]
-    assert run_module(service, files=[kept], marked=mark)["changed"] is False
+    assert run_module(host_config, files=[kept], label=mark)["changed"] is False
 
 
 def test_what_there_was_is_remembered_and_comes_back(run_module, state, tmp_path, monkeypatch):
     units = tmp_path / "system"
     units.mkdir()
-    monkeypatch.setattr(service, "UNITS", units)
+    monkeypatch.setattr(host_config, "UNITS", units)
     mark, settings = "X-Webstack-Application=shop", tmp_path / "shop.env"
     was = {settings: "A=1\n", units / "shop.service": f"[Unit]\n{mark}\n", units / "shop-old.service": f"{mark}\n"}
     for path, content in was.items():
@@ -303,14 +303,14 @@ def test_what_there_was_is_remembered_and_comes_back(run_module, state, tmp_path
         {**owner, "dest": str(units / "shop.service"), "content": f"[Unit]\n{mark}\n[Service]\n"},
         {**owner, "dest": str(units / "shop-new.service"), "content": f"{mark}\n"},
     ]
-    seen = run_module(service, check=True, files=wanted, marked=mark, remember=True)
+    seen = run_module(host_config, check=True, files=wanted, label=mark, return_previous=True)
     assert seen["removed"] == [str(units / "shop-old.service")]
-    assert seen["before"]["started"] == ["shop-old.service"]
-    assert wanted[0]["dest"] in [file["dest"] for file in seen["before"]["files"]]
+    assert seen["previous"]["started"] == ["shop-old.service"]
+    assert wanted[0]["dest"] in [file["dest"] for file in seen["previous"]["files"]]
     assert {path: path.read_text() for path in was} == was
-    assert run_module(service, files=wanted, marked=mark, remember=True)["before"] == seen["before"]
-    assert "before" not in run_module(service, files=wanted, marked=mark)
-    run_module(service, files=seen["before"]["files"], marked=mark)
+    assert run_module(host_config, files=wanted, label=mark, return_previous=True)["previous"] == seen["previous"]
+    assert "previous" not in run_module(host_config, files=wanted, label=mark)
+    run_module(host_config, files=seen["previous"]["files"], label=mark)
     assert {path: path.read_text() for path in (settings, *units.iterdir())} == was
     assert {path.stat().st_mode & 0o777 for path in was} == {0o640}
 
@@ -325,8 +325,8 @@ def accounts(tmp_path, monkeypatch):
     program.write_text(f"#!/bin/sh\nsed -n 's/^u \\([^ ]*\\).*/\\1/p' \"$1\" >>{known}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    monkeypatch.setattr(service, "ACCOUNTS", tmp_path / "sysusers.d")
-    monkeypatch.setattr(service, "exists", lambda name: name in known.read_text().split())
+    monkeypatch.setattr(host_config, "ACCOUNTS", tmp_path / "sysusers.d")
+    monkeypatch.setattr(host_config, "exists", lambda name: name in known.read_text().split())
     return known
 
 
@@ -335,9 +335,9 @@ ACCOUNT = {"dest": "sysusers.d/app.conf", "content": '# Comment\nu app - "The ap
 
 def test_accounts_are_made_before_anything_else_and_then_left_alone(keep, accounts, tmp_path, monkeypatch):
     seen = []
-    written = service.Keeper.file
+    written = host_config.Keeper.file
     monkeypatch.setattr(
-        service.Keeper,
+        host_config.Keeper,
         "file",
         lambda keeper, wanted: (seen.append((wanted["dest"], accounts.read_text())), written(keeper, wanted))[1],
     )
@@ -364,32 +364,32 @@ def test_an_account_that_cannot_be_made_is_told(keep, accounts, tmp_path):
 
 def test_check_mode_tells_the_same_and_does_nothing(run_module, state):
     unit(state, "a.service")
-    told = run_module(service, check=True, started=["a.service"])
+    told = run_module(host_config, check=True, started=["a.service"])
     assert calls(state) == ["show"]
-    done = run_module(service, started=["a.service"])
+    done = run_module(host_config, started=["a.service"])
     for key in ("changed", "newly_started", "newly_enabled", "diff"):
         assert told[key] == done[key]
 
 
 def test_a_unit_that_does_not_exist_is_named(run_module, state):
-    answer = run_module(service, started=["a.service"])
+    answer = run_module(host_config, started=["a.service"])
     assert answer["msg"] == "systemd knows no unit a.service: its package or unit file is not installed."
 
 
 def test_check_mode_does_not_miss_a_unit_whose_package_it_did_not_install(run_module, state):
-    assert run_module(service, check=True, started=["a.service"])["changed"] is True
+    assert run_module(host_config, check=True, started=["a.service"])["changed"] is True
 
 
 def test_a_unit_that_does_not_start_is_named_with_its_journal(run_module, state):
     unit(state, "bad.service")
-    answer = run_module(service, started=["bad.service"])
+    answer = run_module(host_config, started=["bad.service"])
     assert answer["failed"] is True
     assert "systemctl start bad.service: Job for bad.service failed." in answer["msg"]
     assert "it hurts" in answer["msg"]
 
 
 def test_nothing_asked_for_is_nothing_done(run_module, state):
-    assert run_module(service)["changed"] is False
+    assert run_module(host_config)["changed"] is False
     assert not (state / "calls").exists()
 
 
@@ -401,7 +401,7 @@ def test_a_unit_is_known_by_each_of_its_names():
 
 @pytest.mark.parametrize(("account", "expected"), [("root", True), ("no-such-account-here", False)])
 def test_accounts_of_the_node_are_known(account, expected):
-    assert service.exists(account) is expected
+    assert host_config.exists(account) is expected
 
 
 # --- masked, looping and unread units -------------------------------------------------------------------------------
@@ -417,7 +417,7 @@ def mask(tmp_path: Path, name: str) -> None:
 def test_a_unit_that_is_masked_is_refused_although_it_runs(run_module, keep, state, tmp_path, check):
     unit(state, "a.service", "active", "masked")
     mask(tmp_path, "a.service")
-    answer = run_module(service, check=check, started=["a.service"])
+    answer = run_module(host_config, check=check, started=["a.service"])
     assert answer["msg"] == (
         "a.service is masked, so that nothing can start it: run 'systemctl unmask a.service' on this node."
     )
@@ -425,10 +425,10 @@ def test_a_unit_that_is_masked_is_refused_although_it_runs(run_module, keep, sta
 
 
 def test_a_unit_file_does_not_take_the_place_of_a_mask(run_module, state, tmp_path, monkeypatch):
-    monkeypatch.setattr(service, "unit_of", lambda path: path.name)
+    monkeypatch.setattr(host_config, "unit_of", lambda path: path.name)
     mask(tmp_path, "a.service")
     dest = tmp_path / "masks" / "a.service"
-    assert "a.service is masked" in run_module(service, files=[{"dest": str(dest), "content": "[Unit]\n"}])["msg"]
+    assert "a.service is masked" in run_module(host_config, files=[{"dest": str(dest), "content": "[Unit]\n"}])["msg"]
     assert dest.is_symlink()
 
 
@@ -441,18 +441,18 @@ LOOPS = {
 
 @pytest.mark.parametrize("more", LOOPS.values(), ids=LOOPS)
 def test_a_crash_loop_is_started_anew_and_told_with_its_journal(run_module, state, monkeypatch, more):
-    monkeypatch.setattr(service, "LOOP_SECONDS", 1.2)
+    monkeypatch.setattr(host_config, "LOOP_SECONDS", 1.2)
     unit(state, "a.service", "activating" if "auto" in more else "active", "enabled")
     more = more.format(now=int(time.monotonic() * 1e6))
     (state / "a.service.more").write_text(more)
     (state / "a.service.after").write_text("SubState=auto-restart\nNRestarts=1\nType=notify\n")
-    answer = run_module(service, started=["a.service"])
+    answer = run_module(host_config, started=["a.service"])
     assert answer["msg"] == "a.service ends as soon as it is started. The journal ends with:\nit hurts\n"
     (state / "a.service.more").write_text(more)
     (state / "a.service.after").write_text("SubState=running\nNRestarts=0\nType=notify\n")
-    assert run_module(service, started=["a.service"])["newly_started"] == ["a.service"]
+    assert run_module(host_config, started=["a.service"])["newly_started"] == ["a.service"]
     assert calls(state).count("restart") == 2
-    assert run_module(service, started=["a.service"])["changed"] is False
+    assert run_module(host_config, started=["a.service"])["changed"] is False
 
 
 @pytest.mark.parametrize(
@@ -467,13 +467,13 @@ def test_a_crash_loop_is_started_anew_and_told_with_its_journal(run_module, stat
 def test_what_was_restarted_and_stays_is_no_crash_loop(run_module, state, more):
     unit(state, "a.service", "active", "enabled")
     (state / "a.service.more").write_text(more)
-    assert run_module(service, started=["a.service"])["changed"] is False
+    assert run_module(host_config, started=["a.service"])["changed"] is False
 
 
 def test_a_service_that_ends_at_once_is_no_success(run_module, state):
     unit(state, "a.service")
     (state / "a.service.after").write_text("Type=exec\nSubState=auto-restart\n")
-    assert "a.service ends as soon as it is started" in run_module(service, started=["a.service"])["msg"]
+    assert "a.service ends as soon as it is started" in run_module(host_config, started=["a.service"])["msg"]
 
 
 def test_unit_files_that_an_earlier_run_left_unread_are_read(run_module, state, tmp_path, monkeypatch):
@@ -485,9 +485,9 @@ def test_unit_files_that_an_earlier_run_left_unread_are_read(run_module, state, 
     dest.parent.mkdir()
     dest.write_text("[Unit]\n")
     file = {"owner": str(os.getuid()), "group": str(os.getgid()), "dest": str(dest), "content": "[Unit]\n"}
-    assert run_module(service, check=True, files=[file], started=["a.service"])["changed"] is True
+    assert run_module(host_config, check=True, files=[file], started=["a.service"])["changed"] is True
     assert "daemon-reload" not in calls(state)
-    assert run_module(service, files=[file], started=["a.service"])["changed"] is True
+    assert run_module(host_config, files=[file], started=["a.service"])["changed"] is True
     assert "daemon-reload" in calls(state)
 
 
@@ -514,7 +514,7 @@ SECRET = "tell-nobody-7f3a"  # noqa: S105 - of a test
 def journal(monkeypatch):
     """What the module writes into the journal of its node."""
     written = []
-    monkeypatch.setattr(service.Quiet, "log", lambda _module, text, **more: written.append(f"{text} {more}"))
+    monkeypatch.setattr(host_config.Quiet, "log", lambda _module, text, **more: written.append(f"{text} {more}"))
     return written
 
 
@@ -547,16 +547,16 @@ def test_a_secret_is_not_in_the_reason_of_a_refusal(keep, tmp_path):
 
 
 def test_an_argument_that_is_refused_shows_no_content(run_module, journal):
-    answer = run_module(service, files=[{"dest": "/a", "content": SECRET, "force": "perhaps"}])
+    answer = run_module(host_config, files=[{"dest": "/a", "content": SECRET, "force": "perhaps"}])
     assert answer["failed"] is True
     assert SECRET not in str(answer) + str(journal)
 
 
 def test_a_secret_is_never_open_to_others_not_even_for_a_moment(keep, tmp_path, monkeypatch):
     seen = []
-    kept = service.Keeper.attributes
+    kept = host_config.Keeper.attributes
     monkeypatch.setattr(
-        service.Keeper,
+        host_config.Keeper,
         "attributes",
         lambda *words, **named: (seen.append(mode(Path(words[1]))), kept(*words, **named))[1],
     )
@@ -567,5 +567,5 @@ def test_a_secret_is_never_open_to_others_not_even_for_a_moment(keep, tmp_path, 
 def test_what_is_remembered_of_a_secret_stays_one(run_module, state, tmp_path):
     (tmp_path / "a").write_text("old\n")
     file = {"dest": str(tmp_path / "a"), "content": "new\n", "secret": True}
-    seen = run_module(service, check=True, files=[file], remember=True)
-    assert seen["before"]["files"][0]["secret"] is True
+    seen = run_module(host_config, check=True, files=[file], return_previous=True)
+    assert seen["previous"]["files"][0]["secret"] is True
