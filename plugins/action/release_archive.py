@@ -120,10 +120,14 @@ def from_git(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         end=time.monotonic() + wanted["timeout"],
     )
     release_git.judge_ssh(access)
-    with aside(access.cache) as tree:
-        commit = release_git.checked_out(origin, version, wanted["submodules"], Path(tree), access)
+    with aside(access.cache) as top:
+        tree = Path(top) / "tree"
+        tree.mkdir()
+        commit = release_git.checked_out(origin, version, wanted["submodules"], tree, access)
+        # A submodule has a file by which git finds its repository.
+        wanted = {**wanted, "exclude": [*wanted["exclude"], ".git"]}
         # With its commit a release can be told from another one by who knows the history.
-        release = packed(Path(tree), origin.address, wanted, check_mode, f"{commit[:12]}-")
+        release = packed(tree, origin.address, wanted, check_mode, f"{commit[:12]}-")
         return {**release, "version": version, "commit": commit}
 
 

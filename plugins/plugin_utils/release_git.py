@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Git repositories as a source: a shallow mirror of what was asked for, from which a tree is written.
+"""Git repositories as a source: a shallow mirror of what was asked for, from which git writes a tree.
 
 Git never asks for anything, gets no password as an argument, and is given a limited time as a whole.
 """
@@ -11,17 +11,16 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import posixpath
 import re
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -32,20 +31,14 @@ COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 ABBREVIATED = re.compile(r"[0-9a-f]{7,64}")
 # user@host:path, which git takes for ssh.
 SSH_SHORTHAND = re.compile(r"[^/:]+:(?!//|:).*")
-DEEPEST = 5
 # What the user set to say how servers are reached, and not a caller to say which repository is meant.
 OF_THE_USER = ("GIT_SSL_", "GIT_PROXY_", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 # Of a mirror that is not whole the one reference.
 KEPT = "refs/kept/version"
-# Answers git's two questions for the host that the credentials were given for, and no other.
-ASKED = """#!/bin/sh
-set -u
-case $1 in
-  "Username for '$WEBSTACK_GIT_HOST"*) printf '%s\\n' "$WEBSTACK_GIT_USERNAME" ;;
-  "Password for '"*"@$WEBSTACK_GIT_PLACE': ") printf '%s\\n' "$WEBSTACK_GIT_PASSWORD" ;;
-  *) exit 1 ;;
-esac
-"""
+# Tells git the login that was given in the URL, which is in its environment and in no argument.
+LOGIN = """!f() {
+  test "$1" = get && printf 'username=%s\\npassword=%s\\n' "$WEBSTACK_GIT_USER" "$WEBSTACK_GIT_PASSWORD"
+}; f"""
 
 
 @dataclass(frozen=True)
@@ -73,17 +66,9 @@ class Repository:
         return self.address.startswith("/")
 
     @property
-    def answers(self) -> dict[str, str]:
-        """What the program that git asks is to answer; nothing where no credentials were given."""
-        if not (self.username or self.password):
-            return {}
-        place = urlsplit(self.address).netloc
-        return {
-            "WEBSTACK_GIT_HOST": f"https://{place}'",
-            "WEBSTACK_GIT_PLACE": place,
-            "WEBSTACK_GIT_USERNAME": self.username,
-            "WEBSTACK_GIT_PASSWORD": self.password,
-        }
+    def has_login(self) -> bool:
+        """Whether its URL says who logs in."""
+        return bool(self.username or self.password)
 
 
 def repository(source: str) -> Repository:
@@ -108,23 +93,6 @@ def repository(source: str) -> Repository:
     if not path.is_dir():
         raise SourceError(f"{path} is not a directory on the control node: name the repository's URL or directory.")
     return Repository(str(path))
-
-
-def relative_to(parent: Repository, url: str) -> Repository:
-    """The repository of a submodule, whose URL may be relative to that of its parent."""
-    if url.startswith(("./", "../")):
-        if is_url(parent.address):
-            scheme, _colon, rest = parent.address.partition("://")
-            host, _slash, path = rest.partition("/")
-            return replace(parent, address=f"{scheme}://{host}{posixpath.normpath(posixpath.join('/', path, url))}")
-        host, colon, path = ("", "", parent.address) if parent.is_local else parent.address.partition(":")
-        return replace(parent, address=f"{host}{colon}{posixpath.normpath(posixpath.join(path, url))}")
-    found = repository(url)
-    if found.is_local and not parent.is_local:
-        raise SourceError(f"{parent.address} has a submodule at {url!r}, a path of the control node: name it by a URL.")
-    if found.address.startswith("https:") and urlsplit(found.address).netloc == urlsplit(parent.address).netloc:
-        return replace(parent, address=found.address)
-    return found
 
 
 def ssh_command(access: Access) -> str:
@@ -164,18 +132,22 @@ class Mirror:
         readable = re.sub(r"[^A-Za-z0-9]+", "-", origin.address.removesuffix(".git"))[-40:].strip("-")
         named = hashlib.sha256(origin.address.encode()).hexdigest()[:12]
         self.path = access.cache / f"{readable}-{named}.git"
+        # Is there while git runs, and stays when git was killed: what it left is not built upon.
+        self.unfinished = self.path / "unfinished"
 
-    def environment(self, index: Path | None) -> dict[str, str]:
+    def environment(self, tree: Path | None) -> dict[str, str]:
         """Environment of git: no question, no program of the user's but those that connect, nothing of a caller's."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "SSH_ASKPASS"))}
         kept |= {name: value for name, value in os.environ.items() if name.startswith(OF_THE_USER)}
         settings = [
             ("core.autocrlf", "false"), ("core.hooksPath", "/dev/null"), ("gc.autoDetach", "false"),
-            ("maintenance.autoDetach", "false"), ("advice.detachedHead", "false"),
+            ("maintenance.autoDetach", "false"), ("advice.detachedHead", "false"), ("submodule.recurse", "false"),
+            ("fetch.recurseSubmodules", "false"),
         ]  # fmt: skip
-        if self.origin.answers:
-            # No helper is to note what was given in a URL.
-            settings.append(("credential.helper", ""))
+        if self.origin.has_login:
+            # No other server is to be told, and no helper of the user's, which the empty value takes from this one.
+            helper = f"credential.https://{urlsplit(self.origin.address).netloc}.helper"
+            settings += [(helper, ""), (helper, LOGIN)]
         kept |= {f"GIT_CONFIG_KEY_{number}": name for number, (name, _value) in enumerate(settings)}
         kept |= {f"GIT_CONFIG_VALUE_{number}": value for number, (_name, value) in enumerate(settings)}
         return {
@@ -184,21 +156,25 @@ class Mirror:
             "GIT_DIR": str(self.path),
             "GIT_CONFIG_COUNT": str(len(settings)),
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ASKPASS": str(self.access.cache / "askpass"),
+            "GIT_ASKPASS": "false",
             "GIT_SSH_COMMAND": ssh_command(self.access),
-            "GIT_ALLOW_PROTOCOL": "https:ssh:file",
+            # A submodule of a repository elsewhere is no directory of the control node.
+            "GIT_ALLOW_PROTOCOL": "https:ssh:file" if self.origin.is_local else "https:ssh",
             "GCM_INTERACTIVE": "never",
-            **({"GIT_INDEX_FILE": str(index)} if index else {}),
-            **self.origin.answers,
+            **({"GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": f"{tree}.index"} if tree else {}),
+            "WEBSTACK_GIT_USER": self.origin.username,
+            "WEBSTACK_GIT_PASSWORD": self.origin.password,
         }
 
-    def ask(self, *words: str, index: Path | None = None) -> tuple[int, str, str]:
+    def ask(self, *words: str, tree: Path | None = None) -> tuple[int, str, str]:
         """Run git; returns its code and what it said."""
         left = self.access.end - time.monotonic()
+        self.unfinished.touch()
         try:
             process = subprocess.Popen(
                 ["git", *words],
-                env=self.environment(index),
+                cwd=tree,
+                env=self.environment(tree),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -208,6 +184,7 @@ class Mirror:
                 start_new_session=True,
             )
         except FileNotFoundError as error:
+            self.unfinished.unlink()
             raise SourceError("git is not installed on the control node: install it.") from error
         try:
             out, err = process.communicate(timeout=max(left, 0))
@@ -218,11 +195,12 @@ class Mirror:
                 f"{self.origin.address} did not answer within {self.access.timeout} s: see that it can be reached, "
                 "or raise timeout."
             ) from error
+        self.unfinished.unlink()
         return process.returncode, out, err
 
-    def run(self, *words: str, index: Path | None = None) -> str:
+    def run(self, *words: str, tree: Path | None = None, remedy: str = "") -> str:
         """Run git, and fail with its reason."""
-        code, out, err = self.ask(*words, index=index)
+        code, out, err = self.ask(*words, tree=tree)
         if code:
             # That the program which answers for the user has no answer is told again as what is missing.
             lines = [
@@ -233,21 +211,21 @@ class Mirror:
             said = " ".join(lines or err.split("\n")).strip()
             # Of a host that is not known or a key that is not taken ssh tells itself, before git.
             told = [line for line in err.splitlines() if "ermission denied" in line or "erification failed" in line]
-            raise SourceError(f"{self.origin.address}: git {words[0]} failed: {' '.join([*told, said])}")
+            said = " ".join([*told, said]).replace(f"{tree}/", "")
+            raise SourceError(
+                f"{self.origin.address}: git {words[0]} failed: {said.rstrip('.') + remedy if remedy else said}"
+            )
         return out
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Alone, among those that use this mirror."""
         self.access.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        askpass = self.access.cache / "askpass"
-        if not askpass.exists() or askpass.read_text() != ASKED:
-            partial = askpass.with_suffix(f".{os.getpid()}")
-            partial.write_text(ASKED)
-            partial.chmod(0o700)
-            partial.replace(askpass)
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.unfinished.exists():
+                shutil.rmtree(self.path)
+            self.path.mkdir(exist_ok=True)
             if not (self.path / "HEAD").exists():
                 self.run("init", "--quiet", "--bare", "--template=")
             yield
@@ -258,51 +236,40 @@ class Mirror:
 
     def resolve(self, version: str) -> str:
         """The commit that a tag, a branch or a commit stands for, brought here."""
-        if COMMIT.fullmatch(version):
-            if not self.has(version):
-                self.fetch_commit(version)
-            return version
-        reference = self.reference(version)
-        if reference:
-            name, commit = reference
-            if not self.has(commit):
-                self.run("fetch", "--quiet", "--no-tags", "--depth=1", self.origin.address, f"+{name}:{KEPT}")
-                # It may have moved since it was asked for.
-                commit = self.run("rev-parse", "--verify", f"{KEPT}^{{commit}}").strip()
+        name, commit = (version, version) if COMMIT.fullmatch(version) else self.reference(version)
+        if commit and self.has(commit):
             return commit
-        if ABBREVIATED.fullmatch(version):
-            found = self.abbreviated(version)
-            if found:
-                return found
+        if name:
+            try:
+                self.run("fetch", "--quiet", "--no-tags", "--depth=1", self.origin.address, f"+{name}:{KEPT}")
+                # A branch may have moved since it was asked for.
+                return self.run("rev-parse", "--verify", f"{KEPT}^{{commit}}").strip()
+            except SourceError:
+                # Of a server that gives no commit by its name everything may still have it.
+                if name != commit:
+                    raise
+        if found := self.abbreviated(version):
+            return found
         raise SourceError(
             f"{self.origin.address} has no tag, branch or commit {version!r}: correct version, or push it there."
         )
 
-    def reference(self, version: str) -> tuple[str, str] | None:
-        """The tag, or else the branch, of this name, and the commit that it stands for now."""
-        names = [version] if version.startswith("refs/") else [f"refs/tags/{version}", f"refs/heads/{version}"]
-        wanted = [version] if version == "HEAD" else [each for name in names for each in (name, name + "^{}")]
+    def reference(self, version: str) -> tuple[str, str]:
+        """The tag, or else the branch, of this name, and the commit that it stands for now; nothing without one."""
+        whole = version == "HEAD" or version.startswith("refs/")
+        names = [version] if whole else [f"refs/tags/{version}", f"refs/heads/{version}"]
+        wanted = [each for name in names for each in (name, name + "^{}")]
         listed = self.run("ls-remote", "--quiet", "--", self.origin.address, *wanted)
         found = dict(reversed(line.split("\t", 1)) for line in listed.splitlines() if "\t" in line)
-        for name in ["HEAD"] if version == "HEAD" else names:
+        for name in names:
             if name in found:
                 # Of a tag with a message its commit, and not itself.
                 return name, found.get(name + "^{}", found[name])
-        return None
-
-    def fetch_commit(self, commit: str) -> None:
-        """Bring one commit; where the server gives none by its name, everything."""
-        code, _out, _err = self.ask(
-            "fetch", "--quiet", "--no-tags", "--depth=1", self.origin.address, f"+{commit}:{KEPT}"
-        )
-        if code:
-            self.fetch_all()
-        if not self.has(commit):
-            raise SourceError(f"{self.origin.address} has no commit {commit}: correct version, or push it there.")
+        return "", ""
 
     def abbreviated(self, version: str) -> str | None:
-        """The commit of which only the beginning was given, which takes the whole history once."""
-        for fetched in (False, True):
+        """The commit that begins so, for which everything is brought here once."""
+        for fetched in (False, True) if ABBREVIATED.fullmatch(version) else ():
             if fetched:
                 self.fetch_all()
             code, out, _err = self.ask("rev-parse", "--verify", "--quiet", f"{version}^{{commit}}")
@@ -318,47 +285,32 @@ class Mirror:
             "+refs/tags/*:refs/tags/*",
         )  # fmt: skip
 
-    def write(self, commit: str, into: Path, index: Path) -> None:
+    def write(self, commit: str, tree: Path) -> None:
         """Write the tree of a commit into an empty directory."""
-        self.run(f"--work-tree={into}", "read-tree", "--reset", "-u", commit, index=index)
-        for path in into.rglob("*"):
-            if path.is_file() and not path.is_symlink() and path.stat().st_size < 1024 and is_pointer(path):
-                raise SourceError(
-                    f"{self.origin.address} keeps {path.relative_to(into)} in Git LFS: install git-lfs on the control "
-                    "node ('git lfs install'), or keep it in the repository."
-                )
+        self.run("read-tree", "--reset", "-u", commit, tree=tree)
 
-    def submodules(self, commit: str, into: Path) -> Iterator[tuple[str, str, Repository]]:
-        """Path, commit and repository of each submodule."""
-        listed = self.run("ls-tree", "-r", "-z", "--full-tree", commit)
-        links = {}
-        for entry in listed.split("\0"):
-            about, _tab, path = entry.partition("\t")
-            if about.startswith("160000 "):
-                links[path] = about.split()[2]
-        if not links:
-            return
-        modules = into / ".gitmodules"
-        told = {}
-        if modules.is_file() and not modules.is_symlink():
-            told = dict(
-                line.split("\n", 1)
-                for line in self.run("config", "--null", "--file", str(modules), "--list").split("\0")
-                if "\n" in line
+    def write_submodules(self, tree: Path) -> None:
+        """Have git write the submodules, and theirs, from repositories that it keeps in this one."""
+        update = ("submodule", "--quiet", "update", "--init", "--recursive", "--checkout", "--force")
+        # What their relative URLs are relative to.
+        self.run("config", "remote.origin.url", self.origin.address)
+        if self.ask(*update, "--depth=1", tree=tree)[0]:
+            # A server that gives no commit by its name, or a submodule that has moved: all of them anew, and whole.
+            shutil.rmtree(self.path / "modules", ignore_errors=True)
+            self.run("submodule", "--quiet", "deinit", "--all", "--force", tree=tree)
+            self.run(*update, tree=tree, remedy=": correct .gitmodules, or push what it names.")
+
+
+def refuse_pointers(tree: Path, shown: str) -> None:
+    """Refuse a tree in which a file stands for one that is kept in Git LFS."""
+    for path in tree.rglob("*"):
+        if path.is_symlink() or not path.is_file() or path.stat().st_size >= 1024:
+            continue
+        if path.read_bytes().startswith(b"version https://git-lfs.github.com/spec/"):
+            raise SourceError(
+                f"{shown} keeps {path.relative_to(tree)} in Git LFS: install git-lfs on the control node "
+                "('git lfs install'), or keep it in the repository."
             )
-        for path, linked in links.items():
-            names = [key.removesuffix(".path") for key, value in told.items() if value == path]
-            url = told.get(f"{names[0]}.url") if names else None
-            if not url:
-                raise SourceError(
-                    f"{self.origin.address} has a submodule at {path} and .gitmodules names no URL for it: commit one."
-                )
-            yield path, linked, relative_to(self.origin, url)
-
-
-def is_pointer(path: Path) -> bool:
-    """Whether the file stands for one that is kept in Git LFS."""
-    return path.read_bytes().startswith(b"version https://git-lfs.github.com/spec/")
 
 
 def judge_version(version: str) -> None:
@@ -367,20 +319,13 @@ def judge_version(version: str) -> None:
         raise SourceError(f"version {version!r} cannot name a tag, a branch or a commit: correct it.")
 
 
-def checked_out(origin: Repository, version: str, submodules: bool, into: Path, access: Access, deep: int = 0) -> str:
+def checked_out(origin: Repository, version: str, submodules: bool, tree: Path, access: Access) -> str:
     """Write the version of the repository into the directory; returns the commit."""
     mirror = Mirror(origin, access)
     with mirror.held():
         commit = mirror.resolve(version)
-        with tempfile.TemporaryDirectory(dir=access.cache, prefix="index.") as aside:
-            mirror.write(commit, into, Path(aside) / "index")
-        inner = list(mirror.submodules(commit, into)) if submodules else []
-    for path, linked, module in inner:
-        if deep >= DEEPEST:
-            raise SourceError(f"{origin.address} has submodules more than {DEEPEST} deep: flatten them.")
-        place = into / path
-        if not place.resolve().is_relative_to(into.resolve()):
-            raise SourceError(f"{origin.address} has a submodule at {path}, which leads outside: move it.")
-        place.mkdir(parents=True, exist_ok=True)
-        checked_out(module, linked, submodules, place, access, deep + 1)
+        mirror.write(commit, tree)
+        if submodules:
+            mirror.write_submodules(tree)
+    refuse_pointers(tree, origin.address)
     return commit

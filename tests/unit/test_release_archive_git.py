@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -178,8 +180,8 @@ def test_neither_settings_of_the_user_nor_of_a_caller_change_a_release(pack, rep
     (tmp_path / "hooks" / "reference-transaction").chmod(0o755)
     (tmp_path / "config").write_text(f"[core]\nautocrlf = true\nhooksPath = {tmp_path}/hooks\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
-    monkeypatch.setenv("GIT_DIR", "/nowhere")
-    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere")
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
     assert pack(version="main")["id"] == before["id"]
     pack(version="light")
     assert not (tmp_path / "hooked").exists()
@@ -208,7 +210,18 @@ def test_nothing_but_mirrors_is_left_and_nobody_else_reads_them(pack, tmp_path):
     sources = tmp_path / "state" / "sources"
     assert stat.S_IMODE(sources.stat().st_mode) == 0o700
     (mirror,) = sources.glob("*.git")
-    assert {path.name for path in sources.iterdir()} == {mirror.name, f"{mirror.stem}.lock", "askpass"}
+    assert {path.name for path in sources.iterdir()} == {mirror.name, f"{mirror.stem}.lock"}
+    assert not (mirror / "unfinished").exists()
+
+
+def test_what_a_killed_run_left_is_not_built_upon(pack, repo, tmp_path):
+    pack(version="light")
+    (mirror,) = (tmp_path / "state" / "sources").glob("*.git")
+    (mirror / "shallow.lock").touch()
+    assert "shallow.lock" in pack(version="main")["msg"]
+    # As when it was killed with the run.
+    (mirror / "unfinished").touch()
+    assert pack(version="main")["commit"] == repo.second
 
 
 class TestSubmodules:
@@ -237,32 +250,98 @@ class TestSubmodules:
     def test_they_do_not_where_they_are_not_wanted(self, pack, inner):
         assert "lib/inner/app.py" not in contents(pack(version="main")["archive"])
 
+    @pytest.mark.usefixtures("inner")
+    def test_what_git_finds_them_by_is_no_part_of_a_release(self, pack):
+        with tarfile.open(pack(version="main", submodules=True, exclude=[])["archive"]) as tar:
+            names = tar.getnames()
+        assert {"lib/inner/app.py", ".gitmodules", "lib/inner/.gitmodules"} <= set(names)
+        assert not [name for name in names if Path(name).name == ".git"]
+
+    @pytest.mark.usefixtures("inner")
+    def test_the_same_commit_is_the_same_release_whatever_is_kept(self, pack, repo, tmp_path):
+        before = pack(version="main", submodules=True)
+        repo.commit("without it")
+        repo.git("rm", "--quiet", "-r", "lib/inner")
+        repo.commit("without it, really")
+        assert "lib/inner/app.py" not in contents(pack(version="main", submodules=True)["archive"])
+        assert pack(version=before["commit"], submodules=True) == {
+            **before, "changed": False, "version": before["commit"],
+        }  # fmt: skip
+        elsewhere = pack(version=before["commit"], submodules=True, dest=tmp_path / "other" / "releases")
+        assert elsewhere["id"] == before["id"]
+
+    @pytest.mark.usefixtures("inner")
+    def test_runs_at_the_same_time_do_not_disturb_each_other(self, pack, repo):
+        wanted = ["main", "light", "main", repo.second]
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            packed = list(pool.map(lambda version: pack(version=version, submodules=True), wanted))
+        assert [contents(each["archive"])["app.py"] for each in packed] == [
+            "with a submodule", "one", "with a submodule", "two",
+        ]  # fmt: skip
+        assert ["lib/inner/far/app.py" in contents(each["archive"]) for each in packed] == [True, False, True, False]
+
+    def test_one_that_is_kept_is_not_fetched_again(self, pack, inner):
+        before = pack(version="main", submodules=True)
+        inner.path.rename(inner.path.with_name("away"))
+        assert pack(version="main", submodules=True) == {**before, "changed": False}
+
+    def test_one_that_moved_is_followed(self, pack, repo, inner):
+        pack(version="main", submodules=True)
+        inner.path.rename(inner.path.with_name("moved"))
+        repo.git("config", "--file", ".gitmodules", "submodule.lib/inner.url", "../moved")
+        repo.git("-C", "lib/inner", "fetch", "--quiet", "../../../moved")
+        repo.git("-C", "lib/inner", "checkout", "--quiet", "FETCH_HEAD")
+        repo.commit("moved")
+        assert contents(pack(version="main", submodules=True)["archive"])["lib/inner/app.py"] == "newer"
+
+    @pytest.mark.usefixtures("inner")
+    def test_what_the_user_wants_of_submodules_elsewhere_changes_nothing(self, pack, monkeypatch, tmp_path):
+        before = pack(version="main", submodules=True)
+        (tmp_path / "config").write_text("[submodule]\nrecurse = true\n[fetch]\nrecurseSubmodules = true\n")
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+        assert pack(version="main", submodules=True) == {**before, "changed": False}
+        assert "lib/inner/app.py" not in contents(pack(version="main")["archive"])
+        shutil.rmtree(tmp_path / "state" / "sources")
+        assert pack(version="main", submodules=True) == {**before, "changed": False}
+
+    @pytest.mark.usefixtures("inner")
+    def test_the_repository_cannot_leave_them_out_to_be_done_with_them_is_left_out(self, pack, repo):
+        repo.git("config", "--file", ".gitmodules", "submodule.lib/inner.update", "none")
+        repo.commit("none")
+        assert contents(pack(version="main", submodules=True)["archive"])["lib/inner/app.py"] == "inside"
+
     def test_a_commit_that_is_gone_names_the_submodule(self, pack, repo, inner):
         repo.git("update-index", "--cacheinfo", f"160000,{'1' * 40},lib/inner")
         repo.git("commit", "--quiet", "--message", "gone")
         answer = pack(version="main", submodules=True)
-        assert f"{inner.path} has no commit {'1' * 40}" in answer["msg"]
+        assert answer["msg"].startswith(f"source: {repo.path}: git submodule failed: fatal: ")
+        assert f"submodule path 'lib/inner', but it did not contain {'1' * 40}" in answer["msg"]
+        assert answer["msg"].endswith(": correct .gitmodules, or push what it names.")
 
-    def test_one_without_a_url_is_named(self, pack, repo, inner):
+    @pytest.mark.usefixtures("inner")
+    def test_one_without_a_url_is_named(self, pack, repo):
         (repo.path / ".gitmodules").write_text("")
         repo.commit("lost")
         answer = pack(version="main", submodules=True)
-        assert "has a submodule at lib/inner and .gitmodules names no URL" in answer["msg"]
+        assert "No url found for submodule path 'lib/inner' in .gitmodules: correct .gitmodules" in answer["msg"]
 
     @pytest.mark.parametrize(
         ("url", "said"),
         [
-            ("ext::sh -c touch", "is not a directory on the control node"),
-            ("http://example.com/a.git", "is reached by http"),
-            ("--upload-pack=touch", "is no repository"),
+            ("ext::sh -c touch% {}/ran", "transport 'ext' not allowed"),
+            ("http://example.com/a.git", "transport 'http' not allowed"),
+            ("--upload-pack=touch {}/ran", "No url found for submodule path 'lib/inner'"),
+            ("../" * 99 + "a.git", "cannot strip one component off url"),
         ],
     )
-    def test_what_runs_something_or_cannot_be_trusted_is_refused(self, pack, repo, inner, url, said):
-        repo.git("config", "--file", ".gitmodules", "submodule.lib/inner.url", url)
+    @pytest.mark.usefixtures("inner")
+    def test_what_runs_something_or_cannot_be_trusted_is_refused(self, pack, repo, tmp_path, url, said):
+        repo.git("config", "--file", ".gitmodules", "submodule.lib/inner.url", url.format(tmp_path))
         repo.commit("evil")
         answer = pack(version="main", submodules=True)
         assert answer["failed"] is True
         assert said in answer["msg"]
+        assert not (tmp_path / "ran").exists()
 
     def test_a_repository_that_has_itself_ends(self, pack, repo):
         repo.git("submodule", "--quiet", "add", str(repo.path), "again")
@@ -271,27 +350,6 @@ class TestSubmodules:
         repo.git("update-index", "--cacheinfo", f"160000,{repo.git('rev-parse', 'HEAD').strip()},again")
         repo.git("commit", "--quiet", "--message", "again, itself")
         assert pack(version="main", submodules=True)["changed"] is True
-
-    @pytest.mark.parametrize(
-        ("parent", "url", "found"),
-        [
-            ("https://u:p@h.example/a/b.git", "../c.git", ("https://h.example/a/c.git", "u", "p")),
-            ("https://u:p@h.example/a/b.git", "../../../../c.git", ("https://h.example/c.git", "u", "p")),
-            ("https://u:p@h.example/a/b.git", "https://h.example/d.git", ("https://h.example/d.git", "u", "p")),
-            ("https://u:p@h.example/a/b.git", "https://other.example/d.git", ("https://other.example/d.git", "", "")),
-            ("https://u:p@h.example/a/b.git", "https://h.example:444/d", ("https://h.example:444/d", "", "")),
-            ("git@h.example:a/b.git", "../c.git", ("git@h.example:a/c.git", "", "")),
-            ("ssh://git@h.example:2222/a/b.git", "../c.git", ("ssh://git@h.example:2222/a/c.git", "", "")),
-        ],
-    )
-    def test_their_address_and_who_is_told_the_password(self, parent, url, found):
-        module = release_git.relative_to(release_git.repository(parent), url)
-        assert (module.address, module.username, module.password) == found
-
-    def test_one_of_a_remote_repository_is_no_directory_of_the_control_node(self, tmp_path):
-        parent = release_git.repository("https://h.example/a.git")
-        with pytest.raises(ValueError, match="a path of the control node"):
-            release_git.relative_to(parent, str(tmp_path))
 
 
 class TestHttps:
@@ -333,12 +391,77 @@ class TestHttps:
         server.login = "t0ken:"
         assert pack(source=f"https://t0ken@{server.place}/shop.git", version="v1.0")["commit"] == repo.first
 
-    def test_a_server_that_does_not_answer_is_waited_for_as_long_as_was_said(self, pack, server):
+    @pytest.fixture
+    def with_a_submodule(self, tmp_path, repo):
+        """The repository, bare, with a submodule at a URL; of the submodule it has not the newest commit."""
+        inner = Repo(tmp_path / "repos" / "inner")
+        inner.first, inner.second = inner.commit("older"), inner.commit("inside")
+
+        def made(url: str) -> Repo:
+            repo.git("submodule", "--quiet", "add", str(inner.path), "lib")
+            repo.git("config", "--file", ".gitmodules", "submodule.lib.url", url)
+            repo.commit("with a submodule")
+            inner.commit("newer")
+            for each in (repo, inner):
+                bare = each.path.with_suffix(".git")
+                shutil.rmtree(bare, ignore_errors=True)
+                repo.git("clone", "--quiet", "--bare", str(each.path), str(bare))
+            return inner
+
+        return made
+
+    @pytest.mark.parametrize("url", ["../inner.git", "https://{}/inner.git", "https://deploy@{}/inner.git"])
+    def test_a_submodule_of_the_same_server_has_its_password(self, pack, server, with_a_submodule, url, tmp_path):
+        inner = with_a_submodule(url.format(server.place))
+        source = f"https://deploy:s3cr%40t%20word@{server.place}/shop.git"
+        assert contents(pack(source=source, version="main", submodules=True)["archive"])["lib/app.py"] == "inside"
+        assert not any("s3cr" in command for command in server.commands)
+        assert not any(b"s3cr" in path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
+        (mirror,) = (tmp_path / "state" / "sources").glob("*.git")
+        # Its tree is no more.
+        kept = ["--git-dir", str(mirror / "modules" / "lib"), "--work-tree", str(mirror)]
+        known = ["git", *kept, "cat-file", "-e"]
+        assert subprocess.run([*known, inner.second], check=False).returncode == 0
+        assert subprocess.run([*known, inner.first], check=False, capture_output=True).returncode != 0
+
+    def test_a_server_that_gives_no_commit_by_its_name_is_asked_for_everything(
+        self, pack, repo, server, with_a_submodule, tmp_path, monkeypatch
+    ):
+        repo.git("tag", "--delete", "light", "v1.0")
+        with_a_submodule("../inner.git")
+        (tmp_path / "config").write_text("[protocol]\nversion = 0\n")
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+        source = f"https://deploy:s3cr%40t%20word@{server.place}/shop.git"
+        assert contents(pack(source=source, version="main", submodules=True)["archive"])["lib/app.py"] == "inside"
+        assert pack(source=source, version=repo.first)["commit"] == repo.first
+
+    def test_another_server_is_not_told_the_password(self, pack, server, with_a_submodule, tmp_path, monkeypatch):
+        with https_server(tmp_path / "repos", tmp_path / "server.pem", "deploy:s3cr@t word") as other:
+            with_a_submodule(f"https://{other.place}/inner.git")
+            source = f"https://deploy:s3cr%40t%20word@{server.place}/shop.git"
+            answer = pack(source=source, version="main", submodules=True)
+            assert f"could not read Username for 'https://{other.place}'" in answer["msg"]
+            assert other.requests
+            # The user's own way to log in there is as good as ever.
+            helper = "!f() { echo username=deploy; echo 'password=s3cr@t word'; }; f"
+            (tmp_path / "config").write_text(f'[credential "https://{other.place}"]\nhelper = "{helper}"\n')
+            monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+            assert pack(source=source, version="main", submodules=True)["changed"] is True
+
+    def test_a_submodule_is_no_directory_of_the_control_node(self, pack, server, with_a_submodule, tmp_path):
+        with_a_submodule(str(tmp_path / "repos" / "inner"))
+        source = f"https://deploy:s3cr%40t%20word@{server.place}/shop.git"
+        assert "transport 'file' not allowed" in pack(source=source, version="main", submodules=True)["msg"]
+
+    def test_a_server_that_does_not_answer_is_waited_for_as_long_as_was_said(self, pack, server, tmp_path):
         answer = pack(source=f"https://{server.place}/silence/shop.git", version="main", timeout=1)
         assert answer["msg"] == (
             f"source: https://{server.place}/silence/shop.git did not answer within 1 s: see that it can be reached, "
             "or raise timeout."
         )
+        # The run that comes next begins anew.
+        (mirror,) = (tmp_path / "state" / "sources").glob("*.git")
+        assert (mirror / "unfinished").exists()
 
 
 class TestSsh:
@@ -368,6 +491,19 @@ class TestSsh:
         assert {"-oIdentitiesOnly=yes", "-oBatchMode=yes", "-oStrictHostKeyChecking=accept-new"} <= set(told)
         known = next(word for word in told if word.startswith("-oUserKnownHostsFile="))
         assert f'"{tmp_path}/state/sources/known_hosts" "' in known
+
+    @pytest.mark.parametrize(
+        ("form", "port"), [("git@h.example:{}", []), ("ssh://git@h.example:2222{}", ["-p", "2222"])]
+    )
+    def test_a_submodule_beside_it_is_reached_alike(self, pack, repo, ssh, form, port):
+        Repo(repo.path.parent / "inner").commit("inside")
+        repo.git("submodule", "--quiet", "add", "../inner", "lib")
+        repo.commit("with a submodule")
+        packed = pack(source=form.format(repo.path), version="main", submodules=True)
+        assert contents(packed["archive"])["lib/app.py"] == "inside"
+        *options, place, command = ssh()
+        assert (place, command) == ("git@h.example", f"git-upload-pack '{repo.path.parent}/inner'")
+        assert [word for word in options if word in port] == port
 
     def test_of_known_hosts_nothing_else_is_believed(self, pack, repo, ssh, tmp_path):
         (tmp_path / "hosts").write_text("h.example ssh-ed25519 A")
