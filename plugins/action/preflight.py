@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.inventory_contract import duplicated_uuids, problems
 from ..plugin_utils.participants import address_problems, balancer_problems, silent, without
-from ..plugin_utils.shared_state import keep_out_of_git
+from ..plugin_utils.shared_state import close, keep_out_of_git
 from ..plugin_utils.stack import stack_of
 
 
@@ -28,6 +28,8 @@ class ActionModule(ActionBase):
         _spec, arguments = self.validate_argument_spec(argument_spec={"goes_on": {"type": "bool", "default": False}})
         broken: list[str] = []
         stack = stack_of(self._templar, self._loader, task_vars or {}, broken)
+        state = {Path(str(stack.value(host, "webstack_state_dir"))) for host in stack.hosts}
+        absent = [directory for directory in state if not directory.exists()]
         lost = silent(stack)
         needed: list[str] = []
         if arguments["goes_on"] and set(lost) != set(stack.hosts):
@@ -36,8 +38,9 @@ class ActionModule(ActionBase):
         if not arguments["goes_on"]:
             # What goes on without hosts writes no configuration that names them.
             needed += address_problems(stack)
-        state = {Path(str(stack.value(host, "webstack_state_dir"))) for host in stack.hosts}
         judged = problems(stack, state)
+        # A password that a variable has in it was generated just now, and not by us.
+        close(absent)
         # What is made of the facts of a host that did not answer is not wrong for it.
         broken = [each for each in broken if each.partition(":")[0] not in lost]
         found = list(dict.fromkeys(judged + broken + needed))

@@ -250,6 +250,13 @@ def git_problems(state: Path) -> Iterable[str]:
         )
 
 
+def close(directories: Iterable[Path]) -> None:
+    """Leave directories, as far as they are there, to their owner alone."""
+    for directory in directories:
+        if directory.is_dir():
+            directory.chmod(0o700)
+
+
 def keep_out_of_git(state: Path) -> None:
     """Have the directory, for its owner alone, with a C(.gitignore) of its own."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -411,3 +411,18 @@ def test_a_host_that_failed_in_the_run_is_wrong_whatever_was_seen_of_it(proven):
     answer = proven.run(proof)
     assert [(one["check"], one["ok"]) for one in answer["findings"] if one["host"] == "web2"] == [("run", False)]
     assert answer["failed"] is True
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["made by a lookup", "of the user"])
+def test_a_state_directory_that_a_password_made_is_closed(play, monkeypatch, given):
+    state = play.folder / "state"
+    if given:
+        state.mkdir(mode=0o750)
+
+    def generate(_stack: contract.Stack, _state: Any) -> list[str]:
+        (state / "secrets").mkdir(mode=0o700, parents=True, exist_ok=True)
+        return []
+
+    monkeypatch.setattr(preflight, "problems", generate)
+    play.run(preflight)
+    assert state.stat().st_mode & 0o777 == (0o750 if given else 0o700)
