@@ -94,6 +94,19 @@ def server_id(address: str) -> int:
     return int.from_bytes(hashlib.sha256(found.packed).digest()[:4], "big") % LARGEST_ID + 1
 
 
+def scrape_jobs(
+    exporters: Iterable[Mapping[str, Any]],
+    nodes: Mapping[str, list[str]],
+    addresses: Mapping[str, str],
+    ports: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """Jobs of Prometheus for exporters, each on the C(nodes) of its group, at the port that its variable has."""
+    return [
+        {"name": each["job"], "targets": endpoints(nodes[each["group"]], addresses, ports[each["port"]])}
+        for each in exporters
+    ]
+
+
 def tagged_roles(roles: list[str], tags: Iterable[str]) -> list[str]:
     """Of the roles of a node those that the tags of a run select; all of them without tags, or with C(packages)."""
     chosen = set(tags)
@@ -201,6 +214,7 @@ class FilterModule:
             "find_primary": find_primary,
             "host_port": host_port,
             "password_marks": password_marks,
+            "scrape_jobs": scrape_jobs,
             "server_id": server_id,
             "server_settings": server_settings,
             "shared_directory": shared_directory,

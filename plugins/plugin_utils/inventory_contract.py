@@ -20,7 +20,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from . import certificates, participants, value_contract, value_types, variable_names
+from . import certificates, participants, role_arguments, value_contract, value_types, variable_names
 from .address_contract import address_problems
 from .agreement_contract import judge_proxies, judge_shared
 from .application_contract import application_problems
@@ -61,7 +61,7 @@ class Claim:
 
 # Names of addresses, by which nothing is opened; any is one of either protocol.
 LOOPBACK, NODE, ANY, IPV4 = "127.0.0.1", "node", "*", "0.0.0.0"  # noqa: S104 - names
-CLAIMS: dict[str, tuple[Claim, ...]] = {
+SERVICES: dict[str, tuple[Claim, ...]] = {
     "haproxy": (
         Claim("webstack_site_port", ANY, ("haproxy",)),
         Claim("webstack_https_port", ANY, ("haproxy",)),
@@ -73,19 +73,16 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         Claim("webstack_primary_endpoint_port", LOOPBACK, ("haproxy",)),
         Claim("webstack_replica_endpoint_port", LOOPBACK, ("haproxy",)),
         Claim("webstack_haproxy_admin_port", NODE, ("haproxy",)),
-        Claim("webstack_nginx_exporter_port", NODE, ("prometheus-ngin", "nginx-prometheu")),
     ),
     "mysql": (
         Claim("webstack_mysql_port", NODE, ("mysqld", "mariadbd")),
         Claim("webstack_mysql_port", LOOPBACK, ("mysqld", "mariadbd")),
         Claim("webstack_mysql_health_port", NODE, ("systemd", "mysql-health", "python3")),
-        Claim("webstack_mysqld_exporter_port", NODE, ("prometheus-mysq", "mysqld_exporter")),
     ),
     "monitoring": (
         Claim("webstack_prometheus_port", NODE, ("prometheus",)),
         Claim("webstack_alertmanager_port", NODE, ("prometheus-aler", "alertmanager")),
     ),
-    "all": (Claim("webstack_node_exporter_port", NODE, ("prometheus-node", "node_exporter")),),
 }
 # Taken only where there is an ACME authority, and only while it is asked.
 ACME_CLAIMS = (Claim("webstack_acme_port", NODE, ("certbot",)),)
@@ -93,12 +90,16 @@ ACME_CLAIMS = (Claim("webstack_acme_port", NODE, ("certbot",)),)
 APPLICATION = Claim("webstack_app_port", LOOPBACK, ("",))
 # Ends of names that the role haproxy gives to further backends of a site.
 BESIDE = ("-streams", "-static")
-ROLES_OF_GROUP = {
-    "haproxy": ("haproxy", "pki", "acme", "dns"),
-    "web": ("nginx", "haproxy", "app_server", "pki"),
-    "mysql": ("mysql_server", "mysql_health", "pki", "mysql_primary", "mysql_replica"),
-    "monitoring": ("monitoring",),
-    "all": ("topology", "packages", "exporters", "rollout", "upkeep", "proof"),
+ROLES_OF_GROUP: dict[str, list[str]] = role_arguments.tables()["__webstack_group_roles"]
+# Ports of a group's services and exporters.
+CLAIMS: dict[str, tuple[Claim, ...]] = {
+    group: SERVICES.get(group, ())
+    + tuple(
+        Claim(each["port"], NODE, tuple(each["processes"]))
+        for each in role_arguments.tables()["__webstack_exporters"].values()
+        if each["group"] == group
+    )
+    for group in ROLES_OF_GROUP
 }
 
 

@@ -28,6 +28,12 @@ def entry_point(path: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
+def tables() -> dict[str, Any]:
+    """Internal variables of the role topology, not evaluated; some are tables of the whole stack."""
+    return load(ROLES / "topology" / "vars" / "main.yml")
+
+
+@lru_cache(maxsize=1)
 def specs() -> dict[str, dict[str, Any]]:
     """Options that users may set, by role."""
     return {

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import OUR_GROUPS
+from ansible_collections.pentad.webstack.plugins.plugin_utils.role_arguments import tables
 
 TOP = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (TOP / "roles").iterdir() if (path / "tasks").is_dir() or (path / "defaults").is_dir())
@@ -241,3 +243,24 @@ def test_validating_commands_name_the_file_that_they_judge():
 def test_a_role_by_itself_does_not_rely_on_what_was_observed_before_it(role):
     """Only the playbooks know that nobody came in between, and give it to all tasks of a play."""
     assert [path for path in (role / "tasks").glob("*.yml") if "observed:" in path.read_text()] == []
+
+
+def test_each_role_is_brought_by_a_group_of_the_contract():
+    brought = tables()["__webstack_group_roles"]
+    assert set(brought) == {"all", *OUR_GROUPS}
+    assert {name for names in brought.values() for name in names} == {role.name for role in ROLES}
+
+
+def test_an_exporter_has_its_port_options_and_files():
+    of_role = load(TOP / "roles" / "exporters" / "vars" / "main.yml")
+    described = {**options(TOP / "roles" / "topology"), **options(TOP / "roles" / "exporters")}
+    for name, exporter in tables()["__webstack_exporters"].items():
+        assert exporter["port"] in described
+        assert {f"exporters_{name}_port", f"exporters_{name}_options"} <= described.keys()
+        assert name in of_role["__exporters_options"]
+        assert any(exporter["unit"] in file["restart"] for file in of_role["__exporters_files"][name])
+
+
+def test_processes_of_exporters_are_named_as_the_kernel_cuts_them():
+    names = [name for each in tables()["__webstack_exporters"].values() for name in each["processes"]]
+    assert [name for name in names if len(name) > 15] == []
