@@ -128,6 +128,8 @@ def test_every_role_has_a_tag():
     told = re.findall(r"TASK TAGS: \[(.*)\]", ansible("--list-tags"))
     known = {tag.strip() for tags in told for tag in tags.split(",")}
     assert known >= {*ROLES, "mysql", "always", "proof"}
+    listed = (TOP / "README.md").read_text().split("[Tags]")[1].split("\n\n")[0]
+    assert [tag for tag in sorted(known - {"always"}) if f"`{tag}`" not in listed] == []
 
 
 def test_a_tag_selects_its_role_and_what_every_role_needs():
