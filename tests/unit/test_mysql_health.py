@@ -8,15 +8,14 @@ import io
 import json
 import threading
 from http.server import ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import node_programs
 import pytest
+import scripted_mysql
 
 health = node_programs.load("roles/mysql_health/files/mysql-health")
 
-ROWS = Path(__file__).parent / "plugins" / "module_utils" / "rows"
 ENGINES = ["mysql97", "mariadb118", "mariadb1011"]
 RUNNING = {"source_host": "192.0.2.31", "source_id": "me", "receiver": "on", "applier": "on", "lag_seconds": 0}
 FOLLOWER = {
@@ -39,7 +38,7 @@ def replica(**changes: Any) -> dict[str, Any]:
 
 def recorded(engine: str, side: str, variables: dict[str, Any] | None = None, **columns: Any) -> dict[str, Any]:
     """What a real server answered, with these variables and columns of its channel changed, by MySQL's names."""
-    snapshot = json.loads((ROWS / f"{engine}.json").read_text())[side]
+    snapshot = scripted_mysql.recorded(engine)[side]
     snapshot["variables"].update(variables or {})
     for name, value in columns.items():
         if name == "Auto_Position" and "mariadb" in engine:

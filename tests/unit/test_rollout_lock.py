@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.pentad.webstack.plugins.action import rollout_lock as action
 from ansible_collections.pentad.webstack.plugins.modules import rollout_lock
+from waiting import wait
 
 ALICE = {"user": "alice", "host": "ops1", "system": "a", "process": 11, "since": "100"}
 BOB = {"user": "bob", "host": "ops2", "system": "b", "process": 22, "since": "200"}
@@ -121,11 +122,8 @@ def test_a_process_is_known_by_its_beginning():
 
 def test_a_playbook_that_ended_and_that_nobody_noticed_has_ended():
     with subprocess.Popen(["true"]) as ended:
-        deadline = time.monotonic() + 10
-        while (began := action.began(ended.pid)) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait("its end", lambda: action.began(ended.pid) == "", 10)
         assert Path(f"/proc/{ended.pid}").exists(), "its parent has not asked for it yet"
-        assert began == ""
 
 
 # --- kept by a real playbook ----------------------------------------------------------------------------------------
@@ -173,20 +171,12 @@ class Run:
 
     def seen(self, what: str) -> None:
         """Wait for a file that a step makes."""
-        wait(lambda: Path(f"{self.path}.{what}").exists() or self.process.poll() is not None, 60)
+        wait(f"the step {what}", lambda: Path(f"{self.path}.{what}").exists() or self.process.poll() is not None)
         assert self.process.poll() is None, self.process.communicate()[0]
 
     def go(self, what: str = "go") -> None:
         """Let a step go on."""
         Path(f"{self.path}.{what}").touch()
-
-
-def wait(condition: Callable[[], object], seconds: float) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 @pytest.fixture(params=CORES, ids=lambda path: path.parent.name)
@@ -209,7 +199,7 @@ def begin(request, tmp_path) -> Iterator[Callable[..., Run]]:
 def test_a_lock_is_renewed_during_a_long_step_and_ends_with_the_run(begin, lock):
     run = begin()
     first = run.until()
-    wait(lambda: run.until() > first + LEASE, 60)
+    wait("the lock to be renewed", lambda: run.until() > first + LEASE)
     assert lock(BOB, path=str(run.path))["failed"] is True
     run.go()
     run.seen("given")
@@ -232,4 +222,4 @@ def test_a_run_that_does_not_come_to_its_end_holds_nobody_up(begin, how):
     # That nothing of the run is left to hold its output open is seen by the end of this.
     told = run.process.communicate(timeout=30)[0]
     assert run.process.returncode != 0, told
-    wait(lambda: run.until() == 0, 10 * action.LOOK)
+    wait("the lock to be released", lambda: run.until() == 0, 10 * action.LOOK)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,14 +16,14 @@ from ansible_collections.pentad.webstack.plugins.module_utils.replication.contex
 )
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.model import build
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.verdict import unreachable
+from scripted_mysql import recorded
 
-ROWS = Path(__file__).parent / "rows"
 ENGINES = ["mysql97", "mariadb118", "mariadb1011"]
 
 
 def judged(engine: str = "mysql97", **status: Any) -> dict[str, Any]:
     """The verdict on a recorded replica beside its primary, with these columns of its channel changed."""
-    rows = json.loads((ROWS / f"{engine}.json").read_text())
+    rows = recorded(engine)
     rows["replica"]["replica_status"][0].update(status)
     policy = {**DEFAULT_POLICY, "role": "replica"}
     context = Context(build(rows["replica"], "db2"), policy, primary=build(rows["primary"], "db1"))

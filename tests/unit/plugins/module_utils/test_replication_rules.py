@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
+import scripted_mysql
 from ansible_collections.pentad.webstack.plugins.module_utils.mysql.gtid import GtidSet
 from ansible_collections.pentad.webstack.plugins.module_utils.replication import verdict as rules
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.context import DEFAULT_POLICY, Context
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.fleet import SET_RULES
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.model import build
 
-ROWS = Path(__file__).parent / "rows"
 MYSQL = ["mysql80", "mysql84", "mysql97"]
 MARIADB = ["mariadb1011", "mariadb118"]
 OTHER = "99999999-71ca-11e1-9e33-c80aa9429562"
@@ -25,8 +25,7 @@ def recorded(engine):
 
     They show that the rules take the names of these versions, and nothing about what such a server says.
     """
-    source = "mysql97" if engine in MYSQL else engine
-    rows = json.loads((ROWS / f"{source}.json").read_text(encoding="utf-8"))
+    rows = scripted_mysql.recorded("mysql97" if engine in MYSQL else engine)
     for side in rows.values():
         if engine == "mysql80":
             side["version"] = "8.0.46-0ubuntu0.24.04.1"
