@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 
 import lab
 import pymysql
@@ -11,8 +10,8 @@ import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.modules import mysql_accounts, mysql_settings, mysql_time_zones
 from conftest import local
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 DEFAULTS = yaml.safe_load((TOP / "roles/mysql_primary/defaults/main.yml").read_text())
 SERVER = yaml.safe_load((TOP / "roles/mysql_server/vars/main.yml").read_text())["__mysql_server_common_settings"]
 PASSWORD = "App-pass-1"

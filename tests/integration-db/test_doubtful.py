@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
-from pathlib import Path
 
 import lab
 import pytest
 import yaml
 from conftest import as_set, both, check, configure_accounts, local, remote, troubles, verify, wait_for_troubles
+from places import TOP
 from waiting import wait
-
-TOP = Path(__file__).resolve().parents[2]
 
 
 def write_many(pair, count):

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 import testinfra
 from cryptography import x509
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 SUFFIX = os.environ.get("WEBSTACK_LAB_SUFFIX", "")
 NET = os.environ.get("WEBSTACK_ACME_NET", "172.30.91")
 INVENTORY = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent

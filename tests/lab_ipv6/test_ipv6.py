@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import testinfra
 import yaml
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 SCENARIO = TOP / "molecule" / "ipv6"
 AUTHORITY = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent / ".webstack" / "pki" / "ca.pem"
 SUFFIX = f"-ipv6{os.environ.get('WEBSTACK_LAB_SUFFIX', '')}"

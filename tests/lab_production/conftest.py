@@ -10,12 +10,11 @@ import re
 import select
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 from nodes import Run
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 SUFFIX = os.environ.get("WEBSTACK_LAB_SUFFIX", "")
 NET = os.environ.get("WEBSTACK_PRODUCTION_NET", "172.30.86")
 PASSWORD = TOP / ".cache" / "lab-access" / "password"

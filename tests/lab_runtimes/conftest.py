@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import testinfra
 from client import Connection
+from places import TOP
 from testinfra.host import Host
 from testinfra.utils.ansible_runner import AnsibleRunner
 
-TOP = Path(__file__).parents[2]
 INVENTORY = os.environ["MOLECULE_INVENTORY_FILE"]
 
 

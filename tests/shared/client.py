@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from places import TOP
+
 CLIENT_TIMEOUT = 20
-TOP = Path(__file__).resolve().parents[2]
 DOMAIN = "www.foobar.com"
 SITE = f"https://127.0.0.1:{os.environ.get('WEBSTACK_LAB_HTTPS_PORT', '8443')}"
 # Under Molecule, which has an inventory directory of its own; otherwise the lab's.

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import yaml
 from issued import Authority
+from places import TOP
 from waiting import wait
 
-TOP = Path(__file__).resolve().parents[2]
 IMAGE = "webstack-traffic"
 # Of this run alone: another checkout may be tested at the same time.
 NETWORK = f"traffic-{os.getpid()}"

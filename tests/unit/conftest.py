@@ -13,6 +13,7 @@ import pymysql
 import pytest
 from ansible.module_utils import basic
 from ansible_collections.pentad.webstack.plugins.action import release_archive
+from places import TOP
 from scripted_mysql import Clock, Network
 
 PLUGINS = "ansible_collections.pentad.webstack.plugins"
@@ -27,8 +28,6 @@ WAITING = (
     "modules.mysql_clone",
     "modules.site_probe",
 )
-
-TOP = Path(__file__).resolve().parents[2]
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

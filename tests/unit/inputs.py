@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import yaml
 from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import Stack
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 GROUPS = {
     "all": ["lb1", "web1", "web2", "db1", "db2"],
     "haproxy": ["lb1"],

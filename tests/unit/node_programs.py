@@ -9,7 +9,7 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
-TOP = Path(__file__).resolve().parents[2]
+from places import TOP
 
 
 def load(path: str) -> ModuleType:

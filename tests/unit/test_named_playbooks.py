@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 PLAYBOOKS = {path.stem for path in (TOP / "playbooks").glob("*.yml")}
 TEXTS = sorted(
     path

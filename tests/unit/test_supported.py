@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -13,8 +12,8 @@ from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract
     SUPPORTED_SYSTEMS,
     version_tuple,
 )
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parents[1].name for path in TOP.glob("roles/*/meta/main.yml"))
 # Galaxy knows versions of these by their code names alone.
 CODE_NAMES = {

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 VERSION = yaml.safe_load((TOP / "galaxy.yml").read_text())["version"]
 PLACES = ("plugins/**/*.py", "plugins/**/*.yml", "roles/*/meta/argument_specs.yml")
 WORD = re.compile(r"^\s*version_added: *[\"']?([^\s\"']+)", re.MULTILINE)

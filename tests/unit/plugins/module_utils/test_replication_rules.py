@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-from pathlib import Path
 
 import pytest
 import scripted_mysql
@@ -14,6 +13,7 @@ from ansible_collections.pentad.webstack.plugins.module_utils.replication import
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.context import DEFAULT_POLICY, Context
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.fleet import SET_RULES
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.model import build
+from places import TOP
 
 MYSQL = ["mysql80", "mysql84", "mysql97"]
 MARIADB = ["mariadb1011", "mariadb118"]
@@ -1170,7 +1170,7 @@ def test_summary_names_the_worst_first_and_the_rest_by_id(case):
 
 
 def test_every_rule_is_documented():
-    root = Path(__file__).parents[4]
+    root = TOP
     text = (root / "docs" / "replication-verdict.md").read_text(encoding="utf-8")
     sections = set(re.findall(r"^### (\w+)$", text, re.MULTILINE))
     assert sections == set(rules.SEVERITIES) | set(SET_RULES) | {"connect"}

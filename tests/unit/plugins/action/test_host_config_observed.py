@@ -245,7 +245,7 @@ def templated(node: Node, text: str, **more: Any) -> list[dict[str, Any]]:
     return [{**{key: value for key, value in node.file.items() if key != "content"}, "template": "app.conf.j2", **more}]
 
 
-def test_a_template_is_rendered_with_the_variables_of_the_host_and_of_the_file(node):
+def test_a_template_is_rendered_with_variables_of_its_host_and_file(node):
     files = templated(node, "{{ greeting }} {{ whom }}\n", vars={"whom": "world"})
     _answer, asked = node.task(files=files)
     (file,) = asked[0]["files"]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.pentad.webstack.plugins.action import rollout_lock as action
 from ansible_collections.pentad.webstack.plugins.modules import rollout_lock
+from places import TOP
 from waiting import wait
 
 ALICE = {"user": "alice", "host": "ops1", "system": "a", "process": 11, "since": "100"}
@@ -128,7 +129,6 @@ def test_a_playbook_that_ended_and_that_nobody_noticed_has_ended():
 
 # --- kept by a real playbook ----------------------------------------------------------------------------------------
 
-TOP = Path(__file__).resolve().parents[2]
 LEASE = 4
 CORES = [path for path in (TOP / ".venv/bin", TOP / ".cache/oldest-core/bin") if (path / "ansible-playbook").exists()]
 PLAYBOOK = """

@@ -13,8 +13,8 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import OUR_GROUPS
 from ansible_collections.pentad.webstack.plugins.plugin_utils.role_arguments import tables
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (TOP / "roles").iterdir() if (path / "tasks").is_dir() or (path / "defaults").is_dir())
 
 

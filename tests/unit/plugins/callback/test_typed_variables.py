@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.plugin_utils import role_arguments, value_types
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 PROGRAMS = {"this core": Path(sys.executable).parent, "oldest core": TOP / ".cache" / "oldest-core" / "bin"}
 COLLECTION = Path("ansible_collections/pentad/webstack")
 SECRET = "se{{ cr }}et"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 FILTERS = {
     name: function
     for path in sorted((TOP / "plugins" / "filter").glob("*.py"))

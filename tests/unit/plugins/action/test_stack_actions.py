@@ -17,8 +17,8 @@ from ansible.vars.manager import VariableManager
 from ansible_collections.pentad.webstack.plugins.action import preflight, proof
 from ansible_collections.pentad.webstack.plugins.plugin_utils import inventory_contract as contract
 from ansible_collections.pentad.webstack.plugins.plugin_utils import stack
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 GROUPS = {
     "haproxy": ["lb1"],
     "monitoring": ["lb1"],

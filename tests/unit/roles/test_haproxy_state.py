@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from places import TOP
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "roles" / "haproxy" / "templates" / "save-state.j2"
+TEMPLATE = TOP / "roles" / "haproxy" / "templates" / "save-state.j2"
 HEAD = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n"
 MORE = "1 1 5 6 3 4 6 0 0 0 - 8080 - 1 0 - - 0"
 UP, DOWN = 2, 0

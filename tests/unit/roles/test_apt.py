@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-TOP = Path(__file__).resolve().parents[2]
+from places import TOP
 
 
 def tasks(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
-from pathlib import Path
 from typing import Any
 
 import pytest
+from places import TOP
 
-PROGRAM = Path(__file__).resolve().parents[2] / "tools" / "role-readmes"
+PROGRAM = TOP / "tools" / "role-readmes"
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from ansible_collections.pentad.webstack.plugins.module_utils.node_state import 
 from ansible_collections.pentad.webstack.plugins.plugin_utils import shared_state
 from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import Stack
 from issued import Authority, key_text
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 HOSTS = ["lb1", "web1", "web2", "db1"]
 PASSWORDS = {"webstack_app_password": "rain", "webstack_replication_password": "snow"}
 # What is set in no inventory is known by the defaults of the roles; to ask for one of these would make a password.

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.module_utils import pending, systemd
 from ansible_collections.pentad.webstack.plugins.modules import host_config, host_pending
-from test_host_config import SYSTEMCTL, unit
+from fake_systemd import SYSTEMCTL, install, unit
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 HANDLER = "Reload or restart what has changed"
 
 
@@ -27,14 +27,7 @@ class Node:
 
     def __init__(self, top: Path, run_module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.top, self.run_module, self.monkeypatch = top, run_module, monkeypatch
-        self.state = top / "state"
-        self.state.mkdir()
-        (top / "bin").mkdir()
-        for name, text in (("systemctl", SYSTEMCTL), ("journalctl", "#!/bin/sh\necho it hurts\n")):
-            (top / "bin" / name).write_text(text)
-            (top / "bin" / name).chmod(0o755)
-        monkeypatch.setenv("PATH", f"{top / 'bin'}:/usr/bin:/bin")
-        monkeypatch.setenv("STATE", str(self.state))
+        self.state = install(top, monkeypatch)
         monkeypatch.setattr(pending, "NOTES", top / "notes")
         monkeypatch.setattr(systemd, "MASKS", (top / "masks",))
         for name in ("a.service", "b.service"):

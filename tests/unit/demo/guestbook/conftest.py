@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
+from places import TOP
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "demo" / "guestbook"))
+sys.path.insert(0, str(TOP / "demo" / "guestbook"))
 
 ENVIRONMENT = {
     "DATABASE_URL": "mysql://app:secret@127.0.0.1:3306/guestbook",

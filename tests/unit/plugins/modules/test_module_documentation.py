@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,9 +14,10 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.pentad.webstack.plugins.action import preflight, release_archive
 from ansible_collections.pentad.webstack.plugins.doc_fragments.mysql import ModuleDocFragment
+from places import TOP
 
 PLUGINS = "ansible_collections.pentad.webstack.plugins"
-NAMES = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "plugins" / "modules").glob("*.py"))
+NAMES = sorted(path.stem for path in (TOP / "plugins" / "modules").glob("*.py"))
 # Those that take options in place of the module.
 ACTIONS = {"preflight": preflight, "release_archive": release_archive}
 FRAGMENTS = {"pentad.webstack.mysql": ModuleDocFragment.DOCUMENTATION}

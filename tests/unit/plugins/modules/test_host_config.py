@@ -14,36 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils import pending, systemd
 from ansible_collections.pentad.webstack.plugins.modules import host_config
-
-# As much of systemctl and journalctl as the module uses, over files of states.
-SYSTEMCTL = """#!/bin/sh
-echo "$*" >>"$STATE/calls"
-command=$1; shift
-case $command in
-  daemon-reload) ;;
-  show)
-    shift
-    first=yes
-    for unit; do
-      [ "$first" ] || echo
-      first=
-      if [ -e "$STATE/$unit" ]; then . "$STATE/$unit"; load=loaded; else load=not-found active=inactive enabled=; fi
-      echo "Id=$unit"; echo "Names=$unit"; echo "LoadState=$load"
-      echo "ActiveState=$active"; echo "UnitFileState=$enabled"
-      # Whatever else is told of it.
-      [ ! -e "$STATE/$unit.more" ] || cat "$STATE/$unit.more"
-    done ;;
-  disable) ;;
-  enable) for unit; do sed -i s/enabled=.*/enabled=enabled/ "$STATE/$unit"; done ;;
-  reload) ;;
-  start | restart)
-    for unit; do
-      case $unit in bad*) echo "Job for $unit failed." >&2; exit 1 ;; esac
-      sed -i s/active=.*/active=active/ "$STATE/$unit"
-      [ ! -e "$STATE/$unit.after" ] || mv "$STATE/$unit.after" "$STATE/$unit.more"
-    done ;;
-esac
-"""
+from fake_systemd import install, unit
 
 
 @pytest.fixture(autouse=True)
@@ -203,20 +174,7 @@ def test_a_missing_directory_is_named(keep, tmp_path):
 @pytest.fixture
 def state(tmp_path, monkeypatch):
     """States of the service, with a systemctl that keeps them."""
-    programs, states = tmp_path / "bin", tmp_path / "state"
-    programs.mkdir()
-    states.mkdir()
-    for name, text in (("systemctl", SYSTEMCTL), ("journalctl", "#!/bin/sh\necho it hurts\n")):
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.setenv("STATE", str(states))
-    return states
-
-
-def unit(state: Path, name: str, active: str = "inactive", enabled: str = "disabled") -> None:
-    """Have a unit in a state."""
-    (state / name).write_text(f"active={active}\nenabled={enabled}\n")
+    return install(tmp_path, monkeypatch)
 
 
 def calls(state: Path) -> list[str]:

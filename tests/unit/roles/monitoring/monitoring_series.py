@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
-TOP = Path(__file__).resolve().parents[3]
+from places import TOP
+
 RULES = sorted((TOP / "roles" / "monitoring" / "files" / "rules").glob("*.yml"))
 
 Series = dict[str, str]

@@ -7,13 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from guestbook.config import ConfigError, DatabaseUrl, Settings
+from places import TOP
 
 URL = "mysql://app:secret@127.0.0.1:3306/guestbook"
-APPLICATION = Path(__file__).resolve().parents[3] / "demo" / "guestbook"
+APPLICATION = TOP / "demo" / "guestbook"
 
 
 def parse(text: str) -> DatabaseUrl:

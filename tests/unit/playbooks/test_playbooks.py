@@ -16,8 +16,8 @@ from ansible.template import Templar
 from ansible_collections.pentad.webstack.plugins.filter.topology import tagged_roles
 from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import OUR_GROUPS
 from ansible_collections.pentad.webstack.plugins.plugin_utils.stack import load_templates
+from places import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 PLAYBOOKS = sorted((TOP / "playbooks").glob("*.yml"))
 
 

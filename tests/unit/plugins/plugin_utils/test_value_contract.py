@@ -276,7 +276,7 @@ def test_two_things_of_haproxy_have_two_names(host, changes, told):
     assert problems({**everybodys, host: {**everybodys[host], **changes}}) == [told]
 
 
-def test_a_web_node_serves_no_site_whose_name_its_services_would_have_to_leave_out():
+def test_on_a_web_node_a_service_may_have_the_name_of_a_site():
     everybodys = everywhere(webstack_sites=[{**SITE, "name": "queue"}], webstack_domain=SITE["domains"][0])
     assert problems({**everybodys, "web1": {**everybodys["web1"], "haproxy_tcp_services": [DATABASE]}}) == []
 
