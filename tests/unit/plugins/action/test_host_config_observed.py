@@ -15,6 +15,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
+from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 from ansible_collections.pentad.webstack.plugins.action import host_config as action
 from ansible_collections.pentad.webstack.plugins.module_utils import pending, systemd
 from ansible_collections.pentad.webstack.plugins.module_utils.node_state import packed, unpacked
@@ -234,8 +235,10 @@ def test_what_is_pending_for_others_has_nobody_asked(node):
 
 @pytest.fixture(scope="module", autouse=True)
 def _plugins():
-    """Have the plugins of ansible-core found, as its programs do when they start."""
+    """Have the plugins of ansible-core found, as its programs do when they start; other tests import as Python does."""
     init_plugin_loader()
+    yield
+    _AnsibleCollectionFinder._remove()
 
 
 def templated(node: Node, text: str, **more: Any) -> list[dict[str, Any]]:

@@ -305,7 +305,7 @@ class TestSubmodules:
         assert pack(version="main", submodules=True) == {**before, "changed": False}
 
     @pytest.mark.usefixtures("inner")
-    def test_the_repository_cannot_leave_them_out_to_be_done_with_them_is_left_out(self, pack, repo):
+    def test_a_repository_cannot_have_its_submodules_left_out(self, pack, repo):
         repo.git("config", "--file", ".gitmodules", "submodule.lib/inner.update", "none")
         repo.commit("none")
         assert contents(pack(version="main", submodules=True)["archive"])["lib/inner/app.py"] == "inside"
