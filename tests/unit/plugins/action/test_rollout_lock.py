@@ -193,7 +193,17 @@ def begin(request, tmp_path) -> Iterator[Callable[..., Run]]:
     for run in runs:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.process.pid, signal.SIGKILL)
+        # A task has a process group of its own, which waits for these.
+        run.go()
+        run.go("end")
         run.process.communicate(timeout=30)
+        wait("the tasks to end", lambda run=run: not working(run.path))
+
+
+def working(path: Path) -> list[str]:
+    """Shells that still wait for a file of a run."""
+    found = subprocess.run(["pgrep", "--full", f"while .*{path}"], capture_output=True, text=True, check=False)
+    return found.stdout.split()
 
 
 def test_a_lock_is_renewed_during_a_long_step_and_ends_with_the_run(begin, lock):
