@@ -133,7 +133,7 @@ def told(server: Server) -> dict[str, Any]:
         "engine": about["engine"],
         "role": {**fences, "writable": writable},
         "channels": [channel_told(channel) for channel in server.channels],
-        "history": History.of(server).as_told(),
+        "history": History.of(server).as_dict(),
     }
 
 

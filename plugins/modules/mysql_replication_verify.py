@@ -720,7 +720,7 @@ def verify(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
                 params["compare"], params["compare_timeout"], params["compare_chunk_rows"]
             )
         try:
-            context, verdict = verifier.look()
+            context, verdict = verifier.judge()
         except DatabaseError as error:
             return {**unreachable(verifier.name or local.where, error, policy), **extra}
         result = {**report(context, verdict), **extra}

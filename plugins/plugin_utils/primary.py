@@ -102,7 +102,7 @@ def member(
             Link(str(each["source"]["host"]), str(each["source"]["id"] or ""), str(each["receiver"]["state"]))
             for each in said["channels"]
         ),
-        history=History.told(said["history"]),
+        history=History.from_dict(said["history"]),
         schemas=tuple(said["schemas"]),
         marked=bool(said["marked"]),
         given_up=given_up,
@@ -191,7 +191,7 @@ def _refuse_stranger(primary: Member, other: Member, members: Sequence[Member]) 
     if not primary.history.shares(other.history):
         raise Refused(f"{primary.name} takes writes and knows no transaction of {other.name}, {_kept(other, primary)}")
     # While the receiver runs, the follower may have been asked a moment later than its source.
-    lost = primary.history.lacks(other.history, by=[primary.identity])
+    lost = primary.history.lacks(other.history, only_from=[primary.identity])
     if lost and link.receiver != "on":
         raise Refused(
             f"{primary.name} takes writes and lacks transactions of its own ({_short(lost)}), {_kept(other, primary)}"
@@ -270,7 +270,7 @@ def _refuse_opening(candidate: Member, known: Iterable[Member], members: Sequenc
             raise Refused(f"{candidate} holds no database, {_kept(other, candidate)}")
         # What somebody wrote on a replica is for the verdict, and no reason to leave the site without a primary.
         local = [other.identity] if link is not None and candidate.history.shares(other.history) else []
-        lost = candidate.history.lacks(other.history, but=local)
+        lost = candidate.history.lacks(other.history, not_from=local)
         if lost:
             raise Refused(f"{candidate} lacks transactions ({_short(lost)}), {_kept(other, candidate)}")
 
@@ -298,7 +298,7 @@ def _objections(primary: Member, known: Iterable[Member], members: Collection[Me
     for each in known:
         if each is primary or each.given_up or not each.links or _link_to(primary, each, list(members)) is not None:
             continue
-        extra = primary.history.lacks(each.history, but=[primary.identity] if primary.writable else [])
+        extra = primary.history.lacks(each.history, not_from=[primary.identity] if primary.writable else [])
         if primary.answered and extra:
             sources = _named(link.host for link in each.links)
             text = (

@@ -31,14 +31,14 @@ def _without_port(host: str) -> str:
 
 
 def addresses_of(client: Server, source: Server, user: str) -> list[str]:
-    """Addresses by which a server may be known to its source, the surest first."""
-    known = [str(client.variables.get("report_host") or ""), str(client.snapshot.get("address") or "")]
-    seen = {host for name, host in attached_accounts(source) if name == user}
-    return [each for each in known if each] + (list(seen) if len(seen) == 1 else [])
+    """Addresses under which its source may see a server, the most certain first."""
+    reported = [str(client.variables.get("report_host") or ""), str(client.snapshot.get("address") or "")]
+    attached = {host for name, host in attached_accounts(source) if name == user}
+    return [each for each in reported if each] + (list(attached) if len(attached) == 1 else [])
 
 
 def account_used(rows: list[dict[str, Any]], addresses: Sequence[str]) -> list[dict[str, Any]]:
-    """The one account that the server picks for a client at the first address it knows; all where that is not known."""
+    """The account that the server picks for a client, by the first address that matches one; all if none matches."""
     for address in addresses:
         matching = [r for r in rows if _matches(str(r.get("host") or "%"), address)]
         if matching:

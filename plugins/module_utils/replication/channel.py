@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What it takes to bring one replication channel into a wanted state: compare, plan, run."""
+"""Configures one replication channel: compares, plans and runs the statements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WRONG_PASSWORD = {1045, 1820, 1862}
 
 
 class Setting(NamedTuple):
-    """One option of the module, its clause in each dialect and the threads that must rest for a change."""
+    """One option of the module, its clause in each dialect and the threads that must be stopped to change it."""
 
     option: str
     mysql: str
@@ -52,11 +52,11 @@ FILTERS = {
 
 
 class ChannelError(Exception):
-    """The channel cannot be brought into the wanted state, in words."""
+    """The channel cannot be configured as wanted; the text says why."""
 
 
 class Manager:
-    """Brings one channel into the wanted state. With check_mode nothing is run, only planned."""
+    """Configures one channel; with check_mode it plans and runs nothing."""
 
     def __init__(self, connection: Connection, name: str = "", check_mode: bool = False) -> None:
         self.connection, self.name, self.check_mode = connection, name, check_mode
@@ -98,7 +98,7 @@ class Manager:
         }
 
     def stored_password(self) -> str | None:
-        """The password the server keeps for the channel; None where it cannot be read."""
+        """The password that the server stores for the channel; None where it cannot be read."""
         try:
             if not self.dialect.mariadb:
                 row = self.connection.one(
@@ -115,7 +115,7 @@ class Manager:
             return None
 
     def differences(self, wanted: dict[str, Any], current: dict[str, Any]) -> list[Setting]:
-        """The settings that are wanted and not as they are."""
+        """The settings whose value is not the wanted one."""
         found = []
         for setting in SETTINGS:
             value = wanted.get(setting.option)
@@ -133,7 +133,7 @@ class Manager:
         return setting.mariadb if self.dialect.mariadb else setting.mysql
 
     def password_differs(self, password: str | None, channel: Channel | None, changing: bool) -> bool:
-        """Whether the password has to be given to the channel, as far as that can be known."""
+        """Whether the password has to be given to the channel, as far as that can be read."""
         if password is None:
             return False
         if channel is None:
@@ -224,7 +224,7 @@ class Manager:
     def configure(
         self, wanted: dict[str, Any], password: str | None, filters: dict[str, list[str]] | None, demote: bool
     ) -> dict[str, Any]:
-        """Bring the settings in line; threads that must rest for it are started again afterwards."""
+        """Apply what differs; threads that were stopped for it are started again afterwards."""
         server, channel = self.read()
         before = self.current(server, channel)
         settings = self.differences(wanted, before)
@@ -240,11 +240,11 @@ class Manager:
                         filters if new_filters else None)  # fmt: skip
         after = {**before, **{s.option: wanted[s.option] for s in settings}}
         return {
-            "before": {**before, **_flat(have), "source_password": "(kept)"} if channel else {},
+            "before": {**before, **_flat(have), "source_password": "(unchanged)"} if channel else {},
             "after": {
                 **after,
                 **_flat(filters if new_filters and filters is not None else have),
-                "source_password": "(changed)" if new_password and channel else "(kept)",
+                "source_password": "(changed)" if new_password and channel else "(unchanged)",
             },
             "changed": bool(settings or new_password or new_filters),
         }
@@ -263,12 +263,12 @@ class Manager:
         threads = {s.threads for s in settings} | ({RECEIVER} if password is not None else set())
         # MariaDB changes nothing while one of the two runs.
         everything = self.dialect.mariadb and bool(threads)
-        rest_receiver = receiver_ran and (everything or bool(threads & {RECEIVER, BOTH}) or
+        stop_receiver = receiver_ran and (everything or bool(threads & {RECEIVER, BOTH}) or
                                           filters is not None and self.dialect.mariadb)  # fmt: skip
-        rest_applier = applier_ran and (everything or bool(threads & {APPLIER, BOTH}) or filters is not None)
-        if rest_receiver:
+        stop_applier = applier_ran and (everything or bool(threads & {APPLIER, BOTH}) or filters is not None)
+        if stop_receiver:
             self._thread("stop", "IO_THREAD")
-        if rest_applier:
+        if stop_applier:
             self._thread("stop", "SQL_THREAD")
         try:
             if threads:
@@ -277,9 +277,9 @@ class Manager:
                 self.set_filters(filters)
         finally:
             # Also after a failure: what ran before must not stay stopped because of a wrong option.
-            if rest_applier:
+            if stop_applier:
                 self._thread("start", "SQL_THREAD")
-            if rest_receiver:
+            if stop_receiver:
                 self._thread("start", "IO_THREAD")
 
     def start(self) -> bool:
@@ -309,7 +309,7 @@ class Manager:
         return True
 
     def remove(self, force: bool, patience: float = 10.0) -> bool:
-        """Forget the channel, once everything it received is applied."""
+        """Reset the channel, once everything it received is applied."""
         server, channel = self.read()
         if channel is None:
             return False
@@ -317,7 +317,7 @@ class Manager:
         if receiving:
             self._thread("stop", "IO_THREAD")
         if not force:
-            left = self._drained(server, channel, patience)
+            left = self._left_to_apply(server, channel, patience)
             if left:
                 if receiving:
                     self._thread("start", "IO_THREAD")
@@ -335,7 +335,7 @@ class Manager:
             self._run(f"{self.dialect['reset_replica']} FOR CHANNEL ''")
         return True
 
-    def _drained(self, server: Server, channel: Channel, patience: float) -> int:
+    def _left_to_apply(self, server: Server, channel: Channel, patience: float) -> int:
         """Received transactions that are still not applied after some patience."""
         deadline = time.monotonic() + patience
         while True:

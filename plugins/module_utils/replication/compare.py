@@ -4,7 +4,7 @@
 """Compares the data of a replica with its primary while both are in use. Reads only, locks nothing.
 
 Ranges of the primary key are checksummed on both servers at the same time. Where they differ the rows are
-looked at one by one: a row counts as different only when the replica has passed a GTID position of the primary
+compared one by one: a row counts as different only when the replica has passed a GTID position of the primary
 at which that row was read, and the row was still the same on the primary afterwards.
 """
 
@@ -61,7 +61,7 @@ class Table(NamedTuple):
             elif kind == "bit":
                 column += " + 0"
             if kind not in _WITHOUT_MARK:
-                # The mark between two values may be a part of them.
+                # Such a value may contain the mark that separates values.
                 values.append(f"LENGTH({quote(name)})")
             values.append(column)
         nulls = ", ".join(f"ISNULL({quote(name)})" for name, _kind, _charset in self.columns)
@@ -142,7 +142,7 @@ class Side:
         return int(row["n"]), int(row["s"])
 
     def next_key(self, table: Table, low: Key | None, count: int) -> Key | None:
-        """The key of the row that many rows on; None at the end of the table."""
+        """The key of the row that comes this many rows later; None at the end of the table."""
         where, values = _range(table, low, None)
         names = ", ".join(quote(k) for k in table.key)
         found = self.rows(f"SELECT {names} FROM {table.sql}{where} ORDER BY {names} LIMIT {count - 1}, 1", values)
@@ -272,14 +272,14 @@ class Comparison:
             self.result["ranges"] += 1
             self.result["rows"] += there[0]
             if there != here:
-                self._look_closer(table, low, high)
+                self._compare_rows(table, low, high)
             if high is None:
                 return
             low = high
-            # Keep each statement short, so that neither server feels it.
+            # Keep each statement short, so that it slows neither server.
             rows = max(_MIN_ROWS, min(_MAX_ROWS, int(rows * min(2.0, _TARGET_SECONDS / max(spent, 0.001)))))
 
-    def _look_closer(self, table: Table, low: Key | None, high: Key | None) -> None:
+    def _compare_rows(self, table: Table, low: Key | None, high: Key | None) -> None:
         there, here = self.primary.each(table, low, high), self.replica.each(table, low, high)
         open_keys = {k for k in set(there) | set(here) if there.get(k) != here.get(k)}
         for _attempt in range(_CONFIRMATIONS):

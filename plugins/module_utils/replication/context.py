@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is judged, and by which limits: a server, its primary where there is a way to it, and the caller's policy."""
+"""What is judged, and by which limits: a server, its primary where it can be reached, and the caller's policy."""
 
 from __future__ import annotations
 
@@ -66,16 +66,16 @@ class Context:
     primary_gtid: str = ""
     primary_error: str = ""
     errant: Any = None
-    # Tables that differ from the primary's, each with what differs; None as long as nobody has made sure of it.
+    # Tables that differ from the primary's, each with what differs; None until this is confirmed.
     differing: dict[tuple[str, str], str] | None = None
-    # Whether that could be made sure of at all: a replica that is behind differs for that reason alone.
+    # Whether that could be confirmed at all: a replica that is behind differs for that reason alone.
     comparable: bool = True
     probe: dict[str, Any] | None = None
     compare: dict[str, Any] | None = None
 
     @property
     def role(self) -> str:
-        """The role that is judged: the one that is wanted, else the one that is seen."""
+        """The role that is judged: the wanted one, else the observed one."""
         wanted = self.policy["role"]
         if wanted != "auto":
             return str(wanted)
@@ -100,7 +100,7 @@ class Context:
             return self.judged_channels
         if self.role != "group":
             return []
-        # A member that is not the primary may not run a channel of its own; one that has an error was run.
+        # A member that is not the primary may not run a channel of its own; one with an error was started by somebody.
         return [c for c in self.judged_channels if (c.io_state, c.sql_state) != (OFF, OFF) or c.broken]
 
     @property
@@ -113,7 +113,7 @@ class Context:
 
     @property
     def other_channels(self) -> list[Channel]:
-        """Channels that bring what the primary need not have, because they follow other sources."""
+        """Channels that follow other sources, so that the primary need not have what they deliver."""
         if self.primary is None or len(self.local.channels) < 2:
             return []
         return [c for c in self.local.channels if c.identified and not c.leads_to(self.primary)]

@@ -175,7 +175,7 @@ def applier_trouble(errno: int, message: str) -> Trouble:
 
 
 def applier_advice(errno: int) -> Advice | None:
-    """Advice on an error of the applier; None for one that is not known."""
+    """Advice on an error of the applier; None for a number that is not listed."""
     return _SQL.get(errno)
 
 

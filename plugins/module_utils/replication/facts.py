@@ -85,8 +85,8 @@ _MYSQL_ACCOUNT = """
          TIMESTAMPDIFF(SECOND, NOW(), password_last_changed + INTERVAL
            COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) DAY)) AS expires_in
     FROM mysql.user WHERE User IN (%s)"""
-# Without the passwords, which are in the column that also tells of a lock and a lifetime.
-_MARIADB_ACCOUNT_OPENLY = """
+# Without the passwords, which are in the same column as the lock and the lifetime.
+_MARIADB_ACCOUNT_WITHOUT_PASSWORD = """
     SELECT User AS user, Host AS host, plugin, Repl_slave_priv AS may_replicate, password_expired AS expired, ssl_type
     FROM mysql.user WHERE User IN (%s)"""
 _MARIADB_ACCOUNT = """
@@ -100,7 +100,7 @@ _MARIADB_ACCOUNT = """
          - UNIX_TIMESTAMP()) AS expires_in
     FROM mysql.user u JOIN mysql.global_priv g ON g.Host = u.Host AND g.User = u.User
     WHERE u.User IN (%s)"""
-# InnoDB tells the start of a transaction by the clock of the host, whatever the time zone of the server or session.
+# InnoDB gives the start of a transaction by the clock of the host, whatever the time zone of the server or session.
 _LONG_TRANSACTIONS = """
     SELECT trx_mysql_thread_id AS thread, TIMESTAMPDIFF(SECOND, trx_started, {now}) AS age,
       trx_rows_modified AS modified, LEFT(COALESCE(trx_query, ''), 100) AS query
@@ -210,7 +210,7 @@ class Collector:
         )
 
     def collect(self, *, detail: bool = True, max_transaction_age: int = 60, tables: bool = True) -> Snapshot:
-        """Everything about the server. Its GTID position is read before anything a primary is asked."""
+        """Everything about the server. Its GTID position is read before a primary is queried."""
         self._named("variables", "VARIABLES", _VARIABLES)
         self._named("status", "STATUS", _STATUS)
         if self.dialect.mariadb:
@@ -244,14 +244,14 @@ class Collector:
         return read_objects(self.connection)
 
     def _privileges(self) -> set[str]:
-        # On MariaDB these lines have passwords, and must not be kept.
+        # On MariaDB these lines have passwords, and must not be stored.
         return privileges_everywhere(str(next(iter(row.values()))) for row in self.connection.rows("SHOW GRANTS"))
 
     def _certificate_left(self) -> float | None:
         """Seconds for which the certificate is valid that the server has loaded; None where it has none."""
         until = (self.snapshot.get("status") or {}).get("ssl_server_not_after")
         if not until and self.dialect.mariadb and self.connection.options.unix_socket:
-            # MariaDB tells it to a session over TLS only.
+            # MariaDB shows it only to a session over TLS.
             try:
                 with Connection(replace(self.connection.options, socket_tls=True)) as encrypted:
                     until = encrypted.one("SHOW SESSION STATUS LIKE 'Ssl_server_not_after'").get("Value")
@@ -260,7 +260,7 @@ class Collector:
         return ssl.cert_time_to_seconds(until) - time.time() if until else None
 
     def essentials(self) -> Snapshot:
-        """Role, fence and channels: little enough to be asked several times a second."""
+        """Role, fence and channels: little enough to be read several times a second."""
         self._named("variables", "VARIABLES", _VARIABLES)
         return self.channel_rows()
 
@@ -327,7 +327,7 @@ class Collector:
         )
 
     def _oldest_binlog(self) -> Row:
-        """The GTID list at the start of the oldest binary log: what of the past is gone."""
+        """The GTID list at the start of the oldest binary log: which transactions are gone from the logs."""
         logs = self.connection.rows("SHOW BINARY LOGS")
         if not logs:
             return {}
@@ -347,14 +347,14 @@ class Collector:
                 executed=row["state"], binlog_pos=row["binlog"], slave_pos=row["slave"], position=row["current"]
             )
             return
-        # What is about to be committed is asked for first: it can only move from there to what is executed.
+        # What is about to be committed is read first: it can only become executed meanwhile.
         row = self.connection.one(
             "SELECT @@GLOBAL.gtid_owned AS owned, @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged"
         )
         self.snapshot.update({key: str(value).replace("\n", "") for key, value in row.items()})
 
     def accounts(self, users: Iterable[str]) -> None:
-        """What this server knows of the accounts that channels log in with."""
+        """The accounts that channels log in with, as they are on this server."""
         names = tuple(sorted({user for user in users if user}))
         if not names:
             return
@@ -364,7 +364,7 @@ class Collector:
         refusal = self.snapshot["denied"].get("replication_account") or {}
         if self.dialect.mariadb and refusal.get("grant"):
             try:
-                rows = self.connection.rows(_MARIADB_ACCOUNT_OPENLY.replace("(%s)", marks), names)
+                rows = self.connection.rows(_MARIADB_ACCOUNT_WITHOUT_PASSWORD.replace("(%s)", marks), names)
             except DatabaseError:
                 return
             del self.snapshot["denied"]["replication_account"]
@@ -395,7 +395,7 @@ class Collector:
                 self.snapshot["boot"] = {"super_read_only": False}
 
     def _local(self) -> None:
-        """What only the host itself knows: the option files and the free disk."""
+        """What can be read only on the host itself: the option files and the free disk."""
         name = "read_only" if self.dialect.mariadb else "super_read_only"
         if (self.snapshot.get("boot") or {}).get(name) is None:
             value = _from_option_files(name, self.dialect.mariadb)

@@ -110,8 +110,8 @@ def check_set(
         "server_id_unique": _unique(servers),
     }
     checks = []
-    told = {} if policy["checks"].get("connect") == SKIP else unreachable
-    for name, text in sorted(told.items()):
+    reported = {} if policy["checks"].get("connect") == SKIP else unreachable
+    for name, text in sorted(reported.items()):
         checks.append(check_from("connect", CRITICAL, failed(None, "a connection", text, ""), policy, server=name))
     for identifier, finding in findings.items():
         if finding is not None and policy["checks"].get(identifier) != SKIP:
@@ -124,7 +124,8 @@ def _single_writer(tree: Mapping[str, Any], unreachable: Mapping[str, str]) -> F
     writable = tree["writable"]
     if len(writable) == 1:
         if unreachable:
-            message = f"{writable[0]} accepts writes; {', '.join(sorted(unreachable))} could not be asked and may, too."
+            others = ", ".join(sorted(unreachable))
+            message = f"{writable[0]} accepts writes; {others} could not be queried and may accept them, too."
             hint = "Find out what these servers do before you trust that there is one writer."
             return failed(writable, 1, message, hint, cap=WARNING)
         return passed(writable, 1, f"{writable[0]} is the only server that accepts writes.")
@@ -173,7 +174,7 @@ def _expected(tree: Mapping[str, Any], wanted: str | None) -> Finding | None:
         return None
     if tree["primary"] == wanted:
         return passed(wanted, wanted, f"{wanted} is the primary.")
-    message = f"The primary is {tree['primary'] or 'not to be told'} instead of {wanted}."
+    message = f"The primary is {tree['primary'] or 'not identifiable'} instead of {wanted}."
     return failed(tree["primary"], wanted, message, "Switch over, or correct what is expected.", heals=False)
 
 
@@ -186,7 +187,7 @@ def _unique(servers: Mapping[str, Server]) -> Finding:
 
 
 class Fleet:
-    """A set of servers, looked at together."""
+    """A set of servers, read at the same time and judged together."""
 
     def __init__(
         self, members: Mapping[str, ConnectionOptions], policy: dict[str, Any], max_transaction_age: int = 60
@@ -208,7 +209,7 @@ class Fleet:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def look(self) -> None:
+    def gather(self) -> None:
         """Read all at once, so that one frozen server does not delay the others."""
         with ThreadPoolExecutor(max_workers=min(16, max(1, len(self.members)))) as pool:
             for name, outcome in zip(self.members, pool.map(self._one, self.members)):
@@ -239,7 +240,7 @@ class Fleet:
 
     def report(self, expected_primary: str | None = None) -> dict[str, Any]:
         """The whole result: the set, and each server of it."""
-        self.look()
+        self.gather()
         addresses = {name: f"{o.host}:{o.port}" for name, o in self.members.items()}
         unreachable_texts = {name: str(error) for name, error in self.failures.items()}
         tree = topology(self.servers, addresses, unreachable_texts)
@@ -275,7 +276,7 @@ class Fleet:
             collector = self.collectors[source]
             try:
                 collector.accounts(c.source_user for c in server.channels)
-                # Read again after the replica, so that it can only be ahead of it.
+                # Read again after the replica, so that the source can only be ahead of it.
                 collector.positions()
                 context.primary = self.servers[source]
                 context.errant = confirmed_errant(context, collector)
@@ -283,5 +284,5 @@ class Fleet:
                     confirm_tables(context, self.collectors[name].connection, collector.connection)
             except DatabaseError as error:
                 context.primary = None
-                context.primary_error = f"{source} cannot be asked any more: {error.message}"
+                context.primary_error = f"{source} can no longer be queried: {error.message}"
         return report(context, judge(context))

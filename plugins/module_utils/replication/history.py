@@ -17,7 +17,7 @@ class History:
     """All transactions of one server, whoever wrote them."""
 
     mariadb: bool
-    # By what its own transactions are known: the server_uuid of MySQL, the server_id of MariaDB.
+    # Names the transactions that it wrote itself: the server_uuid of MySQL, the server_id of MariaDB.
     identity: str
     # MySQL: gtid_executed. MariaDB: gtid_binlog_state.
     executed: str = ""
@@ -27,61 +27,62 @@ class History:
 
     @classmethod
     def of(cls, server: Server) -> History:
-        """Of a server that was asked for its positions."""
-        told = server.snapshot if server.mariadb else {}
+        """The history of a server whose positions were read."""
+        positions = server.snapshot if server.mariadb else {}
         return cls(
             mariadb=server.mariadb,
             identity=identity(server),
             executed=server.executed,
-            applied=str(told.get("slave_pos") or ""),
-            position=str(told.get("position") or ""),
+            applied=str(positions.get("slave_pos") or ""),
+            position=str(positions.get("position") or ""),
         )
 
     @classmethod
-    def told(cls, said: Mapping[str, Any]) -> History:
-        """As C(as_told) of another node or run has written it."""
-        texts = {name: str(said.get(name) or "") for name in ("identity", "executed", "applied", "position")}
-        return cls(mariadb=bool(said.get("mariadb")), **texts)
+    def from_dict(cls, values: Mapping[str, Any]) -> History:
+        """From what as_dict returned on another node or in an earlier task."""
+        texts = {name: str(values.get(name) or "") for name in ("identity", "executed", "applied", "position")}
+        return cls(mariadb=bool(values.get("mariadb")), **texts)
 
-    def as_told(self) -> dict[str, Any]:
-        """For another node or a later task."""
+    def as_dict(self) -> dict[str, Any]:
+        """The history as plain values, for another node or a later task."""
         return dict(self.__dict__)
 
     def __bool__(self) -> bool:
         return bool(self.executed or self.applied)
 
-    def lacks(self, other: History, *, by: Iterable[str] | None = None, but: Iterable[str] = ()) -> str:
+    def lacks(self, other: History, *, only_from: Iterable[str] | None = None, not_from: Iterable[str] = ()) -> str:
         """Transactions of the other server that are not here, in the notation of the engine; empty for none.
 
-        by: only those that these servers have written; but: none that these have. Raises GtidError.
+        only_from: count only what these servers wrote; not_from: leave out what these wrote. Raises GtidError.
         """
         if self.mariadb != other.mariadb:
             return other.executed or other.applied
         missing: Any
         if not self.mariadb:
-            missing = (GtidSet.parse(other.executed) - GtidSet.parse(self.executed)).without_uuids(but)
-            return str(missing if by is None else missing.of_uuids(by))
-        known = MariadbGtid.parse(f"{self.executed},{self.applied}")
+            missing = (GtidSet.parse(other.executed) - GtidSet.parse(self.executed)).without_uuids(not_from)
+            return str(missing if only_from is None else missing.of_uuids(only_from))
+        here = MariadbGtid.parse(f"{self.executed},{self.applied}")
         position = MariadbGtid.parse(f"{self.position},{self.applied}")
         theirs = MariadbGtid.parse(f"{other.executed},{other.applied}")
-        missing = theirs.foreign_to(known, position, _number(other.identity)).without_servers(map(_number, but))
-        return str(missing if by is None else missing.of_servers(map(_number, by)))
+        missing = theirs.foreign_to(here, position, _number(other.identity))
+        missing = missing.without_servers(map(_number, not_from))
+        return str(missing if only_from is None else missing.of_servers(map(_number, only_from)))
 
     def shares(self, other: History) -> bool:
-        """Whether any transaction is in both; what has no history cannot differ."""
+        """Whether any transaction is in both; an empty history counts as shared."""
         if not other:
             return True
         if self.mariadb != other.mariadb:
             return False
         if not self.mariadb:
             return bool(GtidSet.parse(self.executed) & GtidSet.parse(other.executed))
-        # Numbers alone do not tell transactions apart: who has written them is looked at as well.
+        # Two servers may have given the same number to different transactions, so the writers are compared.
         here, there = (MariadbGtid.parse(f"{each.executed},{each.applied}") for each in (self, other))
         return bool(here.servers & there.servers)
 
 
 def identity(server: Server) -> str:
-    """By what followers know a server."""
+    """The id by which followers identify a server."""
     return server.uuid or str(server.server_id or "")
 
 

@@ -97,9 +97,9 @@ def _errant_of_mariadb(ctx: Context, primary: Server) -> MariadbGtid:
     position = MariadbGtid.parse(str(primary.snapshot.get("position") or ""))
     others = {c.source_server_id for c in ctx.other_channels}
     if others:
-        known = {*there.domains, *position.domains}
-        # A domain that the primary does not know came from another source, unless it was written here.
-        here = here.without(lambda domain, server: server != own and (server in others or domain not in known))
+        domains = {*there.domains, *position.domains}
+        # A domain that the primary does not have came from another source, unless it was written here.
+        here = here.without(lambda domain, server: server != own and (server in others or domain not in domains))
     return here.foreign_to(there, position, own)
 
 

@@ -81,7 +81,7 @@ class Channel:
 
     @property
     def identified(self) -> bool:
-        """Whether it has been connected, and so knows who its source is."""
+        """Whether it has connected once, so that the identity of its source is stored."""
         return bool(self.source_uuid or self.source_server_id)
 
     def leads_to(self, server: Server) -> bool:
@@ -182,7 +182,7 @@ class Server:
 
     @property
     def position(self) -> str:
-        """Where this server is: gtid_executed, or MariaDB's gtid_current_pos."""
+        """The position of this server: gtid_executed, or MariaDB's gtid_current_pos."""
         return str(self.snapshot.get("position") or "") if self.mariadb else self.executed
 
     @property
@@ -216,7 +216,7 @@ class Server:
 
     @property
     def boot_read_only(self) -> bool | None:
-        """Whether a restart brings it up read-only; None if that cannot be known from here."""
+        """Whether a restart brings it up read-only; None if that cannot be read from here."""
         name = "read_only" if self.mariadb else "super_read_only"
         found = self.snapshot.get("boot") or {}
         if found.get(name) is not None:
@@ -299,7 +299,7 @@ def _common(server: Server, row: Row) -> dict[str, Any]:
 
 
 def _quiet_for(server: Server, channel: str) -> float | None:
-    """What watching the receiver showed, where the server itself does not tell."""
+    """Seconds without a message, measured by watching the receiver; None if it was not watched."""
     return as_float((server.snapshot.get("quiet_for") or {}).get(channel))
 
 

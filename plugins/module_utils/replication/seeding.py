@@ -9,15 +9,15 @@ from typing import Sequence
 
 
 class SeedError(Exception):
-    """The data cannot be copied, in words: what happened and what to do."""
+    """The data cannot be copied; the text says why and what to do."""
 
 
 def needs_copy(
     channels: int, schemas: Sequence[str], catch_up: bool, overwrite: bool, related: bool = True
 ) -> tuple[bool, str]:
-    """Whether to copy, and why; raises where that would destroy data nobody gave up."""
+    """Whether to copy, and why; raises SeedError where a copy would destroy data that was not given up."""
     if overwrite:
-        return True, "overwriting was asked for"
+        return True, "overwriting was requested"
     if channels:
         return False, "the server already has a replication channel"
     if catch_up:
@@ -26,10 +26,10 @@ def needs_copy(
         return True, "the server is empty"
     if not related:
         raise SeedError(
-            f"The server holds data ({', '.join(schemas)}) and the source has none of its transactions; they are left "
-            "alone. Find out first which of the two has the data: a source that is new must not be the primary."
+            f"The server holds data ({', '.join(schemas)}) and the source has none of its transactions; nothing "
+            "was changed. Find out first which of the two has the data: a source that is new must not be the primary."
         )
     raise SeedError(
-        f"The server holds data ({', '.join(schemas)}) that the source does not account for; they are left alone. "
-        "To give them up, name this host in mysql_replica_rebuild."
+        f"The server holds data ({', '.join(schemas)}) and cannot catch up from the source; nothing was changed. "
+        "To replace the data by a copy, name this host in mysql_replica_rebuild."
     )

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a server says of its tables, as digests that can be compared with those of another server.
+"""The tables of a server, as digests that can be compared with those of another server.
 
-One statement for all tables: with thousands of them, what travels is a few numbers of each. Only where digests differ
+One statement for all tables: with thousands of them, only a few numbers of each are sent. Only where digests differ
 are the columns and keys themselves read, to name the difference. Reads only.
 """
 
@@ -76,7 +76,7 @@ def _statement(mariadb: bool, names: Sequence[tuple[str, str]]) -> str:
 def read_tables(connection: Connection, names: Sequence[tuple[str, str]] = ()) -> list[dict[str, Any]]:
     """All tables but the system's, or those of the given schemas and names."""
     if not connection.dialect.mariadb:
-        # Else the numbers of a day ago may be told.
+        # Otherwise the numbers may be a day old.
         connection.rows("SET SESSION information_schema_stats_expiry = 0")
     values = [part for name in names for part in name] * 4
     rows = connection.rows(_statement(connection.dialect.mariadb, names), values)
@@ -145,19 +145,19 @@ def read_objects(connection: Connection) -> list[dict[str, Any]]:
     statement = " UNION ALL ".join(parts).replace("NULL, NULL", "NULL AS state, NULL AS origin", 1)
     rows = connection.rows(statement)
     definers = sorted({str(row["d"]) for row in rows})
-    known: set[str] = set()
+    existing: set[str] = set()
     if definers:
         marks = ", ".join(["%s"] * len(definers))
         account = "CONCAT(User, '@', Host)"
         listed = connection.rows(f"SELECT {account} AS account FROM mysql.user WHERE {account} IN ({marks})", definers)
-        known = {str(row["account"]) for row in listed}
+        existing = {str(row["account"]) for row in listed}
     return [
         {
             "kind": row["kind"],
             "schema": row["s"],
             "name": row["n"],
             "definer": str(row["d"]),
-            "definer_exists": str(row["d"]) in known,
+            "definer_exists": str(row["d"]) in existing,
             "state": row["state"],
             "origin": None if row["origin"] is None else int(row["origin"]),
         }
@@ -189,7 +189,7 @@ def _unlike(left: Row, right: Row, word: str) -> bool:
 
 
 def is_grave(difference: str) -> bool:
-    """Whether rows of the primary may not be applied to such a table."""
+    """Whether applying rows of the primary to such a table may fail."""
     return difference.startswith((ONLY_THERE, "columns"))
 
 
@@ -222,12 +222,12 @@ def _joined(words: Iterable[str]) -> str:
     return " ".join(filter(None, words))
 
 
-# Values that need not be told.
+# Values that a description leaves out.
 _PLAIN = {None, "", "NULL", "A"}
 
 
 def _shown(column: str, value: Any) -> str:
-    """A value with what it is of, unless it says that itself."""
+    """A value with the name of its column, unless the value alone is clear."""
     if column in {"COLUMN_TYPE", "EXTRA", "COLUMN_NAME", "INDEX_TYPE", "COLLATION_NAME", "REFERENCED_TABLE_NAME"}:
         return str(value)
     if column == "IS_NULLABLE":

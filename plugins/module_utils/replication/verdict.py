@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The judgement: servers in, checks out. No connection, no clock, nothing but the given rows.
 
-A rule says what it saw (Finding); its severity, or the caller's override, decides what that means.
+A rule says what it found (Finding); its severity, or the caller's override, decides what that means.
 What could not be read is ``unknown``, never a pass.
 """
 
@@ -128,9 +128,9 @@ def check_from(
     identifier: str, severity: str, finding: Finding, policy: dict[str, Any], **place: Any
 ) -> dict[str, Any]:
     """The check of a finding: the caller's severity, else the rule's own, else the lower one of the finding."""
-    told = policy["checks"].get(identifier)
-    severity = told or severity
-    if finding.cap and not told and _ORDER[finding.cap] < _ORDER[severity]:
+    override = policy["checks"].get(identifier)
+    severity = override or severity
+    if finding.cap and not override and _ORDER[finding.cap] < _ORDER[severity]:
         severity = finding.cap
     return {
         "id": identifier,
@@ -163,7 +163,7 @@ _BLOCKS_PROMOTION = {
     "lag_seconds", "lag_gtid", "apply_backlog", "purge_horizon", "compare", "disk_free", "table_definitions",
     "engines", "definers", "settings_alike", "certificate",
 }  # fmt: skip
-# These are against it even as a warning.
+# These block a promotion even as a warning.
 _BLOCKS_AS_WARNING = {"repl_account_here", "version_order", "delay", "lag_gtid", "apply_backlog"}
 
 
@@ -185,7 +185,7 @@ def promotion(ctx: Context, verdict: Verdict) -> dict[str, Any]:
 
 
 def _lacking(ctx: Context) -> set[str]:
-    """Rules by which more is missing here than a moment's work."""
+    """Rules by which more transactions are missing here than the limit allows."""
     limit = int(ctx.policy["max_lag_transactions"])
     gap = or_none(missing, ctx)
     found = {"lag_gtid"} if gap and gap[1] > limit else set()
@@ -250,7 +250,7 @@ def _with_lag(ctx: Context, channel: Channel) -> dict[str, Any]:
 
 
 def _gtid_report(ctx: Context) -> dict[str, Any]:
-    # What cannot be read, for example because the primary is of the other engine, the rules have said.
+    # Where positions cannot be compared (the primary may be of the other engine), the rules report that.
     gap = or_none(missing, ctx) if ctx.replica else None
     found = ctx.errant if ctx.errant is not None else or_none(errant_now, ctx)
     lost = or_none(unrecoverable, ctx)
@@ -272,18 +272,18 @@ def coverage(ctx: Context, verdict: Verdict) -> str:
 
 
 def unreachable(name: str, error: DatabaseError, policy: dict[str, Any]) -> dict[str, Any]:
-    """The verdict on a server that cannot be asked."""
+    """The verdict on a server that cannot be queried."""
     finding = failed(error.errno, "a connection", error.message, error.hint)
     skipped = policy["checks"].get("connect") == SKIP
     verdict = Verdict([] if skipped else [check_from("connect", CRITICAL, finding, policy)])
-    # Of a server that was not asked nothing is known, whatever its not answering is taken for.
-    told = "unknown" if skipped else verdict.verdict
+    # Skipping this check makes no server ok of which nothing could be read.
+    word = "unknown" if skipped else verdict.verdict
     return {
-        "verdict": told,
+        "verdict": word,
         "coverage": "partial",
         "reasons": verdict.reasons,
         "not_judged": [],
-        "summary": f"{told}: {name}: [connect] {error}",
+        "summary": f"{word}: {name}: [connect] {error}",
         "checks": verdict.checks,
         "engine": None,
         "role": {"observed": None, "expected": policy["role"]},

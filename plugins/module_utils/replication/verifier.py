@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at a server, and at its primary, and judges them: connections in, verdict out. Waits and probes on request."""
+"""Reads a server and its primary and judges them: connections in, verdict out. Waits and probes on request."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def confirmed_errant(context: Context, collector: Collector) -> Any:
 
 
 def confirm_tables(context: Context, here: Connection, there: Connection) -> None:
-    """Let the context say which tables differ even after the replica has reached what the primary had.
+    """Note in the context which tables differ even after the replica has reached what the primary had.
 
     A change of a table takes as long on the replica as it took on the primary, and until then they differ.
     """
@@ -102,7 +102,7 @@ def _named(here: Connection, there: Connection, name: tuple[str, str], text: str
 
 
 class Verifier:
-    """One server, and its primary where there is a way to it."""
+    """One server, and its primary where it can be reached."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class Verifier:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def look(self, detail: bool = True, listen: bool = True) -> tuple[Context, Verdict]:
+    def judge(self, detail: bool = True, listen: bool = True) -> tuple[Context, Verdict]:
         """Read both servers and judge. The replica is read first, so that the primary can only be ahead."""
         try:
             collector = Collector(self.connection())
@@ -166,7 +166,7 @@ class Verifier:
         context = Context(local, self.policy, primary_gtid=self.primary_gtid, probe=self.probe_result,
                           compare=self.compare_result)  # fmt: skip
         if self.primary_options:
-            self._look_at_primary(context, collector.connection, tables)
+            self._read_primary(context, collector.connection, tables)
         if self.heartbeat_table:
             source = context.primary.server_id if context.primary else None
             if source is None and local.channels:
@@ -177,12 +177,12 @@ class Verifier:
         return context, judge(context)
 
     def _own_name(self, collector: Collector) -> str:
-        """A socket path tells nobody which machine it is on."""
+        """The name of the host in place of a socket path, which is the same on every host."""
         variables = collector.snapshot.get("variables") or {}
         own = str(variables.get("hostname") or "") if self.options.unix_socket else ""
         return own or self.options.where
 
-    def _look_at_primary(self, context: Context, here: Connection, tables: bool) -> None:
+    def _read_primary(self, context: Context, here: Connection, tables: bool) -> None:
         try:
             collector = Collector(self.connection("primary"))
             collector.collect(detail=False)
@@ -197,10 +197,10 @@ class Verifier:
         except DatabaseError as error:
             self.drop("primary")
             context.primary = None
-            context.primary_error = f"The primary cannot be asked: {error.message}"
+            context.primary_error = f"The primary cannot be queried: {error.message}"
 
     def _listen(self, collector: Collector, context: Context) -> None:
-        """Does the source still speak, where its last message is not shown? A caught-up position answers at once."""
+        """Watch receivers whose last message is not shown; a caught-up position makes that unnecessary."""
         running = unheard_channels(context.local, self.policy)
         if not running:
             return
@@ -215,9 +215,9 @@ class Verifier:
             channel.since_last_message = quiet.get(channel.name)
 
     def report(self, detail: bool = True) -> dict[str, Any]:
-        """The whole result; a server that cannot be asked is a verdict, too."""
+        """The whole result; a server that cannot be queried gets a verdict, too."""
         try:
-            context, verdict = self.look(detail)
+            context, verdict = self.judge(detail)
         except DatabaseError as error:
             return unreachable(self.name or self.options.where, error, self.policy)
         return report(context, verdict)
@@ -255,10 +255,10 @@ class Verifier:
         )
         written = time.monotonic()
         while True:
-            seen = self._beat(table, number)
+            arrived = self._beat(table, number)
             waited = time.monotonic() - began
-            # Another writer may have written since; what was here before, even of the future, is not what was written.
-            if seen != earlier and seen >= stamp:
+            # A later row of another writer counts, too; the one that was here before does not, whatever its stamp.
+            if arrived != earlier and arrived >= stamp:
                 return {
                     "ok": True,
                     "latency_ms": round(waited * 1000, 1),
@@ -271,12 +271,12 @@ class Verifier:
     def _beat(self, table: str, number: Any) -> str:
         """The heartbeat that has arrived here; empty if there is none."""
         try:
-            seen = self.connection().value(f"SELECT ts FROM {table} WHERE server_id = %s", (number,))
+            found = self.connection().value(f"SELECT ts FROM {table} WHERE server_id = %s", (number,))
         except DatabaseError as error:
             if error.errno not in {1146, 1049}:
                 raise
-            seen = None
-        return "" if seen is None else str(seen)
+            found = None
+        return "" if found is None else str(found)
 
     def compare(self, schemas: Sequence[str], seconds: float, chunk_rows: int) -> dict[str, Any]:
         """Compare the data of these schemas with the primary."""
@@ -290,14 +290,14 @@ class Verifier:
     # --- wait -------------------------------------------------------------------------------------------------------
 
     def wait(self, kind: str, target: str, timeout: float, interval: float, fail_on: str) -> dict[str, Any]:
-        """Wait until healthy or caught up; give up at once on what waiting cannot heal."""
+        """Wait until healthy or caught up; give up at once where waiting cannot help."""
         began = time.monotonic()
         outcome: dict[str, Any] = {"reached": False, "attempts": 0, "target": None, "last": ""}
         fixed: str | None = None
         while True:
             outcome["attempts"] += 1
             try:
-                context, verdict = self.look(detail=False, listen=kind == "healthy")
+                context, verdict = self.judge(detail=False, listen=kind == "healthy")
                 if kind == "caught_up" and fixed is None:
                     fixed = outcome["target"] = self._target(context, target)
                 outcome["reached"], outcome["last"] = self._reached(kind, context, verdict, fixed, interval, fail_on)
@@ -360,14 +360,14 @@ _STOPS_CATCHING_UP = {"io_thread", "sql_thread", "purge_horizon", "role"}
 
 
 def unheard_channels(server: Server, policy: Mapping[str, Any]) -> list[Channel]:
-    """Connected channels of which it is not known when they last received something."""
+    """Connected channels for which the server shows no time of the last message."""
     if policy["checks"].get("source_silent") == SKIP or server.denied("connection_status"):
         return []
     return [c for c in server.channels if c.io_state == ON and c.since_last_message is None and c.heartbeat_interval]
 
 
 def _level(context: Context) -> bool:
-    """MariaDB: the replica has received all that its primary had when that was asked (after the replica)."""
+    """MariaDB: the replica has received all that its primary had when that was read (after the replica)."""
     primary = context.primary
     if primary is None:
         return False

@@ -50,7 +50,7 @@ class Verifier:
     def __exit__(self, *_error: object) -> None:
         pass
 
-    def look(self, **_how: bool) -> Any:
+    def judge(self, **_how: bool) -> Any:
         if not self.reachable:
             raise program.DatabaseError("gone")
         channels = [SimpleNamespace(source_host=self.source, source_port=3307)] if self.source else []

@@ -17,7 +17,7 @@ from .registry import CRITICAL, INFO, WARNING, Finding, Rule, failed, into, pass
 RULES: list[Rule] = []
 rule = into(RULES)
 
-# Where the caller's own knowledge of the option file is missing, this is what the server's default is.
+# The default of the server, for where its option file cannot be read.
 _MARIADB_RETRY_COUNT = 100000
 
 
@@ -130,7 +130,7 @@ def _source_identity(ctx: Context, channel: Channel) -> Finding | None:
             wanted["server_id"] = wanted["server_id"] or (ctx.primary.server_id if channel.source_server_id else None)
         else:
             wanted["uuid"] = wanted["uuid"] or (ctx.primary.uuid if channel.source_uuid else None)
-    seen = {
+    observed = {
         "host": channel.source_host,
         "port": channel.source_port,
         "uuid": channel.source_uuid,
@@ -139,15 +139,15 @@ def _source_identity(ctx: Context, channel: Channel) -> Finding | None:
     wanted = {key: value for key, value in wanted.items() if value is not None}
     if not wanted:
         return None
-    wrong = {key: value for key, value in wanted.items() if str(seen[key]) != str(value)}
+    wrong = {key: value for key, value in wanted.items() if str(observed[key]) != str(value)}
     if not wrong:
-        return passed(seen, wanted, f"The source is {channel.source_host}:{channel.source_port}, as expected.")
-    text = ", ".join(f"{k} is {seen[k] or 'not known'} instead of {v}" for k, v in wrong.items())
+        return passed(observed, wanted, f"The source is {channel.source_host}:{channel.source_port}, as expected.")
+    text = ", ".join(f"{k} is {observed[k] or 'not known'} instead of {v}" for k, v in wrong.items())
     hint = f"Point the channel at the right source ({ctx.d['change_source']} ...)."
     if not {"host", "port"} & set(wrong):
-        hint = f"Another server stands at this address than the one that was followed. {KEEP_DATA}"
+        hint = f"Another server answers at this address than the one that was followed. {KEEP_DATA}"
     message = f"The replica follows another source than expected: {text}."
-    return failed(seen, wanted, message, hint, heals=False)
+    return failed(observed, wanted, message, hint, heals=False)
 
 
 @rule("source_silent", CRITICAL, "The source has said something lately", per_channel=True)
@@ -161,16 +161,16 @@ def _source_silent(ctx: Context, channel: Channel) -> Finding | None:
     if quiet is None:
         if not channel.heartbeat_interval:
             hint = "Set a heartbeat period of a few seconds on the channel."
-            return failed(None, f"<= {limit:g} s", "The channel has no heartbeat, so silence cannot be seen.", hint,
+            return failed(None, f"<= {limit:g} s", "The channel has no heartbeat, so silence cannot be noticed.", hint,
                           cap=WARNING)  # fmt: skip
-        return unknown("Nothing was received yet since the receiver started.", "Ask again in a few seconds.")
+        return unknown("Nothing was received yet since the receiver started.", "Check again in a few seconds.")
     if quiet <= limit:
         return passed(round(quiet, 3), f"<= {limit:g} s", f"The source was last heard {quiet:.1f} s ago.")
     message = (
         f"Nothing has come from {channel.source_host}:{channel.source_port} for {quiet:.0f} s, although both threads "
         f"run and the server reports no delay: the source is frozen or the network is cut."
     )
-    hint = "Look at the source itself (process state, load, disk) and the path to it; heartbeats should arrive."
+    hint = "Check the source itself (process state, load, disk) and the path to it; heartbeats should arrive."
     return failed(round(quiet, 3), f"<= {limit:g} s", message, hint)
 
 
@@ -182,17 +182,17 @@ def _lag_seconds(ctx: Context, channel: Channel) -> Finding | None:
         if source == AHEAD:
             ahead = -(as_float(ctx.local.snapshot["heartbeat"][0].get("age")) or 0)
             hint = "Its writer has to stamp UTC (pt-heartbeat --utc), by a clock that is right."
-            return unknown(f"The newest heartbeat is {ahead:.0f} s in the future, so it tells no lag.", hint)
+            return unknown(f"The newest heartbeat is {ahead:.0f} s in the future, so it shows no lag.", hint)
         if not channel.running:
-            # io_thread and sql_thread say it already; a second voice would only hide which one it is.
+            # io_thread and sql_thread report that already, and say which of the two it is.
             return None
         message = "The server cannot say how far behind it is (NULL), although both threads run."
-        return failed(None, f"<= {most:g} s", message, "Look at the error log of the replica.")
+        return failed(None, f"<= {most:g} s", message, "Read the error log of the replica.")
     lag = round(lag, 3)
     if lag <= warn:
         return passed(lag, f"<= {warn:g} s", f"The replica is {lag:g} s behind (by {source}).")
     message = f"The replica is {lag:g} s behind its source (by {source})."
-    hint = "See what the applier does (SHOW PROCESSLIST): a long statement, a lock, a slow disk, too few workers."
+    hint = "Check what the applier does (SHOW PROCESSLIST): a long statement, a lock, a slow disk, too few workers."
     return failed(lag, f"<= {most:g} s", message, hint, cap=None if lag > most else WARNING)
 
 
@@ -216,15 +216,15 @@ def _apply_backlog(ctx: Context, channel: Channel) -> Finding | None:
 def _auto_position(ctx: Context, channel: Channel) -> Finding | None:
     if not ctx.policy["require_auto_position"]:
         return None
-    seen = channel.using_gtid if ctx.local.mariadb else channel.auto_position
+    observed = channel.using_gtid if ctx.local.mariadb else channel.auto_position
     if channel.auto_position:
         if channel.using_gtid.lower() == "current_pos":
             message = "The channel uses Current_Pos, which breaks after a local write."
-            return failed(seen, "Slave_Pos", message, "CHANGE MASTER TO MASTER_USE_GTID=slave_pos.", cap=WARNING)
-        return passed(seen, True, "The channel finds its position by GTID.")
+            return failed(observed, "Slave_Pos", message, "CHANGE MASTER TO MASTER_USE_GTID=slave_pos.", cap=WARNING)
+        return passed(observed, True, "The channel finds its position by GTID.")
     option = "MASTER_USE_GTID=slave_pos" if ctx.local.mariadb else "SOURCE_AUTO_POSITION=1"
     message = "The channel uses file and position: it cannot follow a new primary by itself."
-    return failed(seen, True, message, f"{ctx.d['change_source']} {option}.", heals=False)
+    return failed(observed, True, message, f"{ctx.d['change_source']} {option}.", heals=False)
 
 
 @rule("tls", CRITICAL, "The channel is configured to use TLS", per_channel=True)

@@ -57,12 +57,12 @@ def _engines(ctx: Context) -> Finding | None:
         f"{len(names)} table(s) are of an engine whose rows a crash can lose, and which a cloned replica has empty: "
         f"{_listed(names)}."
     )
-    hint = "ALTER TABLE ... ENGINE=InnoDB on the primary. Whether a replica has their rows at all, compare tells."
+    hint = "ALTER TABLE ... ENGINE=InnoDB on the primary. compare shows whether a replica has their rows."
     return failed(names, [], message, hint)
 
 
 def unlike_tables(ctx: Context) -> dict[tuple[str, str], str] | None:
-    """Tables that are not the same here and on the primary, by the rows at hand; None where these are not known."""
+    """Tables that are not the same here and on the primary, by the rows at hand; None where they could not be read."""
     if not ctx.replica or ctx.primary is None or ctx.primary.mariadb != ctx.local.mariadb:
         return None
     here, there = ctx.local.snapshot.get("tables"), ctx.primary.snapshot.get("tables")
@@ -98,8 +98,8 @@ def _table_definitions(ctx: Context) -> Finding | None:
         names = [".".join(name) for name in found]
         message = f"{len(found)} table(s) differ, which may be because this replica is behind: {_listed(names)}."
         return unknown(message, "Compare again once it has caught up.")._replace(cap=WARNING)
-    told = {".".join(name): difference for name, difference in found.items()}
-    text = "; ".join(f"{name}: {difference}" for name, difference in list(told.items())[:_SHOWN])
+    named = {".".join(name): difference for name, difference in found.items()}
+    text = "; ".join(f"{name}: {difference}" for name, difference in list(named.items())[:_SHOWN])
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     message = f"{len(found)} table(s) are not defined as on the primary: {text}{more}."
     hint = (
@@ -107,7 +107,7 @@ def _table_definitions(ctx: Context) -> Finding | None:
         "with sql_log_bin=0, or rebuild this replica."
     )
     grave = any(map(is_grave, found.values()))
-    return failed(told, {}, message, hint, heals=False, cap=None if grave else WARNING)
+    return failed(named, {}, message, hint, heals=False, cap=None if grave else WARNING)
 
 
 @rule("auto_increment", CRITICAL, "No automatic number is near its end")
@@ -124,7 +124,7 @@ def _auto_increment(ctx: Context) -> Finding | None:
     ordered = sorted(full.items(), key=lambda item: -item[1])
     text = _listed([f"{name} has used {percent:.1f} %" for name, percent in ordered])
     message = f"The automatic numbers of {len(full)} table(s) run out, after which every insert fails: {text}."
-    # As with disks, half of what was left at the limit makes the difference.
+    # As with disks: a warning until half of what was left at the limit is used.
     cap = None if ordered[0][1] >= (100 + most) / 2 else WARNING
     return failed(
         dict(ordered), f"< {most:g} %", message, "ALTER TABLE ... MODIFY the column to BIGINT UNSIGNED.", cap=cap
@@ -148,7 +148,7 @@ def _definers(ctx: Context) -> Finding | None:
         return refused(ctx.local, "objects")
     missing = [row for row in rows if not row["definer_exists"]]
     if not missing:
-        return passed([], [], "What is stored here to be run has its accounts.")
+        return passed([], [], "The account of every stored object exists here.")
     names = [f"{row['kind']} {_label(row)} ({row['definer']})" for row in missing]
     message = f"{len(names)} object(s) run as an account that does not exist here (error 1449): {_listed(names)}."
     hint = "Create the account here as it is on the primary, with sql_log_bin=0, or change the DEFINER on the primary."
@@ -172,7 +172,7 @@ def _events(ctx: Context) -> Finding | None:
         return None
     idle = [_label(row) for row in events if row["state"] in _FROM_SOURCE]
     if not idle:
-        return passed([], [], "Events that are to run do.")
+        return passed([], [], "No event is left disabled from a former source.")
     message = (
         f"{len(idle)} event(s) run nowhere, because this server had them from a source that it no longer follows: "
     )

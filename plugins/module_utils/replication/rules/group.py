@@ -23,7 +23,7 @@ def _group_member(ctx: Context) -> Finding | None:
     if state == "ONLINE":
         return passed(state, "ONLINE", f"The member is online as {ctx.local.own_member.get('MEMBER_ROLE')}.")
     hint = {
-        "RECOVERING": "It fetches what it missed; look at the group_replication_recovery channel if this lasts.",
+        "RECOVERING": "It fetches what it missed; check the group_replication_recovery channel if this lasts.",
         "ERROR": "It left the group after an error: read its error log, then START GROUP_REPLICATION.",
         "UNREACHABLE": "The network between the members is cut.",
     }.get(str(state), "START GROUP_REPLICATION.")
@@ -40,21 +40,21 @@ def _group_quorum(ctx: Context) -> Finding | None:
         return None
     online = [m for m in members if m.get("MEMBER_STATE") in {"ONLINE", "RECOVERING"}]
     primaries = [m for m in online if m.get("MEMBER_ROLE") == "PRIMARY"]
-    seen = {f"{m.get('MEMBER_HOST')}:{m.get('MEMBER_PORT')}": m.get("MEMBER_STATE") for m in members}
+    observed = {f"{m.get('MEMBER_HOST')}:{m.get('MEMBER_PORT')}": m.get("MEMBER_STATE") for m in members}
     if 2 * len(online) <= len(members):
         message = f"The group has lost its majority ({len(online)} of {len(members)} members): every write hangs."
         hint = "Bring members back; only if they are gone for good: group_replication_force_members."
-        return failed(seen, "majority", message, hint, heals=False)
+        return failed(observed, "majority", message, hint, heals=False)
     single = ctx.local.variables.get("group_replication_single_primary_mode")
     if is_on(single) and len(primaries) != 1:
         message = f"The group has {len(primaries)} primaries instead of one."
-        return failed(seen, "one primary", message, "An election may be under way; look again in a few seconds.")
+        return failed(observed, "one primary", message, "An election may be under way; check again in a few seconds.")
     least = int(ctx.policy["min_group_members"])
     if len(members) < least:
         message = f"The group has {len(members)} member(s); one more loss takes its majority."
-        return failed(seen, f">= {least} members", message, "Bring the missing members back.", cap=WARNING)
-    unreachable = [name for name, state in seen.items() if state == "UNREACHABLE"]
+        return failed(observed, f">= {least} members", message, "Bring the missing members back.", cap=WARNING)
+    unreachable = [name for name, state in observed.items() if state == "UNREACHABLE"]
     if unreachable:
         message = f"Not reachable from here: {', '.join(unreachable)}."
-        return failed(seen, "all online", message, "Look at these members and the network.", cap=WARNING)
-    return passed(seen, "majority", f"{len(online)} of {len(members)} members are there, with one primary.")
+        return failed(observed, "all online", message, "Check these members and the network.", cap=WARNING)
+    return passed(observed, "majority", f"{len(online)} of {len(members)} members are there, with one primary.")

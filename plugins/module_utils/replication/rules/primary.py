@@ -22,7 +22,7 @@ rule = into(RULES)
 @rule("primary_reachable", CRITICAL, "The primary answers")
 def _primary_reachable(ctx: Context) -> Finding | None:
     if ctx.primary_error:
-        return failed(False, True, ctx.primary_error, "Without the primary, what was compared with it is not judged.")
+        return failed(False, True, ctx.primary_error, "Without the primary, rules that compare with it are not judged.")
     return passed(True, True, "The primary answers.") if ctx.primary else None
 
 
@@ -36,7 +36,7 @@ def _lag_gtid(ctx: Context) -> Finding | None:
     text, count = found
     limit = ctx.policy["max_lag_transactions"]
     if ctx.policy["expected_delay"] and ctx.primary:
-        # What is held back on purpose has arrived all the same.
+        # What the delay holds back has arrived, and is not missing.
         absent = not_received(ctx.local, ctx.primary) or 0
         if absent <= limit:
             return passed(absent, limit, f"{absent} transaction(s) of the primary have not arrived here yet.")
@@ -82,7 +82,7 @@ def _primary_lost(ctx: Context) -> str:
     if not ctx.primary:
         return ""
     here, there = History.of(ctx.local), History.of(ctx.primary)
-    return there.lacks(here, but=[here.identity] if there.shares(here) else [])
+    return there.lacks(here, not_from=[here.identity] if there.shares(here) else [])
 
 
 @rule("purge_horizon", CRITICAL, "The primary still has every binary log this replica needs")
@@ -138,7 +138,7 @@ def _account_finding(server: Server, clients: Sequence[tuple[str, Sequence[str]]
     rows = server.snapshot.get("replication_account")
     if rows is None:
         denied = refused(server, "replication_account")
-        # Reading account tables is more than the least-privilege account may: not knowing is no alarm.
+        # Reading account tables is more than the least-privilege account may, so a missing answer is no alarm.
         return denied._replace(cap=WARNING) if denied else None
     findings = []
     for name, addresses in clients:
@@ -147,7 +147,7 @@ def _account_finding(server: Server, clients: Sequence[tuple[str, Sequence[str]]
     if worst and worst.status == PASS and any("locked" not in r for r in rows):
         grant = server.snapshot.get("replication_account_grant") or ""
         message = (
-            f"{worst.message} Whether it is locked, or expires soon, is seen by the verdict on the primary itself."
+            f"{worst.message} Only the verdict on the primary itself shows whether it is locked or expires soon."
         )
         return failed(worst.observed, None, message, f"To see it from here, run there: {grant}", cap=INFO)
     return worst
@@ -203,11 +203,11 @@ def _replicas_attached(ctx: Context) -> Finding | None:
     rows = ctx.local.snapshot.get("replicas")
     if rows is None:
         return refused(ctx.local, "replicas")
-    seen = set()
+    attached = set()
     for row in rows:
-        seen |= {str(row.get(k) or "").lower() for k in ("Server_Id", "Server_id", "Replica_UUID", "Host")}
-    absent = [w for w in wanted if str(w).lower() not in seen]
+        attached |= {str(row.get(k) or "").lower() for k in ("Server_Id", "Server_id", "Replica_UUID", "Host")}
+    absent = [w for w in wanted if str(w).lower() not in attached]
     if not absent:
-        return passed(sorted(seen - {""}), list(wanted), f"{len(wanted)} expected replica(s) are attached.")
+        return passed(sorted(attached - {""}), list(wanted), f"{len(wanted)} expected replica(s) are attached.")
     message = f"Not attached to this primary: {', '.join(map(str, absent))}."
-    return failed(sorted(seen - {""}), list(wanted), message, "Verify those replicas; their own verdict says why.")
+    return failed(sorted(attached - {""}), list(wanted), message, "Verify those replicas; their own verdict says why.")

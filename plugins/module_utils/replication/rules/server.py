@@ -58,10 +58,10 @@ def _writable(ctx: Context) -> Finding | None:
     denied = refused(server, "variables")
     if denied:
         return denied
-    seen = {name: server.variables.get(name) for name in ("read_only", "super_read_only", "offline_mode")}
-    seen = {name: value for name, value in seen.items() if value is not None}
+    observed = {name: server.variables.get(name) for name in ("read_only", "super_read_only", "offline_mode")}
+    observed = {name: value for name, value in observed.items() if value is not None}
     if server.writable:
-        return passed(seen, "OFF", "The server accepts writes.")
+        return passed(observed, "OFF", "The server accepts writes.")
     hint = (
         "SET GLOBAL super_read_only=OFF; SET GLOBAL read_only=OFF"
         if not server.mariadb
@@ -69,8 +69,8 @@ def _writable(ctx: Context) -> Finding | None:
     )
     hint += ", once it is certain that no other server is the primary."
     if ctx.policy["role"] == "auto":
-        return failed(seen, "OFF", "The server follows nobody and refuses writes.", hint, cap=WARNING)
-    return failed(seen, "OFF", "The primary refuses writes.", hint)
+        return failed(observed, "OFF", "The server follows nobody and refuses writes.", hint, cap=WARNING)
+    return failed(observed, "OFF", "The primary refuses writes.", hint)
 
 
 @rule("read_only", CRITICAL, "A replica refuses writes of ordinary accounts")
@@ -106,8 +106,8 @@ def _super_read_only(ctx: Context) -> Finding | None:
 def _boot_read_only(ctx: Context) -> Finding | None:
     if not ctx.policy["require_boot_read_only"] or not ctx.replica:
         return None
-    told = ctx.policy["boot_read_only"]
-    value = ctx.local.boot_read_only if told is None else bool(told)
+    given = ctx.policy["boot_read_only"]
+    value = ctx.local.boot_read_only if given is None else bool(given)
     name = "read_only" if ctx.local.mariadb else "super_read_only"
     if value:
         return passed(True, True, f"A restart keeps {name}.")
@@ -120,9 +120,9 @@ def _boot_read_only(ctx: Context) -> Finding | None:
         denied = refused(ctx.local, "persisted")
         return denied or failed(
             None, True, f"{name} was set at run time; nothing shows that it survives a restart.",
-            f"{remedy}; where the option file says so already, tell the module with boot_read_only=true.",
+            f"{remedy}; where the option file says so already, set boot_read_only=true for the module.",
         )  # fmt: skip
-    return failed(False, True, f"After a restart this replica accepts writes: {name} is not kept.", remedy + ".")
+    return failed(False, True, f"After a restart this replica accepts writes: {name} is not persistent.", remedy + ".")
 
 
 @rule("gtid_mode", CRITICAL, "GTIDs are on and enforced")
@@ -138,13 +138,13 @@ def _gtid_mode(ctx: Context) -> Finding | None:
         hint = "SET GLOBAL gtid_strict_mode=ON, and in the option file."
         message = "gtid_strict_mode is OFF: a write here would go unnoticed and break a later switchover."
         return failed(strict, "ON", message, hint, cap=WARNING)
-    seen = {name: ctx.local.variables.get(name) for name in ("gtid_mode", "enforce_gtid_consistency")}
-    if None in seen.values():
+    observed = {name: ctx.local.variables.get(name) for name in ("gtid_mode", "enforce_gtid_consistency")}
+    if None in observed.values():
         return refused(ctx.local, "variables") or unknown("The server does not say whether GTIDs are on.")
-    if set(seen.values()) == {"ON"}:
-        return passed(seen, "ON", "GTIDs are on and enforced.")
+    if set(observed.values()) == {"ON"}:
+        return passed(observed, "ON", "GTIDs are on and enforced.")
     hint = "Set enforce_gtid_consistency=ON and gtid_mode=ON (step by step on a running server)."
-    return failed(seen, "ON", "GTIDs are not fully on, so positions cannot be compared.", hint, heals=False)
+    return failed(observed, "ON", "GTIDs are not fully on, so positions cannot be compared.", hint, heals=False)
 
 
 @rule("binlog", CRITICAL, "The binary log is complete: on, row format, full images, replicated writes included")
@@ -152,21 +152,21 @@ def _binlog(ctx: Context) -> Finding | None:
     server = ctx.local
     if server.role == "standalone" and ctx.policy["role"] == "auto":
         return None
-    seen = {
+    observed = {
         "log_bin": server.variables.get("log_bin"),
         "binlog_row_image": server.variables.get("binlog_row_image"),
     }
     wanted = {"log_bin": "ON", "binlog_row_image": "FULL", "binlog_format": "ROW"}
     if ctx.replica:
-        # That of the server that is written to has a rule of its own.
-        seen["binlog_format"] = server.variables.get("binlog_format")
-        seen["log_replica_updates"], wanted["log_replica_updates"] = server.setting("log_replica_updates"), "ON"
-    if seen["log_bin"] is None:
+        # For the writable server, row_format is a rule of its own.
+        observed["binlog_format"] = server.variables.get("binlog_format")
+        observed["log_replica_updates"], wanted["log_replica_updates"] = server.setting("log_replica_updates"), "ON"
+    if observed["log_bin"] is None:
         return refused(server, "variables")
     # MySQL 9 has only one format left and may stop showing the variable.
-    wrong = {k: v for k, v in seen.items() if v is not None and str(v).upper() != wanted[k]}
+    wrong = {k: v for k, v in observed.items() if v is not None and str(v).upper() != wanted[k]}
     if not wrong:
-        return passed(seen, wanted, "The binary log is on and complete.")
+        return passed(observed, wanted, "The binary log is on and complete.")
     text = ", ".join(f"{k}={v}" for k, v in wrong.items())
     hint = "Set " + ", ".join(f"{k}={wanted[k]}" for k in wrong) + " in the option file."
     # Without row format replication still runs; without a log or with partial images nothing can follow or verify.
@@ -198,14 +198,14 @@ def _durability(ctx: Context) -> Finding | None:
     if not ctx.policy["require_durable"]:
         return None
     names = ("sync_binlog", "innodb_flush_log_at_trx_commit")
-    seen = {name: ctx.local.variables.get(name) for name in names}
-    if None in seen.values():
+    observed = {name: ctx.local.variables.get(name) for name in names}
+    if None in observed.values():
         return refused(ctx.local, "variables")
-    if all(str(value) == "1" for value in seen.values()):
-        return passed(seen, 1, "Every commit reaches the disk.")
-    text = ", ".join(f"{k}={v}" for k, v in seen.items() if str(v) != "1")
+    if all(str(value) == "1" for value in observed.values()):
+        return passed(observed, 1, "Every commit reaches the disk.")
+    text = ", ".join(f"{k}={v}" for k, v in observed.items() if str(v) != "1")
     message = f"A crash can lose committed transactions and make replicas diverge: {text}."
-    return failed(seen, 1, message, "Set sync_binlog=1 and innodb_flush_log_at_trx_commit=1.")
+    return failed(observed, 1, message, "Set sync_binlog=1 and innodb_flush_log_at_trx_commit=1.")
 
 
 @rule("parallel", INFO, "The applier works in parallel and keeps the commit order")
@@ -215,16 +215,16 @@ def _parallel(ctx: Context) -> Finding | None:
     workers, order = as_int(ctx.local.setting("parallel_workers")), None
     if not ctx.local.mariadb:
         order = ctx.local.setting("preserve_commit_order")
-    seen = {"workers": workers, "preserve_commit_order": order}
+    observed = {"workers": workers, "preserve_commit_order": order}
     if workers is None:
         return refused(ctx.local, "variables")
     if workers > 1 and (ctx.local.mariadb or is_on(order)):
-        return passed(seen, None, f"{workers} workers apply in parallel.")
+        return passed(observed, None, f"{workers} workers apply in parallel.")
     if not ctx.local.mariadb and workers > 1:
         message = "Workers commit out of order: a reader here can see a state the source never had."
-        return failed(seen, "preserve_commit_order=ON", message, "Set replica_preserve_commit_order=ON.")
+        return failed(observed, "preserve_commit_order=ON", message, "Set replica_preserve_commit_order=ON.")
     name = "slave_parallel_threads" if ctx.local.mariadb else "replica_parallel_workers"
-    return failed(seen, "> 1", "One thread applies everything; a busy source can outrun it.", f"Set {name}=4.")
+    return failed(observed, "> 1", "One thread applies everything; a busy source can outrun it.", f"Set {name}=4.")
 
 
 @rule("disk_free", CRITICAL, "There is room for data, binary logs and relay logs")
@@ -233,10 +233,10 @@ def _disk_free(ctx: Context) -> Finding | None:
     if not disks:
         return None
     least = float(ctx.policy["min_free_disk_percent"])
-    seen = {d["path"]: round(100.0 * d["free_bytes"] / d["total_bytes"], 1) for d in disks}
-    low = {path: percent for path, percent in seen.items() if percent < least}
+    observed = {d["path"]: round(100.0 * d["free_bytes"] / d["total_bytes"], 1) for d in disks}
+    low = {path: percent for path, percent in observed.items() if percent < least}
     if not low:
-        return passed(seen, f">= {least:g} %", "There is free disk space.")
+        return passed(observed, f">= {least:g} %", "There is free disk space.")
     text = ", ".join(f"{path} has {percent:g} % left" for path, percent in low.items())
     cap = None if min(low.values()) < least / 2 else WARNING
     hint = "Free space or enlarge the file system: with a full disk the receiver waits without reporting an error."
@@ -245,31 +245,31 @@ def _disk_free(ctx: Context) -> Finding | None:
 
 @rule("semi_sync", WARNING, "Semi-synchronous replication is active where it is wanted")
 def _semi_sync(ctx: Context) -> Finding | None:
-    seen = describe(ctx.local)["semi_sync"]
+    observed = describe(ctx.local)["semi_sync"]
     wanted = ctx.policy["require_semi_sync"]
     as_source = ctx.role in {"primary", "standalone"}
-    enabled = seen["source_enabled"] if as_source else seen["replica_enabled"]
-    status = seen["source_status"] if as_source else seen["replica_status"]
+    enabled = observed["source_enabled"] if as_source else observed["replica_enabled"]
+    status = observed["source_status"] if as_source else observed["replica_status"]
     severity_cap = None if wanted else WARNING
     if not enabled:
         if not wanted:
             return None
         hint = "Install the plugin and switch rpl_semi_sync_*_enabled on."
-        return failed(seen, "enabled", "Semi-synchronous replication is required but off.", hint)
+        return failed(observed, "enabled", "Semi-synchronous replication is required but off.", hint)
     if as_source:
         wait_for = as_int(ctx.local.setting("semi_sync_source_wait_for")) or 1
-        if not status or (seen["clients"] or 0) < wait_for:
+        if not status or (observed["clients"] or 0) < wait_for:
             message = (
                 f"Semi-synchronous replication is switched on but has silently degraded to asynchronous "
-                f"({seen['clients']} of {wait_for} acknowledging replicas)."
+                f"({observed['clients']} of {wait_for} acknowledging replicas)."
             )
             hint = "Commits are no longer confirmed by a replica: bring the replica back."
-            return failed(seen, "active", message, hint, cap=severity_cap)
-        return passed(seen, "active", f"{seen['clients']} replicas acknowledge every commit.")
+            return failed(observed, "active", message, hint, cap=severity_cap)
+        return passed(observed, "active", f"{observed['clients']} replicas acknowledge every commit.")
     if not status and all(c.io_state == ON for c in ctx.local.channels):
         hint = "Restart the receiver (STOP/START ... IO_THREAD) so that it registers as semi-synchronous."
-        return failed(seen, "active", "Semi-sync is switched on here, but the receiver does not use it.", hint)
-    return passed(seen, "active", "The receiver acknowledges semi-synchronously.") if status else None
+        return failed(observed, "active", "Semi-sync is switched on here, but the receiver does not use it.", hint)
+    return passed(observed, "active", "The receiver acknowledges semi-synchronously.") if status else None
 
 
 @rule("long_transactions", WARNING, "No transaction stays open for long")
@@ -287,7 +287,7 @@ def _long_transactions(ctx: Context) -> Finding | None:
     return failed(rows, 0, message, hint)
 
 
-# Seconds from which on a wait of the applier is more than everyday's.
+# Shorter waits of the applier, in seconds, are normal.
 _HELD_UP = 1.0
 
 
@@ -297,7 +297,7 @@ def _applier_blocked(ctx: Context) -> Finding | None:
         return None
     rows = ctx.local.snapshot.get("blockers")
     if rows is None:
-        # lag_seconds is the judge; not being told the culprit is no alarm of its own.
+        # lag_seconds decides; that the blocking session cannot be read is no alarm of its own.
         denied = refused(ctx.local, "blockers")
         return denied._replace(cap=WARNING) if denied else None
     if not rows:
@@ -305,7 +305,7 @@ def _applier_blocked(ctx: Context) -> Finding | None:
     first = rows[0]
     stuck = max((as_float(w.get("APPLYING_FOR")) or 0 for w in ctx.local.snapshot.get("workers") or []), default=0)
     longest = max([stuck] + [c.seconds_behind or 0 for c in ctx.local.channels])
-    # Whoever reads a table or a list of tables, as this module does, may hold a lock for an instant.
+    # Reading a table or the list of tables, as this module does, may hold a lock for an instant.
     if longest < _HELD_UP:
         return passed(0, 0, "No session has held up the applier for as long as a second.")
     message = (
@@ -316,20 +316,20 @@ def _applier_blocked(ctx: Context) -> Finding | None:
     return failed(rows, 0, message, f"End that session if nobody needs it: KILL {first['blocker']};", cap=cap)
 
 
-@rule("server_id_unique", CRITICAL, "server_id and server_uuid are unique among all servers seen")
+@rule("server_id_unique", CRITICAL, "server_id and server_uuid are unique among all observed servers")
 def _server_id_unique(ctx: Context) -> Finding | None:
-    seen: list[tuple[str, int | None, str]] = [("this server", ctx.local.server_id, ctx.local.uuid)]
+    servers: list[tuple[str, int | None, str]] = [("this server", ctx.local.server_id, ctx.local.uuid)]
     if ctx.primary:
-        seen.append(("the primary", ctx.primary.server_id, ctx.primary.uuid))
+        servers.append(("the primary", ctx.primary.server_id, ctx.primary.uuid))
     for row in ctx.local.snapshot.get("replicas") or []:
         number, uuid = row.get("Server_Id", row.get("Server_id")), str(row.get("Replica_UUID") or "").lower()
-        seen.append((f"the replica {row.get('Host') or number}", as_int(number), uuid))
-    clash = duplicates(seen)
+        servers.append((f"the replica {row.get('Host') or number}", as_int(number), uuid))
+    clash = duplicates(servers)
     if clash:
         return failed(clash, "unique", clash[0], _UNIQUE_HINT, heals=False)
     if ctx.local.server_id == 0:
         return failed(0, "> 0", "server_id is 0, so nothing can replicate with this server.", _UNIQUE_HINT)
-    return passed(len(seen), "unique", f"The ids of {len(seen)} server(s) are unique.")
+    return passed(len(servers), "unique", f"The ids of {len(servers)} server(s) are unique.")
 
 
 _UNIQUE_HINT = (
@@ -338,12 +338,12 @@ _UNIQUE_HINT = (
 )
 
 
-def duplicates(seen: Sequence[tuple[str, int | None, str]]) -> list[str]:
+def duplicates(servers: Sequence[tuple[str, int | None, str]]) -> list[str]:
     """Sentences on the ids that occur twice."""
     found = []
     for kind, pick in (("server_id", 1), ("server_uuid", 2)):
         owners: dict[Any, str] = {}
-        for entry in seen:
+        for entry in servers:
             value = entry[pick]
             if not value:
                 continue

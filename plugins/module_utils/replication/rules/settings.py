@@ -14,7 +14,7 @@ from .registry import CRITICAL, WARNING, Finding, Rule, failed, into, passed, re
 RULES: list[Rule] = []
 rule = into(RULES)
 _DAY = 86400.0
-# What decides over how a statement is understood, or a value kept.
+# Variables that decide how a statement is understood or a value stored.
 _ALIKE = (
     "sql_mode", "lower_case_table_names", "character_set_server", "collation_server", "max_allowed_packet",
     "explicit_defaults_for_timestamp",
@@ -32,22 +32,22 @@ def _row_format(ctx: Context) -> Finding | None:
     server = _writer(ctx)
     if server is None:
         return None
-    seen = server.variables.get("binlog_format")
-    if seen is None:
+    observed = server.variables.get("binlog_format")
+    if observed is None:
         return refused(server, "variables")
-    if str(seen).upper() == "ROW":
-        return passed(seen, "ROW", "What is written is logged as rows.")
+    if str(observed).upper() == "ROW":
+        return passed(observed, "ROW", "What is written is logged as rows.")
     place = "here" if server is ctx.local else "on the primary"
-    often = "every statement" if str(seen).upper() == "STATEMENT" else "some statements"
+    often = "every statement" if str(observed).upper() == "STATEMENT" else "some statements"
     message = (
-        f"binlog_format is {seen} {place}: {often} run again on the replicas instead of sending rows, and may give "
+        f"binlog_format is {observed} {place}: {often} run again on the replicas instead of sending rows, and may give "
         "other rows there without an error."
     )
     persist = (
         "SET GLOBAL binlog_format=ROW, and in the option file" if server.mariadb else "SET PERSIST binlog_format=ROW"
     )
     hint = f"{persist}; sessions that are open keep theirs. Then compare the data (compare)."
-    return failed(seen, "ROW", message, hint, cap=None if str(seen).upper() == "STATEMENT" else WARNING)
+    return failed(observed, "ROW", message, hint, cap=None if str(observed).upper() == "STATEMENT" else WARNING)
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -81,7 +81,7 @@ def _settings_alike(ctx: Context) -> Finding | None:
     if (as_int(own) or 0) < (as_int(packet) or 0) and own is not None:
         wrong[ctx.d["replica_max_packet"]] = {"here": own, "primary": f"max_allowed_packet {packet}"}
     if not wrong:
-        return passed(here, there, "What has to be set alike on both servers is.")
+        return passed(here, there, "Settings that have to be alike on both servers are.")
     text = "; ".join(f"{name} is {each['here']!s} here, {each['primary']!s} there" for name, each in wrong.items())
     message = f"These differ from the primary's: {text}."
     return failed(wrong, "alike", message, "Set them alike in the configuration of both: " + _alike_hint(wrong))
@@ -98,12 +98,12 @@ def _alike_hint(wrong: dict[str, Any]) -> str:
         hints.append("load the time zones on the primary (mysql_tzinfo_to_sql, mariadb-tzinfo-to-sql)")
     if "lower_case_table_names" in wrong:
         hints.append("lower_case_table_names can only be chosen for a new data directory")
-    return "; ".join(hints or ["promoted as it is, this server would take the same statements otherwise"]) + "."
+    return "; ".join(hints or ["promoted as it is, this server would execute the same statements differently"]) + "."
 
 
 @rule("certificate", CRITICAL, "The certificate that the source serves to its channels lasts")
 def _certificate(ctx: Context) -> Finding | None:
-    """This server's own counts as well: it serves it once it is promoted."""
+    """The certificate of this server counts as well: clients get it once this server is promoted."""
     least = float(ctx.policy["min_certificate_days"]) * _DAY
     servers = {"the primary": ctx.primary, "this server": ctx.local}
     left = {
@@ -115,13 +115,13 @@ def _certificate(ctx: Context) -> Finding | None:
     if not left:
         return refused(ctx.local, "status", "certificate_left")
     name, seconds = min(left.items(), key=lambda item: item[1])
-    seen = {each: round(value / _DAY, 1) for each, value in left.items()}
+    observed = {each: round(value / _DAY, 1) for each, value in left.items()}
     expected = f">= {least / _DAY:g} days"
     if seconds >= least:
-        return passed(seen, expected, f"The certificate of {name} lasts for {span(seconds)}.")
+        return passed(observed, expected, f"The certificate of {name} lasts for {span(seconds)}.")
     hint = "Renew it and have the server load it (MySQL: ALTER INSTANCE RELOAD TLS; MariaDB: FLUSH SSL)."
     if seconds <= 0:
-        message = f"The certificate that {name} serves ended {span(-seconds)} ago: who verifies it does not connect."
-        return failed(seen, expected, message, hint)
+        message = f"The certificate that {name} serves ended {span(-seconds)} ago: clients that verify it fail."
+        return failed(observed, expected, message, hint)
     message = f"The certificate that {name} serves ends in {span(seconds)}."
-    return failed(seen, expected, message, hint, cap=WARNING)
+    return failed(observed, expected, message, hint, cap=WARNING)

@@ -300,7 +300,7 @@ def test_what_was_written_here_and_what_the_primary_lost_are_told_apart(mysql, m
 def test_another_server_at_the_sources_address_is_no_reason_to_rebuild(mysql):
     mysql.set_status(Source_UUID=OTHER)
     found = mysql.check("source_identity")
-    assert "Another server stands at this address" in found["hint"]
+    assert "Another server answers at this address" in found["hint"]
     assert "Do not rebuild this server" in found["hint"]
     assert "Point the channel" in mysql.check("source_identity", expected_source_host="192.0.2.99")["hint"]
 
@@ -1004,7 +1004,7 @@ def test_servers_without_certificates_are_not_judged_by_them(case):
 
 def test_primary_unreachable(case):
     case.with_primary = False
-    case.extra = {"primary_error": "The primary cannot be asked: it is off."}
+    case.extra = {"primary_error": "The primary cannot be queried: it is off."}
     assert case.troubles() == {"primary_reachable": "fail"}
 
 

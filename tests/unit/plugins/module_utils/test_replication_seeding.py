@@ -15,8 +15,8 @@ from ansible_collections.pentad.webstack.plugins.module_utils.replication.seedin
         (1, ["shop"], False, False, (False, "the server already has a replication channel")),
         (0, ["shop"], True, False, (False, "the server can catch up from the source's binary logs")),
         (0, [], True, False, (False, "the server can catch up from the source's binary logs")),
-        (0, ["shop"], False, True, (True, "overwriting was asked for")),
-        (1, ["shop"], True, True, (True, "overwriting was asked for")),
+        (0, ["shop"], False, True, (True, "overwriting was requested")),
+        (1, ["shop"], True, True, (True, "overwriting was requested")),
     ],
 )
 def test_what_is_there_decides(channels, schemas, catch_up, overwrite, expected):
@@ -24,7 +24,7 @@ def test_what_is_there_decides(channels, schemas, catch_up, overwrite, expected)
 
 
 def test_data_of_its_own_are_left_alone():
-    with pytest.raises(SeedError, match=r"holds data \(guestbook, shop\).*left alone.*mysql_replica_rebuild"):
+    with pytest.raises(SeedError, match=r"holds data \(guestbook, shop\).*nothing was changed.*mysql_replica_rebuild"):
         needs_copy(0, ["guestbook", "shop"], False, False)
 
 

@@ -62,8 +62,8 @@ def test_a_set_with_a_server_that_need_not_answer(pair):
 
 def test_sessions_are_kept_between_two_looks_and_closed_at_the_end(pair):
     with Verifier(LOCAL, policy_from({"role": "replica"}), PRIMARY) as verifier:
-        verifier.look()
-        verifier.look()
+        verifier.judge()
+        verifier.judge()
         assert (pair.replica.closed, pair.primary.closed) == (2 if pair.mariadb else 0, 0)
     # Each look at the certificate of MariaDB takes a session over TLS.
     expected = [3 if pair.mariadb else 1, 1]

@@ -172,7 +172,7 @@ def test_a_server_with_data_of_its_own_is_refused(cloning):
 def test_data_that_were_given_up_are_overwritten_without_comparing_them(cloning):
     cloning.schemas("shop")
     answer = cloning.copy(overwrite=True)
-    assert (answer["changed"], answer["reason"]) == (True, "overwriting was asked for")
+    assert (answer["changed"], answer["reason"]) == (True, "overwriting was requested")
     assert cloning.donor.told_to("SELECT @@GLOBAL") == []
     assert "CLONE" in cloning.orders[-1]
 

@@ -233,7 +233,7 @@ def stores(replica: Replica, tmp_path: Any, password: str | None) -> None:
 def test_the_stored_password_is_left_alone(replica, tmp_path):
     stores(replica, tmp_path, PASSWORD)
     answer = replica.brought(source_password=PASSWORD, **replica.settings)
-    assert (answer["changed"], answer["diff"]["after"]["source_password"]) == (False, "(kept)")
+    assert (answer["changed"], answer["diff"]["after"]["source_password"]) == (False, "(unchanged)")
 
 
 def test_another_password_is_set_and_never_shown(replica, tmp_path):

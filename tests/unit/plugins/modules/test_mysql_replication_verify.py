@@ -201,7 +201,7 @@ def test_what_may_not_be_read_is_unknown_names_its_grant_and_fails(pair):
     assert f"GRANT {grant} ON *.* TO 'verify'@'192.0.2.%';" in answer["summary"]
 
 
-# --- servers that cannot be asked -----------------------------------------------------------------------------------
+# --- servers that cannot be queried -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_primary_that_cannot_be_asked_is_said_so_and_the_rest_is_judged(pair):
     pair.primary.refusal = REFUSED
     answer = pair.verify(source_silence_wait=0)
     assert (answer["failed"], answer["primary"]["reachable"]) == (True, False)
-    assert check(answer, "primary_reachable")["message"].startswith("The primary cannot be asked: db1:3306 cannot be")
+    assert check(answer, "primary_reachable")["message"].startswith("The primary cannot be queried: db1:3306 cannot be")
     assert check(answer, "sql_thread")["status"] == "pass"
 
 
@@ -469,7 +469,7 @@ def test_a_registered_position_of_the_other_engine_is_unknown(pair):
 def test_without_the_primary_there_is_no_position_to_wait_for(mysql):
     mysql.primary.refusal = REFUSED
     answer = mysql.verify(wait_for="caught_up", wait_timeout=1)
-    assert "The primary cannot be asked" in answer["wait"]["last"]
+    assert "The primary cannot be queried" in answer["wait"]["last"]
     assert answer["wait"]["target"] is None
 
 
@@ -653,7 +653,7 @@ def test_a_primary_lost_after_it_was_read_leaves_replicas_uncompared(both):
     both.primary.on(columns, first, LOST)
     answer = both.verify()
     assert ("db2", "primary_reachable", "fail") in problems(answer)
-    assert "db1 cannot be asked any more" in answer["msg"]
+    assert "db1 can no longer be queried" in answer["msg"]
 
 
 def test_a_second_writer_is_found(both):
