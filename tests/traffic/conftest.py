@@ -84,7 +84,7 @@ class Node:
         docker("exec", "--detach", self.container, "sh", "-c", f"exec {command} >>/run/log 2>&1")
 
     def write(self, files: list[dict[str, Any]]) -> None:
-        """Write files, as the module service does."""
+        """Write files, as the module host_config does."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
             for file in files:
@@ -95,25 +95,33 @@ class Node:
         docker("cp", "-", f"{self.container}:/", input=packed.getvalue())
 
 
+# Each file with its content, as the action host_config finds it.
+TOLD = """
+{%- set told = [] -%}
+{%- for file in files -%}
+{%- set given = lookup('ansible.builtin.template', file.template, template_vars=file.vars | default({}))
+                if file.template is defined else file.content -%}
+{%- set _ = told.append(file | combine({'content': given})) -%}
+{%- endfor -%}
+{{ told | to_json }}
+"""
+
+
 def play(host: str, output: Path) -> dict[str, Any]:
     """A play that tells the files that the roles would write; their tasks are not tagged."""
-    parts = {"haproxy": "__haproxy_files", "nginx": "[__nginx_configuration]"}
-    wanted = ", ".join(
-        f"{role!r}: {expression}"
-        for role, expression in parts.items()
-        if role == ("haproxy" if host in BALANCERS else "nginx")
-    )
+    files = "__haproxy_files" if host in BALANCERS else "[__nginx_configuration]"
     if host == "php":
-        wanted += ", 'app_server': __app_server_php_files[:1]"
+        files += " + __app_server_php_files[:1]"
     return {
         "hosts": host,
         "gather_facts": False,
         "roles": [f"pentad.webstack.{role}" for role in ROLES],
+        "vars": {"files": "{{ " + files + " }}"},
         "tasks": [
             {
                 "name": "Tell the files",
                 "ansible.builtin.copy": {
-                    "content": "{{ {" + wanted + "} | to_json }}",
+                    "content": TOLD,
                     "dest": str(output / f"{host}.json"),
                     "mode": "0600",
                 },
@@ -123,8 +131,8 @@ def play(host: str, output: Path) -> dict[str, Any]:
     }
 
 
-def rendered(work: Path, addresses: dict[str, str]) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """The files of each node by role."""
+def rendered(work: Path, addresses: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """The files of each node."""
     hosts = {name: {"webstack_address": addresses[name], **VARIABLES[name]} for name in NODES}
     inventory = {
         "all": {
@@ -198,9 +206,7 @@ class Traffic:
         """HAProxy as its unit starts it, but for what tells systemd."""
         certificate, key = certified(self.work, self.authority, DOMAIN, OTHER)
         node = self.nodes[name]
-        node.write(
-            [*self.files[name]["haproxy"], {"dest": "/etc/haproxy/certificates/site.pem", "content": key + certificate}]
-        )
+        node.write([*self.files[name], {"dest": "/etc/haproxy/certificates/site.pem", "content": key + certificate}])
         node.sh("mkdir -p /run/haproxy && haproxy -c -f /etc/haproxy/haproxy.cfg")
         node.begin("haproxy -W -f /etc/haproxy/haproxy.cfg -p /run/haproxy.pid -S /run/haproxy-master.sock")
 
@@ -210,8 +216,7 @@ class Traffic:
         node = self.nodes[name]
         static = "/srv/app/releases/one/static" if name in WEB else "/srv/app/releases/one/public"
         node.write([
-            *self.files[name]["nginx"],
-            *self.files[name].get("app_server", []),
+            *self.files[name],
             {"dest": "/etc/ssl/webstack/node.pem", "content": certificate},
             {"dest": "/etc/ssl/webstack/node.key", "content": key},
             {"dest": "/opt/application.py", "content": Path(__file__).with_name("application.py").read_text()},
