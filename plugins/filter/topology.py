@@ -152,46 +152,6 @@ def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def below(directory: str, docroot: str) -> str:
-    """Path of the site at which a directory of the release is served, with a slash at both ends; empty if it is not."""
-    inside = f"{directory}/".removeprefix(f"{docroot}/") if docroot else f"{directory}/"
-    return f"/{inside}" if not docroot or f"{directory}/".startswith(f"{docroot}/") else ""
-
-
-def exec_line(words: list[str], places: Mapping[str, Any] | None = None) -> str:
-    """A command as systemd reads it, found by C(PATH), with C({name}) of each place replaced."""
-    found = []
-    for word in map(str, words):
-        for name, value in (places or {}).items():
-            word = word.replace(f"{{{name}}}", str(value))
-        quoted = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        found.append('"' + quoted.replace("%", "%%").replace("$", "$$") + '"')
-    return " ".join(["/usr/bin/env", *found])
-
-
-def shared_directory(name: str, top: str, owner: str, group: str) -> dict[str, str]:
-    """Directory that releases share, which its owner writes and a group reads."""
-    return {"path": f"{top}/{name}", "owner": owner, "group": group, "mode": "2750"}
-
-
-def background_units(item: Mapping[str, Any], application: str) -> list[dict[str, Any]]:
-    """A unit for each instance of what runs beside the application."""
-    count = int(item.get("instances") or 1)
-    return [
-        {
-            "name": f"{item['name']}{number}",
-            "unit": f"{application}-{item['name']}{number}.service",
-            "command": item["command"],
-        }
-        for number in ([""] if count == 1 else [f"-{each}" for each in range(1, count + 1)])
-    ]
-
-
-def timer_unit(item: Mapping[str, Any], application: str) -> str:
-    """The unit that starts what runs at certain times."""
-    return f"{application}-{item['name']}.timer"
-
-
 def password_marks(passwords: Mapping[str, str], key: str) -> str:
     """Lines by which a node recognises the passwords, keyed by the authority's private key (PEM)."""
     return "".join(f"{name} {mark(name, str(password), key)}\n" for name, password in passwords.items())
@@ -203,22 +163,17 @@ class FilterModule:
     def filters(self) -> dict[str, Any]:
         """Names of the filters."""
         return {
-            "background_units": background_units,
-            "below": below,
             "by_zone": by_zone,
             "certificate_name": certificate_name,
             "default_address": default_address,
             "host_addresses": host_addresses,
             "endpoints": endpoints,
-            "exec_line": exec_line,
             "find_primary": find_primary,
             "host_port": host_port,
             "password_marks": password_marks,
             "scrape_jobs": scrape_jobs,
             "server_id": server_id,
             "server_settings": server_settings,
-            "shared_directory": shared_directory,
             "tagged_roles": tagged_roles,
-            "timer_unit": timer_unit,
             "zones": zones,
         }

@@ -31,6 +31,7 @@ WITHOUT_VALIDATOR = {
     "app_server/build-environment.j2": "variables for systemd, which takes any text",
     "app_server/environment.j2": "variables for systemd, which takes any text",
     "app_server/fpm-unit.conf.j2": "an addition to a unit",
+    "app_server/run.j2": "a part of units",
     "app_server/sandbox.j2": "a part of units",
     "app_server/service.j2": "a unit, which systemd judges when it reads it",
     "app_server/socket.j2": "a unit",

@@ -9,12 +9,9 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.pentad.webstack.plugins.filter.topology import (
     FilterModule,
-    background_units,
-    below,
     certificate_name,
     default_address,
     endpoints,
-    exec_line,
     find_primary,
     host_addresses,
     host_port,
@@ -188,30 +185,6 @@ def test_server_id_refuses_a_name():
 
 def test_every_filter_is_offered():
     assert FilterModule().filters().keys() >= {"host_addresses", "host_port", "endpoints", "find_primary", "server_id"}
-
-
-def test_a_command_reaches_its_program_word_by_word_past_systemd():
-    words = ["node", "a b", "100%", "$HOME", 'say "x"', "back\\slash", "{port}", 7]
-    assert exec_line(words, {"port": 8000}) == (
-        '/usr/bin/env "node" "a b" "100%%" "$$HOME" "say \\"x\\"" "back\\\\slash" "8000" "7"'
-    )
-
-
-def test_what_runs_in_the_background_is_a_unit_for_each_instance():
-    assert [unit["unit"] for unit in background_units({"name": "mail", "command": ["a"]}, "shop")] == [
-        "shop-mail.service"
-    ]
-    two = background_units({"name": "mail", "command": ["a"], "instances": 2}, "shop")
-    assert [unit["unit"] for unit in two] == ["shop-mail-1.service", "shop-mail-2.service"]
-
-
-@pytest.mark.parametrize(
-    ("directory", "docroot", "path"),
-    [("public/up", "public", "/up/"), ("up", "public", ""), ("publicity", "public", ""), ("up", "", "/up/"),
-     ("public", "public", "/")],
-)  # fmt: skip
-def test_a_directory_is_served_where_the_document_root_has_it(directory, docroot, path):
-    assert below(directory, docroot) == path
 
 
 def test_a_setting_of_the_database_has_one_spelling():

@@ -1,0 +1,34 @@
+# Copyright (c) 2026, the pentad.webstack contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that make messages of what tasks returned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Enough to see why a command failed, and not a whole build.
+SHOWN = 2000
+
+
+def failures(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Results of a loop that failed, or the one of a task without a loop, if it did."""
+    return [each for each in result.get("results", [result]) if each.get("failed")]
+
+
+def last_words(result: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> str:
+    """The end of what a command said, or why the module did not run it, with each secret replaced by its name."""
+    spoken = [str(result.get(name) or "") for name in ("stdout", "stderr")]
+    text = " ".join(filter(None, spoken)) or str(result.get("msg") or "no output")
+    for name, secret in (secrets or {}).items():
+        text = text.replace(secret, name) if secret else text
+    return text[-SHOWN:].strip()
+
+
+class FilterModule:
+    """Filters of the collection."""
+
+    def filters(self) -> dict[str, Any]:
+        """Names of the filters."""
+        return {"failures": failures, "last_words": last_words}
