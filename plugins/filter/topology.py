@@ -40,6 +40,24 @@ def host_addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[st
     return found
 
 
+def host_values(hosts: Iterable[str], hostvars: Mapping[str, Any], path: str, default: Any = None) -> list[Any]:
+    """What the variables of hosts hold at a path of names with dots; without a default no hosts that hold nothing."""
+    found = [_at(hostvars[host], path.split(".")) for host in hosts]
+    return [default if value is None else value for value in found if value is not None or default is not None]
+
+
+def _at(value: Any, names: list[str]) -> Any:
+    """What is at the end of these names, or nothing."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def keys_holding(table: Mapping[str, Iterable[Any]], item: Any) -> list[str]:
+    """Keys of a table whose lists hold an item, in the order of the table."""
+    return [key for key, held in table.items() if item in held]
+
+
 def endpoints(hosts: list[str], addresses: Mapping[str, str], port: int | str) -> list[dict[str, Any]]:
     """Server entries C({name, address, port}) of the given hosts, in their order."""
     missing = [host for host in hosts if host not in addresses]
@@ -167,6 +185,8 @@ class FilterModule:
             "certificate_name": certificate_name,
             "default_address": default_address,
             "host_addresses": host_addresses,
+            "host_values": host_values,
+            "keys_holding": keys_holding,
             "endpoints": endpoints,
             "find_primary": find_primary,
             "host_port": host_port,

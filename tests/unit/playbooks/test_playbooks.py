@@ -11,11 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
 from ansible_collections.pentad.webstack.plugins.filter.topology import tagged_roles
 from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import OUR_GROUPS
-from ansible_collections.pentad.webstack.plugins.plugin_utils.stack import load_templates
 from places import TOP
 
 PLAYBOOKS = sorted((TOP / "playbooks").glob("*.yml"))
@@ -184,22 +181,30 @@ def test_packages_are_those_of_the_roles_that_were_asked_for(tags, expected):
     assert tagged_roles(NODE_ROLES, tuple(tags)) == expected
 
 
-def test_a_node_waits_for_its_turn_unless_no_balancer_knows_it():
-    loader = DataLoader()
-    (play,) = [
-        play
-        for play in load_templates(loader, str(TOP / "playbooks" / "applications.yml"))
-        if play.get("name") == "Applications"
-    ]
+def test_a_node_waits_for_its_turn_unless_no_balancer_knows_it(tmp_path):
+    (play,) = [play for play in plays(TOP / "playbooks" / "applications.yml") if play["name"] == "Applications"]
     (variables,) = [task["vars"] for task in play["tasks"] if "vars" in task]
-    new, down, left_out = {"haproxy": {"servers": []}}, {"unreachable": "no route"}, None
-    for surveys, waits in (
-        ([new], False),
-        ([new, {"haproxy": {"servers": ["web1", "web2"]}}], True),
-        ([{"haproxy": {"servers": ["web10"]}}], False),
-        ([new, down], True),
-        ([left_out], True),
-    ):
-        hosts = {f"lb{index}": {"webstack_survey": survey} if survey else {} for index, survey in enumerate(surveys)}
-        known = {"inventory_hostname": "web1", "webstack_balancers": list(hosts), "hostvars": hosts, **variables}
-        assert Templar(loader=loader, variables=known).template(variables["app_server_rolling"]) is waits, surveys
+    surveys = {
+        "new": {"webstack_survey": {"haproxy": {"servers": []}}},
+        "knows": {"webstack_survey": {"haproxy": {"servers": ["drained", "other"]}}},
+        "similar": {"webstack_survey": {"haproxy": {"servers": ["unknown10"]}}},
+        "down": {"webstack_survey": {"unreachable": "no route"}},
+        "left_out": {},
+    }
+    cases = {
+        "unknown": (["new", "similar"], False),
+        "drained": (["new", "knows"], True),
+        "doubtful": (["new", "down"], True),
+        "limited": (["left_out"], True),
+    }
+    nodes = {name: {"webstack_balancers": balancers, "waits": waits} for name, (balancers, waits) in cases.items()}
+    children = {"web": {"hosts": nodes}, "haproxy": {"hosts": surveys}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children}}))
+    check = {"name": "Check", "ansible.builtin.assert": {"that": "app_server_rolling == waits"}, "vars": variables}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([{"hosts": "web", "gather_facts": False, "tasks": [check]}]))
+    done = subprocess.run(
+        ["ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"],
+        cwd=TOP, env={**os.environ, "ANSIBLE_NOCOLOR": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("ok=1 ") == len(cases)

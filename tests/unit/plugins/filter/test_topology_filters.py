@@ -15,6 +15,8 @@ from ansible_collections.pentad.webstack.plugins.filter.topology import (
     find_primary,
     host_addresses,
     host_port,
+    host_values,
+    keys_holding,
     server_id,
     server_settings,
 )
@@ -112,6 +114,24 @@ def test_endpoints_keep_the_order_and_make_the_port_a_number():
 def test_endpoints_name_every_host_without_an_address():
     with pytest.raises(AnsibleFilterError, match=r"known for web1, web2: .*webstack_address"):
         endpoints(["db1", "web1", "web2"], ADDRESSES, 3306)
+
+
+def test_what_hosts_hold_is_found_by_a_path_in_their_order():
+    variables = {
+        "lb1": {"survey": {"servers": ["web1"]}},
+        "lb2": {},
+        "lb3": {"survey": ""},
+        "lb4": {"survey": {"servers": []}},
+    }
+    assert host_values(["lb4", "lb1"], variables, "survey.servers") == [[], ["web1"]]
+    assert host_values(variables, variables, "survey.servers") == [["web1"], []]
+    assert host_values(variables, variables, "survey.servers", "web9") == [["web1"], "web9", "web9", []]
+    assert host_values(variables, variables, "survey") == [{"servers": ["web1"]}, "", {"servers": []}]
+
+
+def test_keys_are_those_whose_lists_hold_an_item():
+    table = {"web": ["a", "b"], "replica": [], "mysql": ["b", "ab"]}
+    assert [keys_holding(table, item) for item in ("a", "b", "c")] == [["web"], ["web", "mysql"], []]
 
 
 def test_an_address_of_ipv6_is_told_from_its_port_by_brackets():
