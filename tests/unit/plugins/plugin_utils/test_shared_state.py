@@ -237,13 +237,16 @@ def test_every_password_that_is_made_is_made_in_the_file_of_its_name():
     found = {}
     for path in TOP.glob("roles/*/defaults/main.yml"):
         for name, value in (yaml.safe_load(path.read_text()) or {}).items():
-            made = re.search(r"lookup\('ansible.builtin.password', webstack_state_dir ~ '/(\S+)'", str(value))
+            made = re.search(r"lookup\('ansible.builtin.password', __webstack_secrets ~ '/(\S+)'", str(value))
             if made:
                 found[name] = made[1]
-    assert {name: str(shared_state.secret_file(Path(), name)) for name in found} == found
-    topology = (TOP / "roles/topology/vars/main.yml").read_text()
+    topology = yaml.safe_load((TOP / "roles/topology/vars/main.yml").read_text())
+    secrets = Path(topology["__webstack_secrets"].replace("{{ webstack_state_dir }}", "."))
+    assert {name: shared_state.secret_file(Path(), name) for name in found} == {
+        name: secrets / file for name, file in found.items()
+    }
     assert len(found) == 5
-    assert all(f"'{name}'" in topology.split("__webstack_told:")[1].split("\n__")[0] for name in found)
+    assert topology["__topology_password_hosts"].keys() == found.keys()
 
 
 # --- git ------------------------------------------------------------------------------------------------------------
