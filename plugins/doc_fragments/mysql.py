@@ -12,7 +12,7 @@ options:
   login_user:
     description:
       - Account to log in with.
-      - When neither this nor a readable O(config_file) is given, V(root) is used.
+      - When neither this nor a readable O(config_file) is given, V(root) is used; an empty string is no account.
     type: str
   login_password:
     description: Password of O(login_user). Not needed for socket authentication.

@@ -78,8 +78,9 @@ class ConnectionOptions:
     def from_params(cls, params: Mapping[str, Any]) -> ConnectionOptions:
         """From the login_* options of a module."""
         return cls(
-            user=params.get("login_user"),
-            password=params.get("login_password"),
+            # An empty one is none.
+            user=params.get("login_user") or None,
+            password=params.get("login_password") or None,
             host=params.get("login_host") or "localhost",
             port=params.get("login_port") or 3306,
             unix_socket=params.get("login_unix_socket"),

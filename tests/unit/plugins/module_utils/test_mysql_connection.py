@@ -121,6 +121,11 @@ def test_options_from_params():
     assert ConnectionOptions(unix_socket="/s").where == "/s"
 
 
+def test_an_empty_account_is_none():
+    found = ConnectionOptions.from_params({"login_user": "", "login_password": ""})
+    assert (found.user, found.password) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("errno", "text", "word"),
     [
