@@ -12,6 +12,7 @@ from places import TOP
 FILES = sorted((TOP / "tests").rglob("test_*.py"))
 OF_THE_WHOLE_COLLECTION = {
     "test_control_node",
+    "test_expressions",
     "test_named_playbooks",
     "test_supported",
     "test_tests",
