@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every program that judges a file says why it refuses one, and the module service passes that on."""
+"""Every program that judges a file says why it refuses one, and the module host_config passes that on."""
 
 from __future__ import annotations
 
