@@ -118,7 +118,7 @@ class ActionModule(ActionBase):
         if held_by and has_ended(held_by, holder):
             result = self.ask(task_vars, holder=holder, ended=held_by)
         options = self._task.args
-        if result.get("mine") and boolean(options.get("kept", False)) and options.get("state", "held") == "held":
+        if result.get("mine") and boolean(options.get("until_end", False)) and options.get("state", "held") == "held":
             detached(lambda: self.keep(holder, task_vars))
         return result
 

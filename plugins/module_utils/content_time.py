@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-# From 1980, before which archives of the kind zip know no time, to 2014: older than whatever is made of these files.
+# From 1980, before which zip archives have no time, to 2014, so that files made from these are newer.
 EARLIEST = 315532800
 SPAN = 2**30
 PIECE = 2**20

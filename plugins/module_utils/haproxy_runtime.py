@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HAProxy's runtime interface: which servers it has, and who has taken them out."""
+"""HAProxy's runtime interface: which servers it has, and which are drained or in maintenance."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 SOCKET = "/run/haproxy/admin.sock"
 MASTER_SOCKET = "/run/haproxy-master.sock"
-# Bits of srv_admin_state: set by an operator, taken over from the server that this one tracks, set by a drain. The
-# status is the word for them only while the server is up.
+# Bits of srv_admin_state: set by an operator, inherited from the server that this one tracks, set by a drain. The
+# status shows them only while the server is up.
 MAINTAINED, INHERITED, DRAINED = 0x01, 0x02, 0x08
 
 
 class RuntimeRefusal(Exception):
-    """HAProxy did not do as it was told."""
+    """HAProxy refused a command; the text is its answer."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Server:
     name: str
     status: str
     sessions: int
-    lends: bool
-    """Whether it is a backup server that holds its sessions for longer than a request."""
+    takes_over: bool
+    """Whether it is a backup server whose sessions last longer than a request."""
     admin: int = 0
 
     @property
@@ -45,12 +45,12 @@ class Server:
 
     @property
     def drained(self) -> bool:
-        """Whether it was told to take none, be it up or down."""
+        """Whether it is drained, be it up or down."""
         return bool(self.admin & DRAINED)
 
     @property
     def maintained(self) -> bool:
-        """Whether an operator has taken it out, or the server that it tracks, and alone puts it back."""
+        """Whether an operator has put it, or the server that it tracks, into maintenance."""
         return bool(self.admin & (MAINTAINED | INHERITED))
 
 
@@ -59,16 +59,16 @@ class Runtime:
 
     def __init__(self, path: str, process: str = "") -> None:
         self.path = path
-        # How the master process is told for whom a command is; nothing where the socket is that of the process itself.
+        # Prefix by which the master process addresses a worker; empty on the socket of the worker itself.
         self.process = process
 
-    def ask(self, command: str) -> str:
+    def query(self, command: str) -> str:
         """Send one command; returns the answer."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(self.path)
             connection.sendall(f"{self.process}{command}\n".encode())
-            # The master process would wait for more.
+            # Otherwise the master process waits for another command.
             connection.shutdown(socket.SHUT_WR)
             answer = b""
             while piece := connection.recv(65536):
@@ -76,14 +76,14 @@ class Runtime:
         return answer.decode().strip()
 
     def admin_states(self) -> dict[tuple[str, str], int]:
-        """What every server was told, by backend and name."""
-        rows = [line.split() for line in self.ask("show servers state").splitlines() if not line.startswith("#")]
+        """The srv_admin_state of every server, by backend and name."""
+        rows = [line.split() for line in self.query("show servers state").splitlines() if not line.startswith("#")]
         return {(row[1], row[3]): int(row[6]) for row in rows if len(row) > 6}
 
     def servers(self) -> list[Server]:
         """Every server of every backend."""
-        told = self.admin_states()
-        rows = csv.DictReader(self.ask("show stat").lstrip("# ").splitlines())
+        states = self.admin_states()
+        rows = csv.DictReader(self.query("show stat").lstrip("# ").splitlines())
         return [
             Server(
                 row["pxname"],
@@ -91,7 +91,7 @@ class Runtime:
                 row["status"],
                 int(row["scur"] or 0),
                 row["mode"] == "tcp" and row["bck"] == "1",
-                told.get((row["pxname"], row["svname"]), 0),
+                states.get((row["pxname"], row["svname"]), 0),
             )
             for row in rows
             if row["svname"] not in ("FRONTEND", "BACKEND")
@@ -99,13 +99,13 @@ class Runtime:
 
     def sessions(self, name: str, backends: list[str]) -> int:
         """Sessions of a server in these backends; none of a process that has ended meanwhile."""
-        answer = self.ask("show stat").lstrip("# ")
+        answer = self.query("show stat").lstrip("# ")
         rows = csv.DictReader(answer.splitlines()) if answer.startswith("pxname,") else []
         return sum(int(row["scur"] or 0) for row in rows if row["svname"] == name and row["pxname"] in backends)
 
     def do(self, command: str) -> None:
-        """Have HAProxy do something; it answers with nothing when it has done so."""
-        answer = self.ask(command)
+        """Run a command that answers with nothing when it succeeds."""
+        answer = self.query(command)
         if answer:
             raise RuntimeRefusal(answer)
 
@@ -124,7 +124,7 @@ def old_processes(master: str) -> list[Runtime]:
         return []
     found = []
     old = False
-    for line in Runtime(master).ask("show proc").splitlines():
+    for line in Runtime(master).query("show proc").splitlines():
         if line.startswith("#"):
             old = line.startswith("# old workers")
         elif old and line.split():

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two programs in a pipe, with the exit status and the last words of each."""
+"""Two programs in a pipe, with the exit status and the standard error of each."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import NamedTuple
 
 
 class Ended(NamedTuple):
-    """How a program ended, and what it said on its standard error."""
+    """How a program ended: its exit status and its standard error."""
 
     code: int
-    said: str
+    stderr: str
 
 
 def pipeline(first: list[str], second: list[str]) -> tuple[Ended, Ended]:
     """Run first | second until both end.
 
-    C(run_command) of a module has one program and holds its whole output in memory; a copy of a database needs neither.
+    C(run_command) of a module runs one program and holds its whole output in memory; a database may be larger.
     """
-    with tempfile.TemporaryFile("w+") as first_said, tempfile.TemporaryFile("w+") as second_said:
-        writer = subprocess.Popen(first, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=first_said)
-        reader = subprocess.Popen(second, stdin=writer.stdout, stderr=second_said)
+    with tempfile.TemporaryFile("w+") as first_stderr, tempfile.TemporaryFile("w+") as second_stderr:
+        writer = subprocess.Popen(first, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=first_stderr)
+        reader = subprocess.Popen(second, stdin=writer.stdout, stderr=second_stderr)
         # Only the reader may hold the pipe, so that the writer notices when that ends.
         writer.stdout.close()
         codes = (reader.wait(), writer.wait())
-        first_said.seek(0)
-        second_said.seek(0)
-        return Ended(codes[1], first_said.read()), Ended(codes[0], second_said.read())
+        first_stderr.seek(0)
+        second_stderr.seek(0)
+        return Ended(codes[1], first_stderr.read()), Ended(codes[0], second_stderr.read())

@@ -32,13 +32,13 @@ class Answer:
         return found if isinstance(found, dict) else {}
 
     @property
-    def seen(self) -> str:
+    def summary(self) -> str:
         """The answer in a few words."""
         return f"{self.status or 'no answer'}: {' '.join(self.body.split())[:SHORT]}"
 
 
 class Place:
-    """Where to ask, as whom, and whom the answer has to come from; plain HTTP without a context."""
+    """Where to send requests, for which host, and the name to verify; plain HTTP without a context."""
 
     def __init__(
         self, address: str, port: int, host: str, name: str = "", context: ssl.SSLContext | None = None
@@ -58,12 +58,12 @@ class Place:
             raise
 
 
-def ask(place: Place, path: str, timeout: float, send: dict[str, Any] | None = None) -> Answer:
+def request(place: Place, path: str, timeout: float, send: dict[str, Any] | None = None) -> Answer:
     """One request on a connection of its own."""
     connection = http.client.HTTPConnection(place.address, place.port, timeout=timeout)
     headers = {"Host": place.host, "Content-Type": "application/json", "Connection": "close"}
     if place.context:
-        # As the balancer tells a web node, whose application may redirect everything else.
+        # As the balancer does: an application may redirect requests without it.
         headers["X-Forwarded-Proto"] = "https"
     try:
         connection.sock = place.connect(timeout)
@@ -75,9 +75,9 @@ def ask(place: Place, path: str, timeout: float, send: dict[str, Any] | None = N
         )
         answer = connection.getresponse()
         body = answer.read().decode("utf-8", "replace")
-        told = answer.headers
-        served_by, location = told.get("X-Served-By", ""), told.get("Location", "")
-        return Answer(answer.status, body, served_by, location, told.get("X-Maintenance") == "on")
+        received = answer.headers
+        served_by, location = received.get("X-Served-By", ""), received.get("Location", "")
+        return Answer(answer.status, body, served_by, location, received.get("X-Maintenance") == "on")
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, reason(error), "")
     finally:
@@ -89,14 +89,14 @@ def reason(error: Exception) -> str:
     return getattr(error, "verify_message", "") or str(error) or type(error).__name__
 
 
-def trusting(ca_path: str, authorities: str = "", timely: bool = True) -> ssl.SSLContext:
-    """What is trusted besides the authorities of the system; dates are looked at unless they are to be told."""
+def tls_context(ca_path: str, authorities: str = "", check_dates: bool = True) -> ssl.SSLContext:
+    """A context that trusts these authorities besides those of the system; dates are checked unless turned off."""
     context = ssl.create_default_context()
-    # From Python 3.13 on it would refuse authorities of old companies that browsers take.
+    # From Python 3.13 on it would refuse old public authorities that browsers accept.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cafile=ca_path)
     if authorities:
         context.load_verify_locations(cadata=authorities)
-    if not timely:
+    if not check_dates:
         context.verify_flags |= NO_CHECK_TIME
     return context

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What systemd tells of units, and how it is told what to do with them."""
+"""States of units, and commands to systemd."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PROPERTIES = (
     "ExecMainStartTimestampMonotonic"
 )
 RUNNING = {"active", "activating", "reloading"}
-# A service that was restarted so often by itself, and last less than so many seconds ago, does not run.
+# A service that systemd restarted this often, the last time less than so many seconds ago, does not run.
 LOOP_RESTARTS = 3
 LOOP_SECONDS = 15.0
-# Their start returns as soon as there is a process, whatever becomes of that.
-UNPROVEN_TYPES = {"simple", "exec", "idle"}
-# Seconds in which a process that cannot run ends.
-PROVING = 1.0
+# Their start returns as soon as there is a process, even if that ends at once.
+EARLY_TYPES = {"simple", "exec", "idle"}
+# Seconds within which a process that cannot run ends.
+START_SECONDS = 1.0
 
 
 def parse(output: str) -> dict[str, dict[str, str]]:
@@ -69,7 +69,7 @@ def unit_of(path: Path) -> str:
 
 
 class Systemd:
-    """Runs systemctl for a module, which ends with a sentence when that fails."""
+    """Runs systemctl for a module, which ends with an error when that fails."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
@@ -93,11 +93,11 @@ class Systemd:
         """States of units."""
         return parse(self("show", f"--property={PROPERTIES}", *names)) if names else {}
 
-    def prove(self, names: Collection[str], seconds: float = PROVING) -> None:
+    def check_started(self, names: Collection[str], seconds: float = START_SECONDS) -> None:
         """Fail if a service that was started ends within so many seconds."""
         states = self.show(names)
-        unproven = UNPROVEN_TYPES if seconds <= PROVING else None
-        watched = [name for name in names if unproven is None or states.get(name, {}).get("Type") in unproven]
+        types = EARLY_TYPES if seconds <= START_SECONDS else None
+        watched = [name for name in names if types is None or states.get(name, {}).get("Type") in types]
         begun = {name: states.get(name, {}).get("NRestarts", "") for name in watched}
         deadline = time.monotonic() + seconds
         while watched:

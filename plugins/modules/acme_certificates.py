@@ -2,21 +2,21 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Have certificates of an ACME authority by certbot, and renewals of them deployed by the same program."""
+"""Order and deploy certificates of an ACME authority with certbot."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: acme_certificates
-short_description: Have certificates of an ACME authority by certbot
+short_description: Order and deploy certificates of an ACME authority with certbot
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Orders those certificates that the node does not have yet, or that were ordered for other host names or in another
-    way, and deploys those that are not deployed. Of all others the authority is asked nothing.
+    way, and deploys those that are not deployed. For all others no request is sent to the authority.
   - certbot answers the challenges itself (HTTP-01), on an address and a port of the node, and keeps both for renewals.
   - Renewing is left to C(certbot.timer), which runs the same program for each renewed certificate.
-  - An order that ends because the authority took no nonce is repeated; such an end says nothing about the order.
+  - An order that the authority refuses for its nonce is repeated, because that is no fault of the order.
   - A failure leaves what was deployed as it was.
 options:
   certificates:
@@ -76,7 +76,7 @@ options:
     required: true
 attributes:
   check_mode:
-    description: Says what would be ordered and asks no authority.
+    description: Reports what would be ordered, and sends nothing to the authority.
     support: full
   diff_mode:
     description: Shows the host names of each certificate before and after.
@@ -84,7 +84,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Have the certificates of the sites
+- name: Order the certificates of the sites
   pentad.webstack.acme_certificates:
     certificates:
       - name: site
@@ -123,18 +123,18 @@ TRIES = 5
 
 
 class Refused(Exception):
-    """What the authority, or the deploying program, has against it."""
+    """The authority or the deploying program refused; the text says why."""
 
 
 class Certbot:
-    """The certbot of this node, and what it keeps."""
+    """The certbot of this node, and its files."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.params = module.params
 
     def live(self, name: str) -> Path:
-        """Directory of a certificate as certbot shows it."""
+        """Directory of a certificate in certbot."""
         return CERTBOT / "live" / name
 
     def settings(self, name: str) -> dict[str, str]:
@@ -151,7 +151,7 @@ class Certbot:
         return sorted(re.findall(r"DNS:([^\s,]+)", self.module.run_command(command)[1]))
 
     def wanted_settings(self) -> dict[str, str]:
-        """How certificates are to be ordered, as certbot writes it down."""
+        """How certificates are to be ordered, in the words of certbot's configuration."""
         return {
             "authenticator": "standalone",
             "server": self.params["directory_url"],
@@ -179,7 +179,7 @@ class Certbot:
             )
         command = [
             "certbot", "certonly", "--non-interactive", "--standalone", "--renew-with-new-domains", "--force-renewal",
-            # What deploys it runs afterwards, and its failure is seen.
+            # The deploying program runs afterwards, so that its failure is noticed.
             "--no-directory-hooks",
             "--cert-name", certificate["name"],
             "--server", self.params["directory_url"],
@@ -216,7 +216,7 @@ class Certbot:
         environment = {"RENEWED_LINEAGE": str(self.live(name))}
         code, out, err = self.module.run_command([self.params["deploy"]], environ_update=environment)
         if code or not self.deployed(name):
-            said = (err or out).strip() or "it has not written the file, and says nothing"
+            said = (err or out).strip() or "it has not written the file, and gives no reason"
             raise Refused(f"certificate {name} is not deployed by {self.params['deploy']}: {said}")
 
 
@@ -226,7 +226,7 @@ def pairs(text: str) -> dict[str, str]:
 
 
 def complaint(said: str) -> str:
-    """The part of certbot's output that tells what is wrong, in a line."""
+    """The part of certbot's output that says what is wrong, in one line."""
     beginnings = r"reported these problems:|An unexpected error occurred:|^Error:"
     found = re.search(rf"(?:{beginnings})(.+?)(?:\nHint:|\nAsk for help|\Z)", said, re.DOTALL | re.MULTILINE)
     lines = [line for line in (found[1] if found else said).splitlines() if not line.startswith("Saving debug log")]

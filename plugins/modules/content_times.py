@@ -13,12 +13,12 @@ version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Sets the modification time of every file below some directories to one between 1980 and 2014 that its content
-    determines. Web servers make validators of it, so that a client that asks again is told of every change, also where
-    what built the files gave all of them the same time.
+    determines. Web servers make validators of it, so that a cached file is fetched again after every change, also where
+    the build gave all files the same time.
   - Symbolic links are left alone, and not followed.
 options:
   paths:
-    description: Directories; one that is not there has nothing to be set.
+    description: Directories; one that does not exist is skipped.
     type: list
     elements: path
     required: true
@@ -29,7 +29,7 @@ options:
     default: []
 attributes:
   check_mode:
-    description: Tells how many files would be set.
+    description: Reports how many files would be set.
     support: full
   diff_mode:
     description: There is nothing to show.
@@ -37,7 +37,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Date what nginx serves by its content
+- name: Give the files that nginx serves times of their content
   pentad.webstack.content_times:
     paths: [/srv/app/releases/6b1f0c9a2d3e4f50/public]
     exclude: ["*.php"]
@@ -91,7 +91,7 @@ def main() -> None:
                 if not module.check_mode:
                     os.utime(path, (wanted, wanted))
     except OSError as error:
-        module.fail_json(msg=f"paths: {path}: {error.strerror or error}: see who owns it, and run again.")
+        module.fail_json(msg=f"paths: {path}: {error.strerror or error}: check who owns it, and run again.")
     module.exit_json(changed=count > 0, files=count)
 
 

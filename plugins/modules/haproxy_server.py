@@ -12,10 +12,10 @@ short_description: Take a server out of a running HAProxy and put it back
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Drains a server in every backend that has it, and waits until its sessions are gone; or puts it back and waits until
-    its health checks pass.
+  - Drains a server in every backend that has it, and waits until its sessions have ended; or puts it back and waits
+    until its health checks pass.
   - A drained server gets no new request. Requests that it has begun are finished.
-  - What counts is what HAProxy was told, and not the status that it shows, so that a server which is down is drained
+  - The administrative state counts, and not the status that HAProxy shows, so that a server which is down is drained
     and put back like any other.
   - A server that an operator has put into maintenance (C(set server site/web1 state maint)) is left alone, and not
     waited for; RV(maintained) names it.
@@ -23,10 +23,9 @@ description:
   - In a backend of mode C(tcp) the sessions that backup servers hold end when a server is put back, so that they open
     anew on it; C(on-marked-up shutdown-backup-sessions) does so for a server that was down, and not for one that was
     drained.
-  - With O(lease) a timer of systemd on the balancer puts the server back, should nobody else do so, for example because
-    the play that drained it was killed.
-  - Asks HAProxy's runtime interface, which M(community.general.haproxy) does too; that module has no check mode, and no
-    lease.
+  - With O(lease) a timer of systemd on the balancer puts the server back, if nothing else has done so, for example
+    because the play that drained it was killed.
+  - Uses HAProxy's runtime interface, as M(community.general.haproxy) does; that module has no check mode and no lease.
 options:
   name:
     description: Name of the server in its backends; needed unless O(state=undrained).
@@ -35,8 +34,8 @@ options:
   state:
     description:
       - V(drain) takes it out, V(ready) puts it back.
-      - V(undrained) puts back every server that is drained, whatever its health, and waits for none. For whoever holds
-        M(pentad.webstack.rollout_lock), so that nobody is at work on them.
+      - V(undrained) puts back every server that is drained, whatever its health, and waits for none. Use it while
+        holding M(pentad.webstack.rollout_lock), so that no other run is working on them.
     type: str
     choices: [drain, ready, undrained]
     required: true
@@ -61,8 +60,8 @@ options:
     default: /run/haproxy/admin.sock
   master_socket:
     description:
-      - Socket of HAProxy's master process, which is asked for the sessions of processes from before a reload. Without
-        one they are not known, and not waited for.
+      - Socket of HAProxy's master process, which shows the sessions of processes from before a reload. Without one
+        they are not waited for.
     type: path
     default: /run/haproxy-master.sock
 attributes:
@@ -75,7 +74,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Put back what a rollout that died has left drained
+- name: Put back what an interrupted rollout has left drained
   pentad.webstack.haproxy_server:
     state: undrained
 
@@ -91,7 +90,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backends:
-  description: Status of the server in each backend, in HAProxy's words.
+  description: Status of the server in each backend, as HAProxy shows it.
   returned: success
   type: dict
   sample: {site: DRAIN, site-streams: DRAIN}
@@ -140,7 +139,7 @@ for path in sys.argv[2:]:
 
 
 def chosen(servers: list[Server], name: str, backends: list[str]) -> list[Server]:
-    """The servers that are meant."""
+    """The servers of this name in the wanted backends."""
     return [
         server
         for server in servers
@@ -148,11 +147,11 @@ def chosen(servers: list[Server], name: str, backends: list[str]) -> list[Server
     ]
 
 
-def lonely(servers: list[Server], mine: list[Server]) -> list[str]:
-    """Backends in which no other server is up."""
+def without_another(servers: list[Server], leaving: list[Server]) -> list[str]:
+    """Backends that have no server up besides those that leave."""
     return [
         each.backend
-        for each in mine
+        for each in leaving
         if each.usable
         and not any(other.usable for other in servers if other.backend == each.backend and other.name != each.name)
     ]
@@ -164,7 +163,7 @@ def unit(name: str) -> str:
 
 
 def end_lease(module: AnsibleModule, name: str) -> None:
-    """Stop the timer and what it has started, as far as they are there."""
+    """Stop the timer and the service that it starts, if there are any."""
     for kind in ("timer", "service"):
         code, loaded, _error = module.run_command(
             ["systemctl", "show", "--property=LoadState", "--value", f"{unit(name)}.{kind}"]
@@ -173,9 +172,9 @@ def end_lease(module: AnsibleModule, name: str) -> None:
             module.run_command(["systemctl", "stop", f"{unit(name)}.{kind}"], check_rc=True)
 
 
-def begin_lease(module: AnsibleModule, mine: list[Server], seconds: int) -> None:
+def begin_lease(module: AnsibleModule, drained: list[Server], seconds: int) -> None:
     """Have systemd put the server back after so many seconds."""
-    name = mine[0].name
+    name = drained[0].name
     end_lease(module, name)
     module.run_command(
         [
@@ -183,7 +182,7 @@ def begin_lease(module: AnsibleModule, mine: list[Server], seconds: int) -> None
             f"--unit={unit(name)}",
             f"--on-active={seconds}s",
             "--timer-property=AccuracySec=1s",
-            # HAProxy may just be restarted.
+            # HAProxy may be restarting.
             "--property=Restart=on-failure",
             "--property=RestartSec=5s",
             f"--description=Put {name} back into HAProxy",
@@ -191,47 +190,47 @@ def begin_lease(module: AnsibleModule, mine: list[Server], seconds: int) -> None
             "-c",
             RETURN_PROGRAM,
             module.params["socket"],
-            *[each.path for each in mine],
+            *[each.path for each in drained],
         ],
         check_rc=True,
     )
 
 
-def await_end(
+def wait_for_end(
     runtime: Runtime, master: str, name: str, backends: list[str], timeout: float
 ) -> tuple[list[Server], int]:
-    """Wait until the sessions are gone, those before a reload too; returns the servers and how many are left."""
+    """Wait until the sessions have ended, also those of processes from before a reload; returns how many are left."""
     deadline = time.monotonic() + timeout
     while True:
-        mine = chosen(runtime.servers(), name, backends)
-        awaited = [each for each in mine if not each.maintained]
-        old = sum(each.sessions(name, [server.backend for server in awaited]) for each in old_processes(master))
-        left = sum(each.sessions for each in awaited) + old
+        servers = chosen(runtime.servers(), name, backends)
+        waited_for = [each for each in servers if not each.maintained]
+        old = sum(each.sessions(name, [server.backend for server in waited_for]) for each in old_processes(master))
+        left = sum(each.sessions for each in waited_for) + old
         if not left or time.monotonic() >= deadline:
-            return mine, sum(each.sessions for each in mine) + old
+            return servers, sum(each.sessions for each in servers) + old
         time.sleep(0.2)
 
 
-def await_return(runtime: Runtime, name: str, backends: list[str], timeout: float) -> list[Server]:
-    """Wait until the server is up; returns what was seen last."""
+def wait_until_up(runtime: Runtime, name: str, backends: list[str], timeout: float) -> list[Server]:
+    """Wait until the server is up; returns its state in each backend."""
     deadline = time.monotonic() + timeout
     while True:
-        mine = chosen(runtime.servers(), name, backends)
-        if all(each.usable for each in mine if not each.maintained) or time.monotonic() >= deadline:
-            return mine
+        servers = chosen(runtime.servers(), name, backends)
+        if all(each.usable for each in servers if not each.maintained) or time.monotonic() >= deadline:
+            return servers
         time.sleep(0.2)
 
 
-def call_in(runtime: Runtime, returned: list[Server]) -> None:
-    """Have the sessions that were lent while a server was away open anew."""
-    backends = {each.backend for each in returned if not each.lends}
+def end_backup_sessions(runtime: Runtime, returned: list[Server]) -> None:
+    """End the sessions that backup servers took over, so that clients open them anew on the returned server."""
+    backends = {each.backend for each in returned if not each.takes_over}
     for each in runtime.servers():
-        if each.lends and each.sessions and each.backend in backends:
+        if each.takes_over and each.sessions and each.backend in backends:
             runtime.end_sessions(each)
 
 
 def shown(server: Server) -> str:
-    """The status of a server, and that it is drained where that does not say so."""
+    """The status of a server, with a note that it is drained where the status does not show that."""
     return server.status + (" (drained)" if server.drained and not server.status.startswith("DRAIN") else "")
 
 
@@ -255,8 +254,8 @@ def put_back_all(module: AnsibleModule) -> dict[str, Any]:
 def result(
     before: list[Server], after: list[Server], changed: bool, state: str, sessions: int | None = None
 ) -> dict[str, Any]:
-    """What the module returns; sessions are those that the servers have unless it is known better."""
-    told = {"drain": "DRAIN", "ready": "UP"}[state]
+    """What the module returns; sessions are counted from the servers unless they are given."""
+    status = {"drain": "DRAIN", "ready": "UP"}[state]
     return {
         "changed": changed,
         "maintained": [each.backend for each in after if each.maintained],
@@ -265,7 +264,7 @@ def result(
         "diff": {
             "before": "".join(f"{each.path} {shown(each)}\n" for each in before),
             "after": "".join(
-                f"{each.path} {told if changed and not each.maintained else shown(each)}\n" for each in after
+                f"{each.path} {status if changed and not each.maintained else shown(each)}\n" for each in after
             ),
         },
     }
@@ -284,11 +283,11 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             msg=f"name: HAProxy has no server {name} in {where}: run site.yml, which writes its configuration."
         )
     wrong = [each for each in before if not each.maintained and each.drained != (state == "drain")]
-    alone = lonely(servers, wrong) if state == "drain" else []
+    alone = without_another(servers, wrong) if state == "drain" else []
     if alone:
         module.fail_json(
             msg=f"name: {name} is the only server that is up in backend {', '.join(alone)}: "
-            "bring another one up first, or the site goes away with it."
+            "bring another one up first, or the site is down without it."
         )
     if module.check_mode:
         return result(before, before, bool(wrong), state)
@@ -297,18 +296,18 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     for each in wrong:
         runtime.set_state(each, state)
     if state == "drain":
-        after, left = await_end(runtime, module.params["master_socket"], name, backends, module.params["timeout"])
+        after, left = wait_for_end(runtime, module.params["master_socket"], name, backends, module.params["timeout"])
         return result(before, after, bool(wrong), state, left)
     end_lease(module, name)
-    after = await_return(runtime, name, backends, module.params["timeout"])
+    after = wait_until_up(runtime, name, backends, module.params["timeout"])
     if not all(each.usable or each.maintained for each in after):
-        seen = ", ".join(f"{each.status} in {each.backend}" for each in after)
+        states = ", ".join(f"{each.status} in {each.backend}" for each in after)
         module.fail_json(
-            msg=f"name: {name} was put back, but its health checks do not pass ({seen}) after "
-            f"{module.params['timeout']} s: see what the health path answers on {name}.",
+            msg=f"name: {name} was put back, but its health checks do not pass ({states}) after "
+            f"{module.params['timeout']} s: check what the health path answers on {name}.",
             **result(before, after, bool(wrong), state),
         )
-    call_in(runtime, wrong)
+    end_backup_sessions(runtime, wrong)
     return result(before, after, bool(wrong), state)
 
 

@@ -18,13 +18,14 @@ description:
     file and each unit.
   - A file below C(/etc/sysusers.d) creates the accounts that it describes, before anything else is touched.
   - Unit files below C(/etc/systemd/system) that changed are read by systemd before a unit is started.
-  - A file carries its consequence, O(files[].reload) or O(files[].restart). It is noted on the node before the file is
-    written, and RV(pending) until M(pentad.webstack.host_pending) has done it, which a handler asks for. What a run
-    left undone is RV(pending) in the next one, and counts as a change. A unit that is started here needs nothing more.
+  - A file names the units to O(files[].reload) or O(files[].restart) when it changes. This is noted on the node before
+    the file is written, and is RV(pending) until M(pentad.webstack.host_pending), run by a handler, has done it. What
+    an interrupted run left is RV(pending) in the next one, and counts as a change. A unit that is started here needs
+    neither.
   - A unit that is masked is refused before anything is written. One that ends as often as systemd starts it is started
     anew, and refused with the end of its journal if it does not stay.
-  - Neither the journal nor the invocation that C(-vvv) shows has what files hold. What O(files[].secret) ones hold is
-    shown nowhere.
+  - The content of files is neither in the journal nor in the invocation that C(-vvv) shows. The content of
+    O(files[].secret) ones is shown nowhere.
   - With O(observed) the node is not connected to where the survey of this run has already found everything as wanted.
 options:
   directories:
@@ -97,8 +98,8 @@ options:
         version_added: 0.1.0
       validate:
         description: >-
-          Command that judges the new file, C(%s) standing for its path; if it fails, the old file stays. The new one is
-          in the same directory meanwhile, which a program that is confined may read, as C(.<name>.<random>.new).
+          Command that checks the new file, C(%s) standing for its path; if it fails, the old file stays. The new one is
+          in the same directory meanwhile, which a confined program may read, as C(.<name>.<random>.new).
         type: str
       reload:
         description: Units that have to be reloaded when the file changes; one that cannot be is restarted.
@@ -113,7 +114,7 @@ options:
         default: []
         version_added: 0.1.0
       secret:
-        description: Whether nobody is to be shown what it holds; a difference then shows digests.
+        description: Whether its content is secret; a difference then shows digests.
         type: bool
         default: false
         version_added: 0.1.0
@@ -140,13 +141,13 @@ options:
     default: false
     version_added: 0.1.0
   return_previous:
-    description: Whether to return RV(previous), by which another run brings back what this one replaces or removes.
+    description: Whether to return RV(previous), by which another run restores what this one replaces or removes.
     type: bool
     default: false
   observed:
     description:
       - RV(pentad.webstack.host_survey#module:state) of this node. If it shows everything as wanted, there is nothing to
-        do and the node is not connected to; what it does not show, or shows otherwise, is checked on the node.
+        do and the node is not connected to; anything else is checked on the node.
       - It has to be of the same run, and nothing may have changed the node since; empty for checking on the node.
       - A play gives it to all its tasks by C(module_defaults).
     type: str
@@ -187,7 +188,7 @@ removed:
   sample: []
 pending:
   description:
-    - What is to be done with units that were named by O(files) or O(started), whenever it was noted; V(reload),
+    - What is pending for the units of O(files) and O(started), noted by this run or an earlier one; V(reload),
       V(restart), or V(deferred) for a restart that a rollout does.
   returned: success
   type: dict
@@ -273,37 +274,37 @@ ARGUMENTS: dict[str, Any] = {
     "enabled": {"type": "list", "elements": "str", "default": []},
     "deferred": {"type": "bool", "default": False},
     "return_previous": {"type": "bool", "default": False},
-    # The action plugin has compared by it before this module runs.
+    # The action plugin compares with it before this module runs.
     "observed": {"type": "str", "default": ""},
 }
 
 
-class Quiet(AnsibleModule):
-    """A module that tells neither the journal nor its caller what files are to hold."""
+class DiscreetModule(AnsibleModule):
+    """A module that keeps the content of files out of the journal and of its result."""
 
     def _log_invocation(self) -> None:
-        """Log what the module was asked for."""
-        told = " ".join(f"{name}={value}" for name, value in self.told().items() if value)
-        self.log(f"Invoked with {told}")
+        """Log the arguments of the module."""
+        arguments = " ".join(f"{name}={value}" for name, value in self.loggable().items() if value)
+        self.log(f"Invoked with {arguments}")
 
-    def told(self) -> dict[str, Any]:
+    def loggable(self) -> dict[str, Any]:
         """The arguments, with digests for what files hold."""
         files = self.params.get("files") or []
-        # Arguments that were refused may be of any type.
+        # Invalid arguments may be of any type.
         shown = [{**file, "content": digest(str(file.get("content")))} for file in files if isinstance(file, dict)]
         return {**self.params, "files": shown, "observed": ""}
 
     def exit_json(self, **answer: Any) -> NoReturn:
         """End the module."""
-        super().exit_json(invocation={"module_args": self.told()}, **answer)
+        super().exit_json(invocation={"module_args": self.loggable()}, **answer)
 
     def fail_json(self, msg: str, **answer: Any) -> NoReturn:
         """End the module with an error."""
-        super().fail_json(msg, invocation={"module_args": self.told()}, **answer)
+        super().fail_json(msg, invocation={"module_args": self.loggable()}, **answer)
 
 
-class Keeper:
-    """Brings directories, files and units in line, and notes what changed."""
+class Configurator:
+    """Configures directories, files and units, and records what changed."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
@@ -315,14 +316,14 @@ class Keeper:
         # What this call has noted; in check mode, what it would note.
         self.noted: dict[str, str] = {}
 
-    def attributes(self, path: str, wanted: dict[str, Any], look: bool = False) -> bool:
-        """Owner, group and mode; in check mode of a path that is not there yet they are part of its creation."""
+    def attributes(self, path: str, wanted: dict[str, Any], only_check: bool = False) -> bool:
+        """Owner, group and mode; a path that is not there yet gets them when it is created."""
         if not Path(path).exists():
             return False
         arguments = self.module.load_file_common_arguments(
             {**self.module.params, "path": path, **{key: wanted[key] for key in ("owner", "group", "mode")}}
         )
-        check_mode, self.module.check_mode = self.module.check_mode, look or self.module.check_mode
+        check_mode, self.module.check_mode = self.module.check_mode, only_check or self.module.check_mode
         try:
             return self.module.set_fs_attributes_if_different(arguments, False)
         finally:
@@ -347,7 +348,7 @@ class Keeper:
             self.show(dest, old or "", wanted)
             if not self.module.check_mode:
                 self.replace(dest, wanted)
-        elif self.attributes(dest, wanted, look=True):
+        elif self.attributes(dest, wanted, only_check=True):
             self.note(wanted)
         if self.attributes(dest, wanted) or differs:
             self.changed = True
@@ -356,14 +357,14 @@ class Keeper:
                 self.note(wanted)
 
     def show(self, dest: str, old: str, wanted: dict[str, Any]) -> None:
-        """Show the difference, as far as it is for everybody."""
+        """Add the difference to the diff, with digests in place of a secret."""
         before, after = old, wanted["content"]
         if wanted["secret"]:
             before, after = (f"(secret) {digest(text)}\n" if text else "" for text in (before, after))
         self.diff.append({"before_header": dest, "after_header": dest, "before": before, "after": after})
 
     def note(self, wanted: dict[str, Any]) -> None:
-        """Note what a file brings about, before it is written."""
+        """Note the reloads and restarts that a file needs, before it is written."""
         deferred = self.module.params["deferred"]
         consequences = [(unit, pending.RELOAD) for unit in wanted["reload"]]
         consequences += [(unit, pending.RESTART) for unit in wanted["restart"]]
@@ -374,12 +375,12 @@ class Keeper:
                 pending.note(unit, self.noted[unit], not deferred)
 
     def pending(self) -> dict[str, str]:
-        """What is to be done with the units of this service, by whoever it was noted."""
+        """What is pending for the units of this service, noted by this run or an earlier one."""
         params = self.module.params
         units = dict.fromkeys([*params["started"], *params["enabled"], *consequent(params["files"])])
         there = pending.noted()
         if not params["deferred"]:
-            # Who sees to its units itself takes them from a rollout that did not come to them.
+            # Without deferring, this run also does the restarts that an earlier run deferred to a rollout.
             for unit in [each for each in units if there.get(each) == pending.DEFERRED]:
                 there[unit] = pending.RESTART
                 if not self.module.check_mode:
@@ -398,9 +399,9 @@ class Keeper:
         path = Path(dest)
         if not path.parent.is_dir():
             self.module.fail_json(msg=f"{dest} cannot be written: its directory is not there; list it in directories.")
-        # A program that is confined reads its own directory and not Ansible's; nothing includes a name like this one.
+        # A confined program can read this directory, but not Ansible's; no program includes files of such a name.
         prefix, suffix = f".{path.name}.", ".new"
-        # What a run that was killed has left; tempfile puts eight characters between the two.
+        # Left by a killed run; tempfile puts eight characters between the two.
         for left in path.parent.glob(f"{glob.escape(prefix)}????????{suffix}"):
             left.unlink(missing_ok=True)
         descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
@@ -411,24 +412,24 @@ class Keeper:
                 self.validate(wanted, fresh)
             self.note(wanted)
             if wanted["secret"] and not path.exists():
-                # A file that is moved to a new place is open to everybody until its mode is set.
+                # A moved file is readable by everybody until its mode is set.
                 os.close(os.open(dest, os.O_WRONLY | os.O_CREAT, 0o600))
             self.module.atomic_move(fresh, dest)
         finally:
             Path(fresh).unlink(missing_ok=True)
 
     def validate(self, wanted: dict[str, Any], fresh: str) -> None:
-        """Have the program of a file judge the new content."""
+        """Have the program of a file check the new content."""
         dest, command = wanted["dest"], wanted["validate"]
         if "%s" not in command:
             self.module.fail_json(msg=f"validate of {dest} has no %s for the path of the file: {command}")
         code, out, err = self.module.run_command(command.replace("%s", fresh))
         if code:
-            # The reason may be on either; what is longer than one is a listing.
-            told = [err, out if len(out) < LONGEST_REASON or not err else ""]
-            said = " ".join(each.strip() for each in told if each.strip()).replace(fresh, dest)
+            # The reason may be on either; a very long output is a listing.
+            outputs = [err, out if len(out) < LONGEST_REASON or not err else ""]
+            said = " ".join(each.strip() for each in outputs if each.strip()).replace(fresh, dest)
             said = without(wanted["content"], said) if wanted["secret"] else said
-            self.module.fail_json(msg=f"{dest} is refused by '{command}' and stays as it was: {said}")
+            self.module.fail_json(msg=f"{dest} was not changed, because '{command}' refuses the new content: {said}")
 
     def accounts(self, wanted: dict[str, Any]) -> None:
         """The file that describes system accounts, and those accounts."""
@@ -444,7 +445,7 @@ class Keeper:
 
     def previous(self, label: str, files: list[dict[str, Any]]) -> dict[str, Any]:
         """What there is now of these files and of the units of this service."""
-        # By the names that they were given, so that whoever compares finds them.
+        # Under the paths that were given, by which the caller finds them.
         wanted = {Path(file["dest"]): file for file in files if Path(file["dest"]).is_file()}
         there = {**{path: {"dest": str(path)} for path in labelled(label)}, **wanted}
         units = [path.name for path in there if path.parent == UNITS]
@@ -457,9 +458,9 @@ class Keeper:
             "started": [name for name in units if states.get(name, {}).get("ActiveState") in RUNNING],
         }
 
-    def remove_obsolete(self, label: str, kept: set[str]) -> None:
+    def remove_obsolete(self, label: str, wanted: set[str]) -> None:
         """Stop, disable and remove the units of this service that are no longer wanted."""
-        held = {path: content for path, content in labelled(label).items() if str(path) not in kept}
+        held = {path: content for path, content in labelled(label).items() if str(path) not in wanted}
         gone = list(held)
         if not gone:
             return
@@ -470,11 +471,11 @@ class Keeper:
             self.systemctl("disable", "--now", *[path.name for path in gone])
             for path in gone:
                 path.unlink()
-                pending.forget(path.name)
+                pending.remove(path.name)
             self.systemctl("daemon-reload")
 
     def refuse_masked(self) -> None:
-        """Nothing starts a unit that is masked, and a unit file of ours would take its place."""
+        """Refuse masked units: nothing starts them, and our unit file would replace the mask."""
         params = self.module.params
         names = [*params["started"], *params["enabled"], *unit_files(params["files"])]
         for name in masked(names):
@@ -483,14 +484,14 @@ class Keeper:
             )
 
     def units(self, started: list[str], enabled: list[str]) -> dict[str, list[str]]:
-        """Enable and start the units that are not, systemd being asked once for all of them."""
+        """Enable and start the units that are not enabled or not running, with one query for all."""
         wanted = list(dict.fromkeys(started + enabled))
         described_here = [name for name in unit_files(self.module.params["files"]) if name not in wanted]
         written = any(Path(name).is_relative_to(UNITS) for name in self.changed_files)
         if written and not self.module.check_mode:
             self.systemctl("daemon-reload")
         before = self.systemctl.show([*wanted, *described_here])
-        # Those of a run that did not come to it.
+        # Left by an interrupted run.
         if any(unit.get("NeedDaemonReload") == "yes" for unit in before.values()):
             self.changed = True
             if not self.module.check_mode:
@@ -513,19 +514,19 @@ class Keeper:
         return {"newly_started": start, "newly_enabled": enable}
 
     def start(self, start: list[str], looping: list[str]) -> None:
-        """Start units, which have then read everything."""
+        """Start units; these read all files then, so that nothing is pending for them."""
         fresh = [name for name in start if name not in looping]
         if fresh:
             self.systemctl("start", *fresh)
         if looping:
             self.systemctl("restart", *looping)
         for name in start:
-            pending.forget(name)
-        self.systemctl.prove(fresh)
-        self.systemctl.prove(looping, LOOP_SECONDS)
+            pending.remove(name)
+        self.systemctl.check_started(fresh)
+        self.systemctl.check_started(looping, LOOP_SECONDS)
 
     def note_units(self, before: dict[str, dict[str, str]], start: list[str], enable: list[str]) -> None:
-        """Count the changes of units, and show them."""
+        """Record the changes of units, and add them to the diff."""
         if not start + enable:
             return
         self.changed = True
@@ -565,19 +566,19 @@ def unit_files(files: list[dict[str, Any]]) -> list[str]:
 
 
 def digest(text: str) -> str:
-    """What stands for a text that is not shown."""
+    """A digest to show in place of a secret text."""
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
 
 
 def without(content: str, said: str) -> str:
-    """What a program says of a secret file, without the words of that file that may be the secret."""
+    """The output of a program on a secret file, with every word of that file blotted out."""
     for word in sorted(set(re.findall(r"[^\s\"']{6,}", content)), key=len, reverse=True):
         said = said.replace(word, "********")
     return said
 
 
 def described(path: Path) -> dict[str, str]:
-    """What a file holds and whose it is, as the option C(files) has it."""
+    """Content and owner of a file, as the option C(files) has them."""
     state = path.stat()
     return {
         "content": path.read_bytes().decode("utf-8", "surrogateescape"),
@@ -594,7 +595,7 @@ def account_names(description: str) -> list[str]:
 
 
 def exists(account: str) -> bool:
-    """Whether the node knows the account."""
+    """Whether the account exists on the node."""
     try:
         pwd.getpwnam(account)
     except KeyError:
@@ -604,29 +605,29 @@ def exists(account: str) -> bool:
 
 def main() -> None:
     """Run the module."""
-    module = Quiet(argument_spec=ARGUMENTS, supports_check_mode=True)
-    keeper = Keeper(module)
-    keeper.refuse_masked()
+    module = DiscreetModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    configurator = Configurator(module)
+    configurator.refuse_masked()
     label, files = module.params["label"] or "", module.params["files"]
-    previous = {"previous": keeper.previous(label, files)} if module.params["return_previous"] else {}
+    previous = {"previous": configurator.previous(label, files)} if module.params["return_previous"] else {}
     accounts = [file for file in files if Path(file["dest"]).parent == ACCOUNTS]
     for file in accounts:
-        keeper.accounts(file)
+        configurator.accounts(file)
     for directory in module.params["directories"]:
-        keeper.directory(directory)
+        configurator.directory(directory)
     for file in files:
         if file not in accounts:
-            keeper.file(file)
+            configurator.file(file)
     if label:
-        keeper.remove_obsolete(label, {file["dest"] for file in files})
-    units = keeper.units(module.params["started"], module.params["enabled"])
-    waiting = keeper.pending()
+        configurator.remove_obsolete(label, {file["dest"] for file in files})
+    units = configurator.units(module.params["started"], module.params["enabled"])
+    left = configurator.pending()
     module.exit_json(
-        changed=keeper.changed or any(action != pending.DEFERRED for action in waiting.values()),
-        pending=waiting,
-        changed_files=keeper.changed_files,
-        removed=keeper.removed,
-        diff=keeper.diff,
+        changed=configurator.changed or any(action != pending.DEFERRED for action in left.values()),
+        pending=left,
+        changed_files=configurator.changed_files,
+        removed=configurator.removed,
+        diff=configurator.diff,
         **previous,
         **units,
     )

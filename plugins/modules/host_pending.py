@@ -2,21 +2,21 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reload and restart the services that something was changed for, in this run or in one that did not come to it."""
+"""Reload and restart the services whose files have changed, in this run or in an interrupted one."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_pending
-short_description: Reload and restart the services that something was changed for
+short_description: Reload and restart the services whose files have changed
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - M(pentad.webstack.host_config) notes on the node which units have to read a file before it writes that. This module
-    does what is noted, and forgets it when it is done. A run that ends in between leaves the note to the next one.
+    does what is noted, and removes the note when it is done. A run that ends in between leaves it to the next one.
   - With O(state=noted) it notes the same for changes that are no files of M(pentad.webstack.host_config); do so before
     the change.
-  - A unit that does not run reads everything when it starts, and is only forgotten.
+  - A unit that does not run reads everything when it starts; only its note is removed.
   - A service that ends within a second after it was restarted is an error, with the end of its journal.
 options:
   state:
@@ -30,13 +30,13 @@ options:
     elements: str
     default: []
   action:
-    description: What is noted; V(deferred) is a restart that only those do who name the unit.
+    description: What is noted; V(deferred) is a restart that is done only where O(units) names the unit.
     type: str
     choices: [reload, restart, deferred]
     default: restart
 attributes:
   check_mode:
-    description: Tells what would be done.
+    description: Reports what would be done.
     support: full
   diff_mode:
     description: Shows what is noted before and after.
@@ -74,7 +74,7 @@ NOTHING = "nothing"
 
 
 def verb(action: str, unit: dict[str, str]) -> str:
-    """What to tell systemd of a unit."""
+    """The command to systemd for a unit."""
     if unit.get("ActiveState") not in RUNNING:
         return NOTHING
     if action != pending.RELOAD:
@@ -96,13 +96,13 @@ def do(module: AnsibleModule, units: list[str]) -> dict[str, str]:
         for unit, action in done.items():
             if action != NOTHING:
                 systemctl(action, unit)
-            pending.forget(unit)
-        systemctl.prove([unit for unit, action in done.items() if action == "restart"])
+            pending.remove(unit)
+        systemctl.check_started([unit for unit, action in done.items() if action == "restart"])
     return done
 
 
 def lines(notes: dict[str, str]) -> str:
-    """Notes as they are shown."""
+    """Notes as the diff shows them."""
     return "".join(f"{unit} {action}\n" for unit, action in sorted(notes.items()))
 
 
@@ -129,7 +129,7 @@ def main() -> None:
         if not module.check_mode:
             for unit in params["units"]:
                 pending.note(unit, params["action"], params["action"] != pending.DEFERRED)
-        # Whoever notes something has it done by a handler, even if it was noted before.
+        # Always a change, so that the handler runs, even if it was noted before.
         module.exit_json(changed=bool(params["units"]), done={}, diff={"before": lines(before), "after": lines(after)})
     done = do(module, params["units"])
     left = {unit: action for unit, action in before.items() if unit not in done}

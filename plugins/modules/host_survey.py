@@ -12,11 +12,11 @@ short_description: What a node already runs and holds
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Collects in one round trip what preflight needs to know of a node and the standard facts do not tell.
+  - Collects in one round trip what preflight needs to know of a node and the standard facts do not contain.
   - Reads only; needs nothing but Python and C(/proc).
 options:
   gather_subset:
-    description: What to tell, V(all) standing for everything.
+    description: What to gather, V(all) standing for everything.
     type: list
     elements: str
     choices: [all, addresses, listeners, database, packages, certificates, links, open_files, services, haproxy, state,
@@ -27,11 +27,11 @@ options:
     type: path
     default: ""
   mysql_socket:
-    description: Socket by which a running database server is asked, with the client program that comes with it.
+    description: Socket of a running database server, which is queried with its own client program.
     type: path
     default: /run/mysqld/mysqld.sock
   mysql_user:
-    description: Account to ask it with. Without one it is that of root's option file, or root itself.
+    description: Account to query it with. Without one it is that of root's option file, or root itself.
     type: str
     default: ""
   mysql_password:
@@ -44,7 +44,7 @@ options:
     elements: path
     default: []
   authority:
-    description: PEM content of the authority by which certificates are judged; without one none is trusted.
+    description: PEM content of the authority by which certificates are checked; without one none is trusted.
     type: str
     default: ""
   links:
@@ -53,23 +53,23 @@ options:
     elements: path
     default: []
   units:
-    description: Units that the node is to run, with their suffix, to tell in RV(services) what is wrong with them.
+    description: Units that the node is to run, with their suffix; RV(services) has what is wrong with them.
     type: list
     elements: str
     default: []
   state_of:
     description: >-
-      Patterns of the files and directories to tell the RV(state) of; C(**/*) stands for everything below a directory.
-      Symbolic links and files of more than a megabyte are passed over.
+      Patterns of the files and directories whose RV(state) to gather; C(**/*) stands for everything below a directory.
+      Symbolic links and files of more than a megabyte are left out.
     type: list
     elements: str
     default: []
   ca_path:
-    description: Certificate of the authority that an earlier deployment had the node trust, for RV(deployed).
+    description: Certificate of the authority that an earlier deployment configured, for RV(deployed).
     type: path
     default: /etc/ssl/webstack/ca.pem
   passwords_path:
-    description: Marks of the passwords that an earlier deployment told the node, for RV(deployed).
+    description: Digests of the passwords that an earlier deployment configured, for RV(deployed).
     type: path
     default: /etc/ssl/webstack/passwords
 attributes:
@@ -82,7 +82,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Look at the node
+- name: Gather the state of the node
   pentad.webstack.host_survey:
   register: webstack_survey
 """
@@ -104,9 +104,9 @@ database:
   description: >-
     What the data directory holds: its path C(datadir), C(engine) (empty if nothing is there), C(schemas) that are not
     the server's own, C(server_uuid), and C(version) of the server program that is installed. C(elsewhere) are the
-    schemas in data directories that were found beside it, by path. C(server) is what a running server says, empty where
-    none answers; C(refused) with the reason where it does not let the account in, otherwise C(variables), whether it
-    has C(time_zones), C(not_cloned), the tables of MySQL that a clone leaves empty, and C(valid), from when and until
+    schemas in data directories that were found beside it, by path. C(server) is what a running server answers, empty
+    where none runs; C(refused) with the reason where it refuses the login, otherwise C(variables), whether it has
+    C(time_zones), C(not_cloned), the tables of MySQL that a clone leaves empty, and C(valid), from when and until
     when the certificate is valid that it shows.
   returned: if gathered
   type: dict
@@ -133,7 +133,7 @@ certificates:
   description: >-
     Certificates with a key, by path: C(days_left), a negative number for one that has ended; C(names) as in a request;
     whether the key C(key_matches); whether it is C(trusted) by O(authority); C(sha256) of the file; C(valid),
-    from when and until when, as a server says it of the certificate that it shows.
+    from when and until when, in the form of a server's C(Ssl_server_not_after).
   returned: if gathered
   type: dict
   sample:
@@ -161,9 +161,9 @@ services:
   sample: {masked: [], failed: {app.service: "ends as soon as it is started: no module named app"}, pending: {}}
 haproxy:
   description: >-
-    Names of the C(servers) that the HAProxy of this node has in any backend. As C(backend/server), those that it was
-    told to send nothing, because they are C(drained) or because an operator has put them into maintenance
-    (C(maintained)). Empty where none runs.
+    Names of the C(servers) that the HAProxy of this node has in any backend. As C(backend/server), those that get no
+    requests, because they are C(drained) or because an operator has put them into maintenance (C(maintained)). Empty
+    where none runs.
   returned: if gathered
   type: dict
   sample: {servers: [web1, web2], drained: [], maintained: [site/web2]}
@@ -171,15 +171,15 @@ state:
   description: >-
     For O(pentad.webstack.host_config#module:observed), compressed: of each path the SHA-256 (empty for a directory),
     owner, group and mode; labels, which are lines C(X-...) of unit files; accounts; states of the units that systemd
-    has loaded, and which of them it has to read anew, end as often as they are started or are masked; units that others
-    want; what is pending. Empty without O(state_of). A string for the reason that RV(packages) is one.
+    has loaded, and which of them it has to read anew, end as often as they are started or are masked; units that
+    other units want; what is pending. Empty without O(state_of). A string for the reason that RV(packages) is one.
   returned: if gathered
   type: str
   sample: eJyrVipILMlQslKIVtJPLUnWz0gsTk2syE8uqVTSUVACE0X5+SVwhoGBgSmIUaujkFyaVJWqZKUEkq4FAKSdFQg=
 deployed:
   description: >-
     What an earlier deployment left: C(authority), the SHA-256 of the certificate in O(ca_path), and C(passwords), the
-    marks in O(passwords_path), from which no password can be had; both empty where there is nothing.
+    digests in O(passwords_path), from which no password can be derived; both empty where there is nothing.
   returned: if gathered
   type: dict
   sample:
@@ -219,8 +219,8 @@ LARGEST_FILE = 2**20
 SYSTEM_SCHEMAS = {"mysql", "sys", "performance_schema"}
 # Where the packages put the data.
 DATADIR = Path("/var/lib/mysql")
-# MariaDB passes over what is in the comment: it is copied otherwise, and would open each table to tell its engine.
-QUESTIONS = """
+# MariaDB skips what is in the comment: it is copied in another way, and would open each table to find its engine.
+STATEMENTS = """
 SELECT '#time_zones', COUNT(*) FROM mysql.time_zone_name WHERE Name = 'UTC';
 SHOW GLOBAL VARIABLES WHERE Variable_name IN
   ('datadir', 'gtid_mode', 'lower_case_table_names', 'innodb_page_size', 'innodb_data_file_path')
@@ -241,7 +241,7 @@ def address(text: str) -> str:
 
 
 def addresses(_module: AnsibleModule) -> list[str]:
-    """Addresses of the node, as it is now and not as facts that were kept have it."""
+    """Addresses of the node, as they are now, not as cached facts have them."""
     routes, own = PROC / "net" / "fib_trie", PROC / "net" / "if_inet6"
     # Without a protocol in the kernel there is no table of it.
     found = set(re.findall(r"\|-- (\S+)\n\s+/32 host LOCAL", routes.read_text())) if routes.exists() else set()
@@ -272,7 +272,7 @@ def owners(inodes: set[str], proc: Path) -> dict[str, str]:
 
 
 def socket_inodes(descriptors: Path) -> set[str]:
-    """Inodes of the sockets that a process has open; none where it has ended or is closed to us."""
+    """Inodes of the sockets that a process has open; none where it has ended or may not be read."""
     found = set()
     with contextlib.suppress(OSError):
         for descriptor in descriptors.iterdir():
@@ -328,7 +328,7 @@ def server_uuid(datadir: Path) -> str:
 
 
 def database(module: AnsibleModule) -> dict[str, Any]:
-    """What the data directory, the installed server program and the running server say."""
+    """The database of the node: data directory, installed server program and running server."""
     server = running_server(module)
     in_use = (server.get("variables") or {}).get("datadir") or str(DATADIR)
     datadir = Path(os.path.normpath(module.params["datadir"] or in_use))
@@ -352,10 +352,10 @@ def database(module: AnsibleModule) -> dict[str, Any]:
 
 
 def running_server(module: AnsibleModule) -> dict[str, Any]:
-    """What a server that answers on its socket says; asked with its own client, because no library need be there."""
+    """What the server on the socket answers; its own client is used, because no library need be installed."""
     params = module.params
     password = params["mysql_password"]
-    # It is in no answer; a short one would be blotted out of everything that the node has.
+    # It is in no result; as a secret, a short one would be blotted out of all other values.
     params["mysql_password"] = ""
     module.no_log_values.discard(password)
     client = shutil.which("mariadb") or shutil.which("mysql")
@@ -363,7 +363,7 @@ def running_server(module: AnsibleModule) -> dict[str, Any]:
         return {}
     words = [f"--socket={params['mysql_socket']}", "--batch", "--skip-column-names", "--connect-timeout=5"]
     if client.endswith("mariadb"):
-        # It tells of its certificate only those who see it.
+        # It shows values of its certificate only to a session over TLS.
         words += ["--ssl", "--disable-ssl-verify-server-cert"]
     if params["mysql_user"]:
         options = Path(module.tmpdir, "client.cnf")
@@ -371,23 +371,23 @@ def running_server(module: AnsibleModule) -> dict[str, Any]:
         password = password.replace("\\", "\\\\").replace('"', '\\"')
         options.write_text(f'[client]\nuser="{params["mysql_user"]}"\npassword="{password}"\n')
         words.insert(0, f"--defaults-extra-file={options}")
-    # What one engine does not know is an error after which the rest goes on.
-    _code, out, err = module.run_command([client, *words, "--force"], data=QUESTIONS)
-    return said(out, err)
+    # A statement that one engine does not have is an error, after which the rest goes on.
+    _code, out, err = module.run_command([client, *words, "--force"], data=STATEMENTS)
+    return answers(out, err)
 
 
-def said(out: str, err: str) -> dict[str, Any]:
-    """What the client's answers tell: variables by name, and rows that begin with a mark."""
+def answers(out: str, err: str) -> dict[str, Any]:
+    """The client's output as values: variables by name, and rows that a statement has labelled with C(#)."""
     refused = re.search(r"^ERROR (1045|1698) .*?: (.*)$", err, re.MULTILINE)
     if refused:
         return {"refused": f"{refused[2]} ({refused[1]})"}
     rows = [line.split("\t") for line in out.splitlines()]
     if not rows:
         return {}
-    answers = {row[0]: row[1] for row in rows if len(row) == 2 and not row[0].startswith("#")}
+    variables = {row[0]: row[1] for row in rows if len(row) == 2 and not row[0].startswith("#")}
     return {
-        "valid": [answers.pop(f"Ssl_server_not_{end}", "") for end in ("before", "after")],
-        "variables": answers,
+        "valid": [variables.pop(f"Ssl_server_not_{end}", "") for end in ("before", "after")],
+        "variables": variables,
         "time_zones": ["#time_zones", "1"] in rows,
         "not_cloned": [row[1] for row in rows if row[0] == "#table"],
     }
@@ -406,7 +406,7 @@ def key_of(path: Path) -> Path | None:
 
 
 def certificates(module: AnsibleModule) -> dict[str, dict[str, Any]]:
-    """What openssl says of the certificates; none where it is not installed."""
+    """The certificates as openssl reads them; none where it is not installed."""
     authority = module.params["authority"]
     if not shutil.which("openssl"):
         return {}
@@ -432,12 +432,12 @@ def certificate(module: AnsibleModule, path: Path, authority: Path | None) -> di
         "key_matches": bool(key) and key in text,
         "trusted": authority is not None and openssl(*trust)[0] == 0,
         "sha256": sha256(path),
-        "valid": [told(text, f"not{end}") for end in ("Before", "After")],
+        "valid": [printed(text, f"not{end}") for end in ("Before", "After")],
     }
 
 
-def told(text: str, name: str) -> str:
-    """What openssl prints behind a name; empty where it prints no such thing."""
+def printed(text: str, name: str) -> str:
+    """The value that openssl prints for a name; empty where it prints none."""
     found = re.search(rf"^{name}=(.+)$", text, re.MULTILINE)
     return found[1] if found else ""
 
@@ -447,32 +447,32 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def kept(path: Path) -> list[str]:
-    """Digest, owner, group and mode of a file or directory; nothing of what is neither or too large."""
+def status_of(path: Path) -> list[str]:
+    """Digest, owner, group and mode of a file or directory; empty for anything else and for a large file."""
     try:
         status = path.lstat()
         if not (stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_FILE)):
             return []
         owner, group = pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid).gr_name
         digest = sha256(path) if stat.S_ISREG(status.st_mode) else ""
-    # It was removed meanwhile, or belongs to nobody whom the node knows.
+    # It was removed meanwhile, or its owner or group does not exist.
     except (FileNotFoundError, KeyError):
         return []
     return [digest, owner, group, f"{stat.S_IMODE(status.st_mode):04o}"]
 
 
 def labels(path: Path) -> list[str]:
-    """Lines of a unit file that systemd leaves to others."""
+    """Lines of a unit file that systemd ignores."""
     return [line for line in path.read_text(errors="replace").split("\n") if line.startswith("X-")]
 
 
 def state(module: AnsibleModule) -> str:
-    """What the module service would find of the paths, accounts and units."""
+    """What the module host_config would find of the paths, accounts and units."""
     patterns = module.params["state_of"]
     if not patterns:
         return ""
     found = {path for pattern in patterns for path in Path("/").glob(pattern.lstrip("/"))}
-    paths = {str(path): about for path in sorted(found) if (about := kept(path))}
+    paths = {str(path): about for path in sorted(found) if (about := status_of(path))}
     own = [path for path in sorted(found) if path.parent == UNITS and paths.get(str(path), [""])[0]]
     units = Systemd(module).show(["*.service", "*.socket", "*.timer"])
     now = time.monotonic()
@@ -513,21 +513,21 @@ def services(module: AnsibleModule) -> dict[str, Any]:
 
 
 def haproxy(_module: AnsibleModule) -> dict[str, list[str]]:
-    """Servers that HAProxy has, and which of them it was told to send nothing."""
-    told: dict[tuple[str, str], int] = {}
-    # It does not run, or just not yet.
+    """Servers that HAProxy has, and which of them get no requests."""
+    states: dict[tuple[str, str], int] = {}
+    # It does not run, or not yet.
     with contextlib.suppress(OSError):
-        told = Runtime(SOCKET).admin_states()
+        states = Runtime(SOCKET).admin_states()
     idle = {
-        word: ["/".join(server) for server, state in told.items() if state & bit]
+        word: ["/".join(server) for server, state in states.items() if state & bit]
         for word, bit in (("drained", DRAINED), ("maintained", MAINTAINED))
     }
-    return {"servers": sorted({name for _backend, name in told}), **idle}
+    return {"servers": sorted({name for _backend, name in states}), **idle}
 
 
 def days_left(text: str, now: float) -> float:
-    """Days until the end that openssl prints; as good as ended where it prints none."""
-    end = told(text, "notAfter")
+    """Days until the end that openssl prints; -1 where it prints none."""
+    end = printed(text, "notAfter")
     return round((ssl.cert_time_to_seconds(end) - now) / 86400, 1) if end else -1.0
 
 
@@ -565,7 +565,7 @@ def text_of(path: str) -> str:
 
 
 def deployed(module: AnsibleModule) -> dict[str, Any]:
-    """What an earlier deployment left that the operator has to have too."""
+    """Fingerprints of the authority and the passwords that an earlier deployment left."""
     lines = [line.split() for line in text_of(module.params["passwords_path"]).splitlines()]
     return {
         "authority": fingerprint(text_of(module.params["ca_path"])),
@@ -609,10 +609,10 @@ def main() -> None:
     )
     wanted = module.params["gather_subset"]
     try:
-        found = {name: tell(module) for name, tell in PARTS.items() if name in wanted or "all" in wanted}
+        found = {name: gather(module) for name, gather in PARTS.items() if name in wanted or "all" in wanted}
         module.exit_json(changed=False, **found)
     except OSError as error:
-        module.fail_json(msg=f"the node cannot be looked at: {error}; Ansible has to become root on it (become: true).")
+        module.fail_json(msg=f"the node cannot be surveyed: {error}; Ansible has to become root on it (become: true).")
 
 
 if __name__ == "__main__":

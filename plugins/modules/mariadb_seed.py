@@ -14,11 +14,11 @@ author: The pentad.webstack contributors (@pentad)
 description:
   - Copies all data of a running source with C(mariadb-backup), without stopping the source, and leaves the local server
     at the position in the source's binary log that the copy was taken at.
-  - The copy goes straight from the source to the replica, through C(socat) and C(mbstream). Both ends prove who they
-    are with the certificates that their servers use, which have to name the addresses of the two hosts.
+  - The copy goes straight from the source to the replica, through C(socat) and C(mbstream). Both ends show the
+    certificates of their servers, which have to name the addresses of the two hosts.
   - Does nothing where the local server already replicates, or holds a state from which replication can catch up.
   - Refuses to overwrite a server that has data of its own, unless O(overwrite=true).
-  - The old data directory makes way in one step and is removed when the server runs on the new one. A copy that was
+  - The old data directory is replaced in one step, and removed when the server runs on the new one. A copy that was
     interrupted is finished, or begun again, by the next run.
 options:
   step:
@@ -159,17 +159,17 @@ from ..module_utils.replication.seeding import SeedError, needs_copy
 RECEIVER = "mariadb-seed.service"
 MOUNTS = Path("/proc/self/mountinfo")
 LOCK = Path("/run/mariadb-seed.lock")
-# Left in the new data directory until the position is set: it says that the rest of the work is still to be done.
+# Left in the new data directory until the position is set: with it, the copy is not finished.
 MARKER = "webstack_seed.json"
 # The tool gave its files new names in MariaDB 11.
 BINLOG_INFO = ("mariadb_backup_binlog_info", "xtrabackup_binlog_info")
 CHECKPOINTS = ("mariadb_backup_checkpoints", "xtrabackup_checkpoints")
-# What the distribution's package keeps beside the data about their version.
+# Files beside the data in which the distribution's package notes their version.
 VERSION_FILES = ("debian-*.flag", "mariadb_upgrade_info", "mysql_upgrade_info")
 # Seconds that the receiver waits for the source, and that a step waits for one of an earlier run.
 PATIENCE = 120
-# Milliseconds between two looks at the source's redo log. At the end commits are held up until the next one, which by
-# default is up to a second.
+# Milliseconds between two readings of the source's redo log. At the end commits are blocked until the next one, by
+# default for up to a second.
 LOG_COPY_INTERVAL = 50
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
@@ -177,7 +177,7 @@ RENAME_EXCHANGE = 2
 
 @dataclass(frozen=True)
 class Place:
-    """Where data are, where the copy grows and where the old data wait for their removal.
+    """Directories of the data, of the incoming copy and of the replaced data until their removal.
 
     All three are in one file system. A data directory that is a mount point cannot be renamed: its content is moved.
     """
@@ -192,7 +192,7 @@ class Place:
 
     @property
     def replaced(self) -> Path:
-        """Directory of the data that made way."""
+        """Directory of the replaced data."""
         return self.data / ".replaced" if self.mounted else self.data.with_name(self.data.name + ".replaced")
 
     @property
@@ -207,20 +207,20 @@ class Place:
 
     @property
     def position(self) -> str | None:
-        """Position of a copy that was not put to use; None where there is none, or it was given up."""
-        return (marked(self.stage) if self.swapping else None) or marked(self.data)
+        """Position of an unfinished copy; None where there is none, or it was given up."""
+        return (read_marker(self.stage) if self.swapping else None) or read_marker(self.data)
 
 
-def marked(folder: Path) -> str | None:
-    """Position that the marker in a directory tells."""
+def read_marker(folder: Path) -> str | None:
+    """The position in the marker of a directory; None without a marker."""
     try:
         return json.loads((folder / MARKER).read_text(encoding="utf-8"))["position"]
     except FileNotFoundError:
         return None
 
 
-def mark(folder: Path, position: str | None, owner: os.stat_result) -> None:
-    """Say in a directory that it is a copy taken at a position, or one that was given up."""
+def write_marker(folder: Path, position: str | None, owner: os.stat_result) -> None:
+    """Mark a directory as a copy that was taken at a position, or as one that was given up."""
     path = folder / MARKER
     path.write_text(json.dumps({"position": position}), encoding="utf-8")
     os.chown(path, owner.st_uid, owner.st_gid)
@@ -244,11 +244,11 @@ def can_catch_up(local: str, state: str, position: str, purged: str, own_id: int
 def decide(
     unfinished: bool, channels: int, schemas: list[str], catch_up: bool, overwrite: bool, related: bool = True
 ) -> tuple[str, str]:
-    """What to do, and why; raises where that would destroy data nobody gave up."""
+    """What to do, and why; raises SeedError where a copy would destroy data that was not given up."""
     if unfinished:
         if catch_up:
-            return "finish", "an earlier copy is complete but was not put to use"
-        return "seed", "an earlier copy was not put to use, and the source no longer has the logs since then"
+            return "finish", "an earlier copy is complete but not in use"
+        return "seed", "an earlier copy is not in use, and the source no longer has the logs since then"
     needed, reason = needs_copy(channels, schemas, catch_up, overwrite, related)
     return "seed" if needed else "none", reason
 
@@ -357,8 +357,8 @@ def local_transactions(connection: Connection) -> str:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """No two runs touch the data at once: what an interrupted run began goes on until it ends by itself."""
+def exclusive() -> Iterator[None]:
+    """Let one run at a time touch the data; the step of an interrupted run is waited for."""
     deadline = time.monotonic() + PATIENCE
     with LOCK.open("w") as lock:
         while True:
@@ -384,22 +384,22 @@ def command(module: AnsibleModule, argv: list[str], doing: str) -> str:
 
 
 def tail(text: str) -> str:
-    """The last lines of what a program said."""
+    """The last lines of a program's output."""
     return " | ".join(line.strip() for line in text.strip().splitlines()[-8:]) or "it said nothing."
 
 
 def journal(module: AnsibleModule, unit: str) -> str:
-    """The last lines that a unit said."""
+    """The last lines in the journal of a unit."""
     return tail(module.run_command(["journalctl", "--unit", unit, "--lines=8", "--output=cat", "--no-pager"])[1])
 
 
 def raise_file_limit() -> None:
-    """The tool holds every table's file open."""
+    """Allow as many open files as possible: the tool holds the file of every table open."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def look(connection: Connection, options: ConnectionOptions, overwrite: bool, place: Place) -> tuple[str, str]:
+def plan(connection: Connection, options: ConnectionOptions, overwrite: bool, place: Place) -> tuple[str, str]:
     """What remains to be done on this server, and why."""
     channels = len(connection.rows("SHOW ALL REPLICAS STATUS"))
     unfinished = not channels and (place.marker.exists() or place.swapping)
@@ -441,12 +441,12 @@ def listen(module: AnsibleModule, place: Place, files: Mapping[str, str]) -> Non
     """Start a receiver that outlives this module, into an empty directory that belongs to the server's account."""
     params = module.params
     owner = place.data.stat()
-    # Both fail where no receiver was left over, which is the rule.
+    # Both fail where no receiver was left over, which is the usual case.
     module.run_command(["systemctl", "stop", RECEIVER])
     module.run_command(["systemctl", "reset-failed", RECEIVER])
     if place.marker.exists() or place.swapping:
-        # What was not finished is given up, and must stay recognisable as nobody's data.
-        mark(place.data, None, owner)
+        # The unfinished copy is given up; a marker without a position keeps it recognisable as that.
+        write_marker(place.data, None, owner)
     remove(place.stage, place.replaced)
     place.stage.mkdir(mode=0o700)
     os.chown(place.stage, owner.st_uid, owner.st_gid)
@@ -464,7 +464,7 @@ def listen(module: AnsibleModule, place: Place, files: Mapping[str, str]) -> Non
 
 
 def receive(module: AnsibleModule) -> dict[str, Any]:
-    """Decide and, where data have to be copied, be ready for them."""
+    """Decide and, where data have to be copied, start the receiver."""
     params = module.params
     source = ConnectionOptions(
         user=params["source_user"],
@@ -476,17 +476,17 @@ def receive(module: AnsibleModule) -> dict[str, Any]:
     )
     with contextlib.ExitStack() as stack:
         if not module.check_mode:
-            stack.enter_context(alone())
+            stack.enter_context(exclusive())
         local = stack.enter_context(Connection(ConnectionOptions.from_params(params)))
         place = place_of(local)
-        action, reason = look(local, source, params["overwrite"], place)
+        action, reason = plan(local, source, params["overwrite"], place)
         if action == "seed" and not module.check_mode:
             listen(module, place, tls_files(local))
     return {"changed": action != "none", "action": action, "reason": reason}
 
 
-def judge_engines(connection: Connection) -> None:
-    """The copy has the rows of every engine but those that are in no file."""
+def check_engines(connection: Connection) -> None:
+    """Refuse a source with tables in memory, whose rows are in no file and so in no copy."""
     rows = connection.rows(
         "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS name FROM information_schema.TABLES "
         "WHERE ENGINE = 'MEMORY' AND TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN (%s, %s, %s, %s) ORDER BY 1",
@@ -505,7 +505,7 @@ def send(module: AnsibleModule) -> dict[str, Any]:
     login = ConnectionOptions.from_params(params)
     with Connection(login) as local:
         files = tls_files(local)
-        judge_engines(local)
+        check_engines(local)
     raise_file_limit()
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as private:
         backup, transfer = pipeline(
@@ -518,18 +518,20 @@ def send(module: AnsibleModule) -> dict[str, Any]:
             ["socat", "-u", "-", sender(params, files)],
         )
     codes = {"mariadb-backup": backup.code, "socat": transfer.code}
-    judge_transfer(codes, host_port(params["address"], params["port"]), transfer.said, backup.said)
+    check_transfer(codes, host_port(params["address"], params["port"]), transfer.stderr, backup.stderr)
     return {"changed": True}
 
 
-def judge_transfer(codes: Mapping[str, int], where: str, said: str, told: str) -> None:
-    """Say which of the two programs of the sender failed first, and why; either brings the other down."""
-    if codes["mariadb-backup"] and "Broken pipe" not in told and "errno: 32" not in told:
-        raise SeedError(f"The copy failed (mariadb-backup, exit status {codes['mariadb-backup']}): {tail(told)}")
+def check_transfer(codes: Mapping[str, int], where: str, socat_error: str, backup_error: str) -> None:
+    """Raise if a program of the sender failed, with the one that failed first; either makes the other fail."""
+    if codes["mariadb-backup"] and "Broken pipe" not in backup_error and "errno: 32" not in backup_error:
+        raise SeedError(
+            f"The copy failed (mariadb-backup, exit status {codes['mariadb-backup']}): {tail(backup_error)}"
+        )
     if any(codes.values()):
         raise SeedError(
-            f"The transfer to {where} failed (socat, exit status {codes['socat']}): {tail(said)} The port has to be "
-            "open from the source to the replica, and both certificates have to name their addresses."
+            f"The transfer to {where} failed (socat, exit status {codes['socat']}): {tail(socat_error)} The port must "
+            "be open from the source to the replica, and both certificates have to name their addresses."
         )
 
 
@@ -538,13 +540,13 @@ def first_of(folder: Path, names: tuple[str, ...]) -> Path | None:
     return next((folder / name for name in names if (folder / name).exists()), None)
 
 
-def await_copy(module: AnsibleModule, place: Place) -> None:
-    """Wait until the receiver has written the last byte, and see that nothing is missing."""
-    ask = ["systemctl", "show", "--property=ActiveState", "--value", RECEIVER]
+def wait_for_copy(module: AnsibleModule, place: Place) -> None:
+    """Wait until the receiver has ended, and check that the copy is complete."""
+    query = ["systemctl", "show", "--property=ActiveState", "--value", RECEIVER]
     limit = module.params["timeout"]
     deadline = time.monotonic() + limit
     while True:
-        state = command(module, ask, "Asking for the state of the receiver").strip()
+        state = command(module, query, "Reading the state of the receiver").strip()
         if state not in ("active", "activating", "deactivating"):
             break
         if time.monotonic() > deadline:
@@ -556,7 +558,7 @@ def await_copy(module: AnsibleModule, place: Place) -> None:
 
 
 def flush(folder: Path) -> None:
-    """Have the disk hold all that a directory holds before anything relies on it."""
+    """Write a directory and all that is in it to the disk."""
     for path in (folder, *folder.rglob("*")):
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
@@ -580,7 +582,7 @@ def prepare(module: AnsibleModule, place: Place) -> None:
     for pattern in VERSION_FILES:
         for path in place.data.glob(pattern):
             shutil.copy2(path, place.stage / path.name)
-    mark(place.stage, position, owner)
+    write_marker(place.stage, position, owner)
     place.stage.chmod(owner.st_mode & 0o7777)
     flush(place.stage)
 
@@ -601,7 +603,7 @@ def move_content(source: Path, target: Path, keep: tuple[Path, ...] = ()) -> Non
 
 
 def put_in_place(place: Place) -> None:
-    """Make the copy the data directory; the old one waits beside it."""
+    """Make the copy the data directory; the old one stays beside it."""
     if not place.mounted:
         exchange(place.data, place.stage)
         place.stage.rename(place.replaced)
@@ -640,14 +642,14 @@ def replace_data(module: AnsibleModule, place: Place) -> None:
 
 
 def finish(module: AnsibleModule) -> dict[str, Any]:
-    """Put a complete copy to use."""
+    """Run the server on a complete copy."""
     options = ConnectionOptions.from_params(module.params)
-    with alone():
+    with exclusive():
         with Connection(options) as local:
             place = place_of(local)
         if place.swapping or place.position is None:
             if not place.swapping:
-                await_copy(module, place)
+                wait_for_copy(module, place)
                 prepare(module, place)
             replace_data(module, place)
         position = place.position

@@ -10,8 +10,9 @@ short_description: Databases, accounts and grants of a MySQL or MariaDB server i
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Creates databases, and brings accounts to exactly the authentication, TLS requirement, limits and privileges given.
-  - A password is compared with the stored digest, so it is changed only when it is another one.
+  - Creates databases and accounts, and gives accounts exactly the wanted authentication, TLS requirement, limits and
+    privileges.
+  - A password is compared with the stored digest, so it is changed only when it differs.
   - Databases and accounts that are not listed are left alone. No database is ever dropped.
 extends_documentation_fragment: pentad.webstack.mysql
 attributes:
@@ -56,8 +57,8 @@ options:
         choices: [password, socket]
         default: password
       password:
-        description: Password. Needed to create an account with O(accounts[].auth=password); an existing one is kept
-          when not given.
+        description: Password. Needed to create an account with O(accounts[].auth=password); an existing one
+          stays when not given.
         type: str
       privileges:
         description:
@@ -124,7 +125,7 @@ accounts:
   type: dict
   sample: {"app@192.0.2.%": [created, "granted SELECT ON `app`.*"], "repl@192.0.2.%": []}
 notes:
-  description: What this server cannot do as asked.
+  description: Options that this server does not support.
   returned: always
   type: list
   elements: str
@@ -224,7 +225,7 @@ class Manager:
     # --- databases --------------------------------------------------------------------------------------------------
 
     def databases(self) -> None:
-        """Plan what is to be done for the databases."""
+        """Plan the statements for the databases."""
         if not self.params["databases"]:
             return
         rows = self.connection.rows(
@@ -236,7 +237,7 @@ class Manager:
             self._database(wanted, have.get(wanted["name"]))
 
     def _database(self, wanted: dict[str, Any], have: dict[str, Any] | None) -> None:
-        name, told = wanted["name"], []
+        name, changed = wanted["name"], []
         differs = [
             k for k in ("encoding", "collation") if wanted[k] and (have is None or not _same(wanted[k], have[k]))
         ]
@@ -244,19 +245,19 @@ class Manager:
         options = " ".join(f"{words[k]} {quote(wanted[k])}" for k in ("encoding", "collation") if wanted[k])
         if have is None:
             self._add(f"CREATE DATABASE {quote(name)} {options}".strip(), (), f"database {name}")
-            told.append("created")
+            changed.append("created")
         elif differs:
             self._add(f"ALTER DATABASE {quote(name)} {options}", (), f"database {name}")
-            told += [f"{k} {have[k]} -> {wanted[k]}" for k in differs]
-        if told:
+            changed += [f"{k} {have[k]} -> {wanted[k]}" for k in differs]
+        if changed:
             self.before[f"database {name}"] = {k: have[k] for k in words} if have else None
             self.after[f"database {name}"] = {k: wanted[k] or (have or {}).get(k) for k in words}
-        self.done["databases"][name] = told
+        self.done["databases"][name] = changed
 
     # --- accounts ---------------------------------------------------------------------------------------------------
 
     def accounts(self) -> None:
-        """Plan what is to be done for the accounts."""
+        """Plan the statements for the accounts."""
         rows = self.connection.rows(_MARIADB_USERS if self.mariadb else _MYSQL_USERS)
         have = {(row["user"], row["host"]): row for row in rows}
         if self.params["remove_anonymous"]:
@@ -281,30 +282,32 @@ class Manager:
 
     def _account(self, wanted: dict[str, Any], have: Account | None) -> None:
         label = f"{wanted['name']}@{wanted['host']}"
-        told: list[str] = []
-        seen: dict[str, Any] = {}
-        result: dict[str, Any] = {}
-        identified, values = self._identified(wanted, have, told)
-        options, option_values = self._options(wanted, have, told, seen, result)
+        changed: list[str] = []
+        before: dict[str, Any] = {}
+        after: dict[str, Any] = {}
+        identified, values = self._identified(wanted, have, changed)
+        options, option_values = self._options(wanted, have, changed, before, after)
         if have is None:
-            told.insert(0, "created")
+            changed.insert(0, "created")
         if have is None or identified or options:
             verb = "CREATE" if have is None else "ALTER"
             statement = " ".join(part for part in (f"{verb} USER %s@%s", identified, options) if part)
             self._add(statement, (wanted["name"], wanted["host"], *values, *option_values), f"account {label}")
         if wanted["privileges"] is not None:
-            self._privileges(wanted, have, label, told, seen, result)
-        if told:
-            self.before[f"account {label}"] = seen if have else None
-            self.after[f"account {label}"] = {"changes": told, **result}
-        self.done["accounts"][label] = told
+            self._privileges(wanted, have, label, changed, before, after)
+        if changed:
+            self.before[f"account {label}"] = before if have else None
+            self.after[f"account {label}"] = {"changes": changed, **after}
+        self.done["accounts"][label] = changed
 
-    def _identified(self, wanted: dict[str, Any], have: Account | None, told: list[str]) -> tuple[str, tuple[Any, ...]]:
+    def _identified(
+        self, wanted: dict[str, Any], have: Account | None, changed: list[str]
+    ) -> tuple[str, tuple[Any, ...]]:
         """The authentication clause, empty if the account already authenticates as wanted."""
         if wanted["auth"] == "socket":
             if have and have.by_socket():
                 return "", ()
-            told.append("authentication by socket")
+            changed.append("authentication by socket")
             if self.mariadb:
                 return "IDENTIFIED VIA unix_socket", ()
             self._socket_plugin()
@@ -312,7 +315,7 @@ class Manager:
         password = wanted["password"]
         if password is None or have and have.has_password(password, self.mariadb):
             return "", ()
-        told.append("password")
+        changed.append("password")
         if self.mariadb:
             return "IDENTIFIED VIA mysql_native_password USING PASSWORD(%s)", (password,)
         return "IDENTIFIED WITH caching_sha2_password BY %s", (password,)
@@ -329,34 +332,34 @@ class Manager:
         self,
         wanted: dict[str, Any],
         have: Account | None,
-        told: list[str],
-        seen: dict[str, Any],
-        result: dict[str, Any],
+        changed: list[str],
+        before: dict[str, Any],
+        after: dict[str, Any],
     ) -> tuple[str, tuple[Any, ...]]:
         parts: list[str] = []
         values: list[Any] = []
         tls = have.tls if have else "none"
         if wanted["require_tls"] is not None and wanted["require_tls"] != (tls != "none"):
             parts.append("REQUIRE SSL" if wanted["require_tls"] else "REQUIRE NONE")
-            told.append("TLS required" if wanted["require_tls"] else "TLS not required")
-            seen["require_tls"], result["require_tls"] = tls != "none", wanted["require_tls"]
+            changed.append("TLS required" if wanted["require_tls"] else "TLS not required")
+            before["require_tls"], after["require_tls"] = tls != "none", wanted["require_tls"]
         limit = wanted["max_user_connections"]
         if limit is not None and limit != (have.max_user_connections if have else 0):
             parts.append("WITH MAX_USER_CONNECTIONS %s")
             values.append(limit)
-            told.append(f"at most {limit} connections")
-            seen["max_user_connections"] = have.max_user_connections if have else 0
-            result["max_user_connections"] = limit
+            changed.append(f"at most {limit} connections")
+            before["max_user_connections"] = have.max_user_connections if have else 0
+            after["max_user_connections"] = limit
         if wanted["locked"] is not None and wanted["locked"] != (have.locked if have else False):
             parts.append("ACCOUNT LOCK" if wanted["locked"] else "ACCOUNT UNLOCK")
-            told.append("locked" if wanted["locked"] else "unlocked")
-            seen["locked"], result["locked"] = not wanted["locked"], wanted["locked"]
+            changed.append("locked" if wanted["locked"] else "unlocked")
+            before["locked"], after["locked"] = not wanted["locked"], wanted["locked"]
         if wanted["comment"] is not None:
-            self._comment(wanted, have, told, parts, values)
+            self._comment(wanted, have, changed, parts, values)
         return " ".join(parts), tuple(values)
 
     def _comment(
-        self, wanted: dict[str, Any], have: Account | None, told: list[str], parts: list[str], values: list[Any]
+        self, wanted: dict[str, Any], have: Account | None, changed: list[str], parts: list[str], values: list[Any]
     ) -> None:
         if self.mariadb:
             note = "MariaDB has no comments on accounts; comment is ignored."
@@ -365,11 +368,11 @@ class Manager:
         elif wanted["comment"] != (have.comment if have else None):
             parts.append("COMMENT %s")
             values.append(wanted["comment"])
-            told.append("comment")
+            changed.append("comment")
 
     def _privileges(
-        self, wanted: dict[str, Any], have: Account | None, label: str, told: list[str],
-        seen: dict[str, Any], result: dict[str, Any],
+        self, wanted: dict[str, Any], have: Account | None, label: str, changed: list[str],
+        before: dict[str, Any], after: dict[str, Any],
     ) -> None:  # fmt: skip
         want = parse_wanted(wanted["privileges"], self.mariadb)
         user = (wanted["name"], wanted["host"])
@@ -381,7 +384,7 @@ class Manager:
         about = f"account {label}"
         for target, privileges in sorted(revoke.items()):
             names, option = clause(privileges)
-            # MySQL keeps the grant option per dynamic privilege: only without the privilege does it go.
+            # MySQL keeps the grant option per dynamic privilege: it is removed only together with the privilege.
             dynamic = ""
             if option and target == EVERYTHING and not self.mariadb:
                 dynamic, _option = clause({p for p in has[target] - privileges if "_" in p.name})
@@ -390,7 +393,7 @@ class Manager:
             # The server takes ALL PRIVILEGES and GRANT OPTION together only without a target.
             for listed in filter(None, (names, GRANT_OPTION if option else "")):
                 self._add(f"REVOKE {_plain(listed)} ON {_plain(target_sql(target))} FROM %s@%s", user, about)
-                told.append(f"revoked {listed} ON {target_sql(target)}")
+                changed.append(f"revoked {listed} ON {target_sql(target)}")
             if dynamic:
                 self._add(f"GRANT {dynamic} ON *.* TO %s@%s", user, about)
         for target, privileges in sorted(grant.items()):
@@ -398,9 +401,9 @@ class Manager:
             tail = " WITH GRANT OPTION" if option else ""
             names = names or "USAGE"
             self._add(f"GRANT {_plain(names)} ON {_plain(target_sql(target))} TO %s@%s{tail}", user, about)
-            told.append(f"granted {names} ON {target_sql(target)}{tail}")
+            changed.append(f"granted {names} ON {target_sql(target)}{tail}")
         if grant or revoke:
-            seen["privileges"], result["privileges"] = _readable(has), _readable(want)
+            before["privileges"], after["privileges"] = _readable(has), _readable(want)
 
     def _everything(self) -> list[str]:
         """The names that MySQL lists in place of ALL PRIVILEGES ON *.*."""
@@ -414,7 +417,7 @@ class Manager:
     # --- running ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Run what is planned."""
+        """Run the planned statements."""
         if not self.plan:
             return
         name = "read_only" if self.mariadb else "super_read_only"
@@ -432,7 +435,7 @@ class Manager:
         if not binlog:
             self.connection.rows("SET SESSION sql_log_bin = 0")
         if lift:
-            # read_only stays on, so ordinary accounts are kept out all the time.
+            # read_only stays on, so ordinary accounts never get to write.
             self.connection.rows("SET GLOBAL super_read_only = OFF")
         try:
             for statement, arguments, about in self.plan:
@@ -457,7 +460,7 @@ def _plain(text: str) -> str:
 
 
 def _same(wanted: str, have: Any) -> bool:
-    # MariaDB says utf8mb3 where it was told utf8.
+    # MariaDB shows utf8mb3 for utf8.
     return {"utf8": "utf8mb3"}.get(wanted.lower(), wanted.lower()) == str(have).lower()
 
 
@@ -504,13 +507,13 @@ def _spec() -> dict[str, Any]:
 def complaints(params: dict[str, Any]) -> list[str]:
     """Everything wrong with the input, at once."""
     found = []
-    seen: set[tuple[str, str]] = set()
+    listed: set[tuple[str, str]] = set()
     for account in params["accounts"]:
         label = f"{account['name']}@{account['host']}"
         key = (account["name"], account["host"])
-        if key in seen:
+        if key in listed:
             found.append(f"{label} is listed twice")
-        seen.add(key)
+        listed.add(key)
         if not account["name"]:
             found.append("an account without a name is not created; use remove_anonymous to drop such accounts")
         if account["password"] == "" and account["state"] == "present":

@@ -16,8 +16,8 @@ description:
     server has restarted with them.
   - Does nothing where the local server already replicates, or holds a state from which replication can catch up.
   - Refuses to overwrite a server that has data of its own, unless O(overwrite=true).
-  - A copy that is still under way because only its run was interrupted is waited for. One that was itself interrupted
-    leaves an empty server that follows nobody, which the next run copies to again.
+  - If a run is interrupted while its copy goes on, the next run waits for that copy. If the copy itself is interrupted,
+    the server is left empty and follows nobody, and the next run copies again.
   - The plugin takes no address of IPv6. Such a donor has the name C(donor.clone.internal) in C(/etc/hosts) for the time
     of the copy.
   - Both servers need the clone plugin; the donor's account needs C(BACKUP_ADMIN). The local server has to be supervised
@@ -109,7 +109,7 @@ from ..module_utils.mysql.connection import (
 from ..module_utils.replication.history import History
 from ..module_utils.replication.seeding import SeedError, needs_copy
 
-# The server restarts itself at the end of the copy: the connection is lost, or it says that nobody restarts it.
+# At the end of the copy the server restarts: the connection is lost, or it reports that no supervisor restarts it.
 RESTARTING = {2006, 2013, 3707}
 NO_SUCH_TABLE = 1146
 HOSTS = Path("/etc/hosts")
@@ -137,7 +137,7 @@ def have_common(local: Connection, donor: Connection) -> bool:
 
 
 def clone_status(connection: Connection) -> dict[str, Any]:
-    """What the server says of its last copy, or of the one under way; empty where it never made one."""
+    """State of the last copy, or of the one under way; empty where there was none."""
     try:
         return connection.one(
             "SELECT state AS state, pid AS pid, error_no AS error_no, error_message AS error_message "
@@ -151,7 +151,7 @@ def clone_status(connection: Connection) -> dict[str, Any]:
 
 
 def under_way(status: dict[str, Any]) -> bool:
-    """Whether a session copies; after a crash the state is still the old one, but it is nobody's."""
+    """Whether a session copies; after a crash the state is still In Progress, but without a session."""
     return status.get("state") == "In Progress" and bool(int(status.get("pid") or 0))
 
 
@@ -199,7 +199,7 @@ def named(module: AnsibleModule, host: str) -> Iterator[str]:
 
 
 def name_donor(module: AnsibleModule, address: str) -> None:
-    """Give the donor its name, in the place of what a run that was killed has left; without an address, remove it."""
+    """Give the donor its name, replacing one that a killed run has left; without an address, remove it."""
     try:
         lines = HOSTS.read_text().splitlines() if HOSTS.exists() else []
         wanted = [line for line in lines if DONOR not in line.split()] + ([f"{address} {DONOR}"] if address else [])
@@ -213,11 +213,11 @@ def name_donor(module: AnsibleModule, address: str) -> None:
     except OSError as error:
         raise DatabaseError(
             f"{HOSTS} cannot be changed ({error}), and MySQL copies from a donor with an address of IPv6 by a name "
-            "only: make it writable, or have mysql_replica_source_address be a name of the donor."
+            "only: make it writable, or set mysql_replica_source_address to a name of the donor."
         ) from error
 
 
-def await_idle(options: ConnectionOptions, timeout: float) -> None:
+def wait_until_idle(options: ConnectionOptions, timeout: float) -> None:
     """Wait for a copy that an interrupted run left under way, and for the restart that ends it."""
     with connect_to_starting(options) as local:
         if not under_way(clone_status(local)):
@@ -233,30 +233,30 @@ def await_idle(options: ConnectionOptions, timeout: float) -> None:
             # The server restarts.
             continue
     raise DatabaseError(
-        f"{options.where}: a copy that an earlier run began is still under way after {timeout} s: look at "
+        f"{options.where}: a copy that an earlier run began is still under way after {timeout} s: check "
         "performance_schema.clone_progress, or raise mysql_replica_seed_timeout."
     )
 
 
-def await_restart(options: ConnectionOptions, timeout: float) -> None:
-    """Wait until the server is back and says that the copy is complete."""
+def wait_for_restart(options: ConnectionOptions, timeout: float) -> None:
+    """Wait until the server is back and reports that the copy is complete."""
     deadline = time.monotonic() + timeout
-    seen = "the server does not answer"
+    last = "the server does not answer"
     while time.monotonic() < deadline:
         try:
             with Connection(replace(options, connect_timeout=2)) as local:
                 status = clone_status(local)
         except DatabaseError as error:
-            seen = str(error)
+            last = str(error)
         else:
             if status.get("state") == "Completed":
                 return
-            seen = f"the copy is {status.get('state')}: {status}"
+            last = f"the copy is {status.get('state')}: {status}"
             if broken(status):
                 break
         time.sleep(0.2)
     raise DatabaseError(
-        f"{options.where}: the copy did not complete: {seen}. See the server's error log; the next run begins again."
+        f"{options.where}: the copy did not complete: {last}. Read the server's error log; the next run begins again."
     )
 
 
@@ -273,7 +273,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         check_hostname=False,
         connect_timeout=params["connect_timeout"],
     )
-    await_idle(options, params["timeout"])
+    wait_until_idle(options, params["timeout"])
     if ":" in params["donor_host"] and not module.check_mode:
         name_donor(module, "")
     with Connection(options) as local:
@@ -281,7 +281,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         schemas = user_schemas(local)
         catch_up, related = False, True
         if params["overwrite"] or not channels:
-            # Before anything is given up, the donor has to answer.
+            # The donor has to answer before data is dropped.
             with Connection(donor_options) as donor:
                 catch_up = not params["overwrite"] and can_catch_up(local, donor)
                 related = params["overwrite"] or catch_up or have_common(local, donor)
@@ -295,7 +295,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if needed and not module.check_mode:
         with named(module, params["donor_host"]) as host:
             copy(options, {**params, "donor_host": host})
-        await_restart(options, params["timeout"])
+        wait_for_restart(options, params["timeout"])
     return {"changed": needed, "reason": reason}
 
 

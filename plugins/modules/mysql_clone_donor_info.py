@@ -13,7 +13,7 @@ version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - MySQL's clone plugin copies what is in InnoDB. Tables of MyISAM, CSV, ARCHIVE, MEMORY and other engines that keep
-    rows arrive without them, and nothing says so.
+    rows arrive without them, and without any message.
   - Run it on the donor, as an account that sees all tables; the account that copies does not.
 extends_documentation_fragment:
   - pentad.webstack.mysql
@@ -27,7 +27,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: See what a copy would leave empty
+- name: Find the tables that a copy would leave empty
   pentad.webstack.mysql_clone_donor_info:
     login_unix_socket: /run/mysqld/mysqld.sock
   delegate_to: db1
@@ -47,12 +47,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.mysql.connection import SYSTEM_SCHEMAS, Connection, ConnectionOptions, DatabaseError, argument_spec
 
-# They have no rows of their own, or bring them along.
+# Engines without rows of their own, and InnoDB, whose rows are copied.
 HARMLESS = ("InnoDB", "BLACKHOLE", "FEDERATED", "MRG_MYISAM")
 
 
 def not_cloned(connection: Connection) -> list[str]:
-    """Tables whose rows stay behind."""
+    """Tables whose rows are not copied."""
     schemas, engines = ", ".join(["%s"] * len(SYSTEM_SCHEMAS)), ", ".join(["%s"] * len(HARMLESS))
     rows = connection.rows(
         "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, ' (', ENGINE, ')') AS name FROM information_schema.TABLES "

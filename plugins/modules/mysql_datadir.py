@@ -12,13 +12,13 @@ short_description: Make the data directory of a new MySQL or MariaDB server
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Packages make theirs in C(/var/lib/mysql), with the settings of the distribution. Where a server is to have its data
-    elsewhere, or a setting that is settled when it is made, this makes them.
-  - The administrator, root, is let in by the socket, as by the packages.
-  - A directory with schemas that are not the server's own is left alone. One that a server without them was made in is
-    made anew where O(settings) ask for another one, as the package's is.
-  - What was made is noted in O(note), so that an interrupted run begins again, and so that a disk that is not mounted
-    is not taken for a new server.
+  - Packages make theirs in C(/var/lib/mysql), with the settings of the distribution. This module makes it where the
+    data are to be elsewhere, or for a setting that can be chosen only when the directory is made.
+  - The administrator, root, logs in by the socket, as with the packages.
+  - A directory with schemas that are not the server's own is left alone. One without such schemas, as the
+    package makes it, is made anew if its settings are not O(settings).
+  - What was made is noted in O(note), so that an interrupted run begins again, and so that an unmounted disk is not
+    taken for a new server.
 options:
   path:
     description: The data directory. A mount point may hold C(lost+found).
@@ -30,11 +30,11 @@ options:
     choices: [mysql, mariadb]
     required: true
   settings:
-    description: Settings that are settled when a server is made, as in its option file.
+    description: Settings that can be chosen only when the directory is made, as in its option file.
     type: dict
     default: {}
   running:
-    description: Variables of the server that runs, with its C(datadir); by them O(settings) are judged.
+    description: Variables of the running server, with its C(datadir), which O(settings) are compared with.
     type: dict
     default: {}
   service:
@@ -42,7 +42,7 @@ options:
     type: str
     required: true
   note:
-    description: File that notes for which directory this was done.
+    description: File that notes which directory was made, and with which settings.
     type: path
     default: /etc/mysql/webstack-datadir
   owner:
@@ -59,7 +59,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Have the data on another disk
+- name: Make the data directory on another disk
   pentad.webstack.mysql_datadir:
     path: /srv/mysql
     engine: mysql
@@ -88,9 +88,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.mysql.values import same
 
 OWN = {"mysql", "sys", "performance_schema"}
-# Of which each engine has one in a directory that it was made in.
+# A file by which the data directory of each engine is recognised.
 FILES = {"mysql": "mysql.ibd", "mariadb": "aria_log_control"}
-# Where the profile of MySQL lets it read what it is told; made by the package.
+# Its AppArmor profile lets MySQL read files in this directory, which the package makes.
 INIT_FILES = Path("/var/lib/mysql-files")
 # As the package does it: root, and the account of the distribution's scripts, which is root on the system.
 ACCOUNTS = """INSTALL PLUGIN auth_socket SONAME 'auth_socket.so';
@@ -101,11 +101,11 @@ GRANT ALL ON *.* TO 'debian-sys-maint'@'localhost' WITH GRANT OPTION;
 
 
 class DirectoryError(Exception):
-    """The directory cannot be made, in words."""
+    """The directory cannot be made; the text says why."""
 
 
 def content(path: Path) -> list[Path]:
-    """What a directory holds, what a file system has for itself aside."""
+    """Entries of a directory, without those of the file system itself."""
     return [entry for entry in sorted(path.iterdir()) if entry.name != "lost+found"] if path.is_dir() else []
 
 
@@ -118,21 +118,21 @@ def schemas(path: Path) -> list[str]:
     ]
 
 
-def made_otherwise(path: Path, settings: dict[str, Any], running: dict[str, Any], noted: dict[str, Any]) -> bool:
-    """Whether the server in a directory was made with other settings; if nothing is known of it, any setting counts."""
+def settings_differ(path: Path, settings: dict[str, Any], running: dict[str, Any], noted: dict[str, Any]) -> bool:
+    """Whether a directory was made with other settings; if its settings cannot be read, any setting counts."""
     if running and os.path.normpath(running.get("datadir", "")) == str(path):
-        known = running
+        current = running
     elif noted.get("made"):
-        known = noted["settings"]
+        current = noted["settings"]
     else:
         return bool(settings)
-    return any(not same(known.get(name, ""), value) for name, value in settings.items())
+    return any(not same(current.get(name, ""), value) for name, value in settings.items())
 
 
 def decide(
     path: Path, engine: str, settings: dict[str, Any], running: dict[str, Any], noted: dict[str, Any]
 ) -> tuple[bool, str]:
-    """Whether to make it, and why; raises where that would be wrong.
+    """Whether to make it, and why; raises DirectoryError where neither is right.
 
     C(noted) is what an earlier run noted of this directory.
     """
@@ -142,8 +142,8 @@ def decide(
     if noted and not noted["made"]:
         return True, "an earlier run was interrupted"
     if (path / FILES[engine]).exists():
-        replace = made_otherwise(path, settings, running, noted)
-        return replace, "its settings are others" if replace else "a server was made in it"
+        replace = settings_differ(path, settings, running, noted)
+        return replace, "it was made with other settings" if replace else "a server was made in it"
     if noted:
         raise DirectoryError(
             f"{path} is empty, and a server was made in it before: mount its disk again. "
@@ -164,7 +164,7 @@ def note_of(note: Path, path: Path) -> dict[str, Any]:
 
 
 def write_note(note: Path, path: Path, settings: dict[str, Any], made: bool) -> None:
-    """Note how far it is."""
+    """Note which directory is being made, with which settings, and whether that is complete."""
     note.write_text(json.dumps({"path": str(path), "made": made, "settings": settings}) + "\n", encoding="utf-8")
 
 
@@ -185,8 +185,8 @@ def empty(path: Path) -> None:
             entry.unlink()
 
 
-def made_of(settings: dict[str, Any]) -> list[str]:
-    """Settings as options of a program."""
+def as_options(settings: dict[str, Any]) -> list[str]:
+    """Settings as options of the server program."""
     return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
 
 
@@ -223,14 +223,14 @@ def make(module: AnsibleModule) -> dict[str, Any]:
     settings = params["settings"]
     needed, reason = decide(path, params["engine"], settings, params["running"], note_of(note, path))
     if needed and not module.check_mode:
-        # A server that was made by its package may run already.
+        # The package may have started the server already.
         run(module, "systemctl", "stop", params["service"])
         write_note(note, path, settings, made=False)
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
         shutil.chown(path, owner, owner)
         path.chmod(0o700)
         empty(path)
-        {"mysql": make_mysql, "mariadb": make_mariadb}[params["engine"]](module, path, made_of(settings))
+        {"mysql": make_mysql, "mariadb": make_mariadb}[params["engine"]](module, path, as_options(settings))
         write_note(note, path, settings, made=True)
     return {"changed": needed, "reason": reason}
 

@@ -2,29 +2,29 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring a running MySQL server to GTIDs, step by step."""
+"""Switch a running MySQL server to GTIDs, step by step."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mysql_gtid_mode
-short_description: Bring a running MySQL server to GTIDs, step by step
+short_description: Switch a running MySQL server to GTIDs, step by step
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Takes a server with data from C(gtid_mode=OFF) to C(ON) while it runs, in the order that the manual asks for.
+  - Takes a server with data from C(gtid_mode=OFF) to C(ON) while it runs, in the order that the manual prescribes.
   - All servers of a replication set take a step before any of them takes the next one; run it on all of them at once,
     a task for each step.
   - A step that was taken is not taken again, so an interrupted run is finished by the next one.
-  - Keeping the mode over a restart is the business of the configuration file.
+  - The configuration file has to have the mode too, so that a restart does not undo it.
 options:
   step:
     description:
       - V(permit) forbids statements that cannot have a GTID, and lets the server take transactions with and without one
         from its source (C(OFF_PERMISSIVE)).
       - V(generate) gives new transactions a GTID (C(ON_PERMISSIVE)), and waits until the last one without is committed.
-      - V(require) waits until a replica has applied what its source committed without a GTID, and takes no others any
-        more (C(ON)).
+      - V(require) waits until a replica has applied what its source committed without a GTID, and refuses such
+        transactions from then on (C(ON)).
     type: str
     choices: [permit, generate, require]
     required: true
@@ -64,7 +64,7 @@ EXAMPLES = r"""
     step: generate
   register: generated
 
-- name: Take no others any more
+- name: Refuse transactions without GTIDs
   pentad.webstack.mysql_gtid_mode:
     login_unix_socket: /run/mysqld/mysqld.sock
     step: require
@@ -99,8 +99,8 @@ AFTER = {"permit": "OFF_PERMISSIVE", "generate": "ON_PERMISSIVE", "require": "ON
 WITHOUT_GTID = "Ongoing_anonymous_transaction_count"
 
 
-class Set:
-    """One server on its way; with dry nothing is changed."""
+class Switch:
+    """The switch of one server; with dry nothing is changed."""
 
     def __init__(self, connection: Connection, timeout: int, dry: bool) -> None:
         self.connection, self.timeout, self.dry = connection, timeout, dry
@@ -120,7 +120,7 @@ class Set:
                 self.connection.rows("SET GLOBAL gtid_mode = %s", [wanted])
 
     def forbid(self) -> None:
-        """Forbid statements that cannot have a GTID, once none is under way."""
+        """Forbid statements that cannot have a GTID, once none is running."""
         for wanted in ("WARN", "ON"):
             if str(self.connection.value("SELECT @@GLOBAL.enforce_gtid_consistency")) in ("ON", wanted):
                 continue
@@ -178,7 +178,7 @@ class Set:
             if source is None:
                 raise DatabaseError(
                     f"{self.connection.where} follows {channel['Source_Host']} ({uuid}), which has not taken the step: "
-                    "name both hosts in mysql_server_enable_gtid, or bring that server to ON_PERMISSIVE first."
+                    "name both hosts in mysql_server_enable_gtid, or take that server to ON_PERMISSIVE first."
                 )
             if not self.dry:
                 self._apply(source, str(name))
@@ -192,7 +192,7 @@ class Set:
         if done is None or int(done) < 0:
             raise DatabaseError(
                 f"{self.connection.where} has not applied {source['file']}:{source['offset']} of its source within "
-                f"{self.timeout} s: see SHOW REPLICA STATUS there, and run this again; the steps that were taken stay."
+                f"{self.timeout} s: check SHOW REPLICA STATUS there, and run this again; steps that were taken stay."
             )
 
 
@@ -200,7 +200,7 @@ def run(connection: Connection, params: dict[str, Any], dry: bool) -> dict[str, 
     """Take one step."""
     if connection.dialect.mariadb:
         raise DatabaseError("MariaDB always has GTIDs; this is for MySQL.")
-    server = Set(connection, params["timeout"], dry)
+    server = Switch(connection, params["timeout"], dry)
     before = server.mode
     result: dict[str, Any] = {}
     if before != "ON":

@@ -10,7 +10,7 @@ short_description: Configure, start, stop or remove a replication channel of MyS
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Brings one replication channel into the wanted state and reports a change only when something changed.
+  - Configures one replication channel, and reports a change only when something changed.
   - A running channel with the right settings is never touched. An applier that stopped on an error is never started
     again - M(pentad.webstack.mysql_replication_verify) says what to do about it.
   - Replication is by GTID, with C(SOURCE_AUTO_POSITION=1) on MySQL and C(MASTER_USE_GTID=slave_pos) on MariaDB.
@@ -29,7 +29,7 @@ attributes:
 options:
   state:
     description:
-      - V(configured) brings the settings in line. Threads that must rest for that are started again if they ran.
+      - V(configured) applies the settings. Threads that must be stopped for that are started again if they ran.
       - V(started) does the same where O(source_host) is given, and starts what is stopped.
       - V(stopped) stops receiver and applier.
       - V(absent) removes the channel (C(RESET REPLICA ALL)). Refused while received transactions are not applied,
@@ -71,7 +71,7 @@ options:
       it is.
     type: bool
   get_source_public_key:
-    description: Whether to ask the source for its public key, which C(caching_sha2_password) needs without TLS
+    description: Whether to request the public key of the source, which C(caching_sha2_password) needs without TLS
       (MySQL).
     type: bool
     default: false
@@ -94,7 +94,7 @@ options:
   filters:
     description:
       - Replication filters, exactly as given. An empty dictionary removes all. Left alone when not given.
-      - The server forgets them at a restart, unless its option file has them, too.
+      - They do not survive a restart of the server, unless its option file has them, too.
     type: dict
     suboptions:
       do_db: {description: Databases to replicate., type: list, elements: str, default: []}
@@ -127,7 +127,7 @@ EXAMPLES = r"""
     source_password: "{{ vault_replication_password }}"
     source_ssl_ca: /etc/mysql/tls/ca.pem
 
-- name: Hold the replica still for a moment
+- name: Stop replication for a moment
   pentad.webstack.mysql_replication_channel:
     login_unix_socket: /run/mysqld/mysqld.sock
     state: stopped
@@ -151,13 +151,13 @@ settings:
   type: dict
   sample: {source_host: db1.example.com, source_port: 3306, source_ssl: true}
 applier_error:
-  description: Why the applier stands still. It was not started again.
+  description: Why the applier has stopped. It was not started again.
   returned: when the applier stopped on an error
   type: dict
   sample: {errno: 1062, message: "Could not execute Write_rows event on table shop.orders; Duplicate entry '7' for
     key 'PRIMARY'"}
 notes:
-  description: What the server cannot do as asked.
+  description: Options that this server does not support.
   returned: always
   type: list
   elements: str
@@ -198,7 +198,7 @@ def _spec() -> dict[str, Any]:
 
 
 def wanted(params: dict[str, Any]) -> dict[str, Any]:
-    """The settings as asked for; what is None is left as it is."""
+    """The wanted settings; one that is None is left as it is."""
     names = (
         "source_host", "source_port", "source_user", "source_ssl", "source_ssl_ca", "source_ssl_verify",
         "get_source_public_key", "connect_retry", "retry_count", "heartbeat_period", "delay",
@@ -210,8 +210,8 @@ def wanted(params: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def bring(manager: Manager, params: dict[str, Any]) -> dict[str, Any]:
-    """Bring the channel into the state that is asked for."""
+def apply(manager: Manager, params: dict[str, Any]) -> dict[str, Any]:
+    """Configure, start, stop or remove the channel."""
     state = params["state"]
     if state == "absent":
         return {"changed": manager.remove(params["force"])}
@@ -248,7 +248,7 @@ def main() -> None:
     try:
         with Connection(ConnectionOptions.from_params(params)) as connection:
             manager = Manager(connection, params["channel"], module.check_mode)
-            result = bring(manager, params)
+            result = apply(manager, params)
             _server, channel = manager.read()
     except (DatabaseError, ChannelError) as error:
         module.fail_json(msg=str(error), statements=manager.statements if manager else [])

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mysql_replication_info
-short_description: Tell the role of a database server, whom it follows and what it holds
+short_description: Gather the role, the sources and the transactions of a database server
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Tells what is needed to say which server of a set is the primary - identity, read-only flags, channels with the
-    identity that each recorded of its source, executed transactions, databases.
-  - Does not judge; M(pentad.webstack.mysql_replication_verify) does.
+  - Returns what is needed to find the primary of a set - identity, read-only flags, channels with the identity that
+    each recorded of its source, executed transactions, databases.
+  - Gives no verdict; M(pentad.webstack.mysql_replication_verify) does.
 extends_documentation_fragment: pentad.webstack.mysql
 attributes:
   check_mode:
@@ -26,14 +26,14 @@ attributes:
     support: full
 options:
   primary_marker:
-    description: File that is there on the node that was made the primary last.
+    description: File that exists on the node that was made the primary last.
     type: path
 seealso:
   - module: pentad.webstack.mysql_replication_verify
 """
 
 EXAMPLES = r"""
-- name: Ask the server for its role
+- name: Gather the role of the server
   pentad.webstack.mysql_replication_info:
     login_unix_socket: /run/mysqld/mysqld.sock
     primary_marker: /etc/mysql/webstack-primary
@@ -69,7 +69,7 @@ history:
   description: >-
     What the server has executed, in C(executed) - C(gtid_executed) of MySQL, C(gtid_binlog_state) of MariaDB. Of
     MariaDB also C(gtid_slave_pos) in C(applied) and C(gtid_current_pos) in C(position). C(identity) is C(server_uuid),
-    or C(server_id) on MariaDB, by which its followers and its own transactions name it.
+    or C(server_id) on MariaDB, which identifies it in its followers and in its own transactions.
   returned: success
   type: dict
   sample: {mariadb: false, identity: 3e11fa47-71ca-11e1-9e33-c80aa9429562, executed:
@@ -80,8 +80,8 @@ schemas:
   type: list
   elements: str
   sample: [shop]
-marked:
-  description: Whether O(primary_marker) is there.
+primary_marker:
+  description: Whether the file O(primary_marker) exists.
   returned: success
   type: bool
   sample: true
@@ -98,7 +98,7 @@ from ..module_utils.replication.history import History
 from ..module_utils.replication.model import Channel, Server, build, describe
 
 
-def look(connection: Connection) -> Server:
+def gather(connection: Connection) -> Server:
     """The server with its role, its channels and its positions."""
     collector = Collector(connection)
     snapshot = collector.essentials()
@@ -109,8 +109,8 @@ def look(connection: Connection) -> Server:
     return build(snapshot)
 
 
-def channel_told(channel: Channel) -> dict[str, Any]:
-    """A channel as it is returned."""
+def channel_result(channel: Channel) -> dict[str, Any]:
+    """The part of the result on one channel."""
     return {
         "name": channel.name,
         "source": {
@@ -123,8 +123,8 @@ def channel_told(channel: Channel) -> dict[str, Any]:
     }
 
 
-def told(server: Server) -> dict[str, Any]:
-    """What is returned of a server."""
+def server_result(server: Server) -> dict[str, Any]:
+    """The part of the result on the server itself."""
     about = describe(server)
     fences = {name: value for name, value in about["role"].items() if name != "boot_read_only"}
     # A member of a group that is thawed can still look writable; the group refuses its writes.
@@ -132,7 +132,7 @@ def told(server: Server) -> dict[str, Any]:
     return {
         "engine": about["engine"],
         "role": {**fences, "writable": writable},
-        "channels": [channel_told(channel) for channel in server.channels],
+        "channels": [channel_result(channel) for channel in server.channels],
         "history": History.of(server).as_dict(),
     }
 
@@ -145,10 +145,10 @@ def main() -> None:
     marker = module.params["primary_marker"]
     try:
         with Connection(ConnectionOptions.from_params(module.params)) as connection:
-            found = {**told(look(connection)), "schemas": user_schemas(connection)}
+            found = {**server_result(gather(connection)), "schemas": user_schemas(connection)}
     except DatabaseError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, marked=bool(marker) and Path(marker).exists(), **found)
+    module.exit_json(changed=False, primary_marker=bool(marker) and Path(marker).exists(), **found)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,13 @@ short_description: Judge whether MySQL or MariaDB replication is right, why not,
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Looks at one server, or at a replica together with its primary, or at a whole set of servers, and returns a
-    verdict with
-    its reasons. Each rule gives what was observed, what was expected, a sentence and a remedy.
+  - Judges one server, a replica together with its primary, or a whole set of servers, and returns a verdict with its
+    reasons. Each rule gives what was observed, what was expected, a sentence and a remedy.
   - Judges what status rows alone do not show, among others a silent source, a retry budget that is too short or used
-    up,
-    binary logs purged before the replica fetched them, errant transactions, TLS really in use, and read-only mode
+    up, binary logs purged before the replica fetched them, errant transactions, TLS really in use, and read-only mode
     that a restart would lose.
   - The task fails when the verdict is as bad as O(fail_on) says. Everything is returned then, too.
-  - Never writes, except one heartbeat row on the primary when O(probe) asks for it.
+  - Never writes, except one heartbeat row on the primary with O(probe=true).
 extends_documentation_fragment: pentad.webstack.mysql
 attributes:
   check_mode:
@@ -144,10 +142,8 @@ options:
   source_silence_wait:
     description:
       - MariaDB does not show the time of the last message, so the module watches the receiver for a sign of life for
-        up to this
-        many seconds. By default a little longer than O(max_source_silence), and not at all where the replica is seen
-          level with
-        a primary that answers.
+        up to this many seconds. By default a little longer than O(max_source_silence), and not at all where the
+        replica has received all that a primary that answers has.
     type: float
   min_retry_window:
     description: Seconds the receiver must keep trying to reach a lost source.
@@ -173,7 +169,7 @@ options:
     default: 3
   inspect_tables:
     description:
-      - Whether tables, triggers, routines, events and views are looked at, for the rules V(primary_keys), V(engines),
+      - Whether tables, triggers, routines, events and views are checked, for the rules V(primary_keys), V(engines),
         V(table_definitions), V(auto_increment), V(definers) and V(events).
       - It is one statement for all tables of a server. Switch it off where many thousands of them make that too slow.
     type: bool
@@ -221,8 +217,7 @@ options:
     type: bool
     default: true
   boot_read_only:
-    description: What the server's option file says, for a caller who knows. Found out by the module as far as
-      possible when not given.
+    description: What the server's option file says. When not given, the module reads it as far as it can.
     type: bool
   require_gtid:
     description: Whether GTIDs must be on.
@@ -275,7 +270,7 @@ options:
     description:
       - V(healthy) waits until no check is as bad as O(fail_on) says, V(caught_up) until the position in
         O(wait_target) is applied.
-      - Gives up at once when something is wrong that waiting cannot heal.
+      - Gives up at once when something is wrong that waiting cannot help.
     type: str
     choices: [none, healthy, caught_up]
     default: none
@@ -288,7 +283,7 @@ options:
     type: int
     default: 60
   poll_interval:
-    description: Seconds between two looks while waiting.
+    description: Seconds between two readings while waiting.
     type: float
     default: 0.5
   fail_on:
@@ -311,8 +306,7 @@ notes:
   - MySQL accounts need C(REPLICATION CLIENT) and C(SELECT ON performance_schema.*), MariaDB accounts C(SLAVE
     MONITOR, BINLOG MONITOR).
     C(PROCESS), C(SELECT ON mysql.*), C(REFERENCES ON *.*) (definitions of tables, and no data) and C(SELECT, TRIGGER,
-    EVENT ON *.*) open further rules. A rule without its privilege is V(unknown) and names the
-      grant.
+    EVENT ON *.*) open further rules. A rule without its privilege is V(unknown) and names the grant.
 seealso:
   - module: pentad.webstack.mysql_replication_channel
 """
@@ -385,7 +379,7 @@ summary:
   sample: "critical: db2: [sql_thread] The applier has stopped at table shop.orders: duplicate entry '7' for key
     PRIMARY (error 1062)"
 checks:
-  description: What each rule saw. Rules that do not apply are left out.
+  description: What each rule found. Rules that do not apply are left out.
   returned: always
   type: list
   elements: dict
@@ -395,8 +389,8 @@ checks:
     status: {description: "V(pass), V(info), V(warn), V(fail) or V(unknown).", type: str, returned: always, sample:
       pass}
     severity: {description: "V(critical), V(warning) or V(info).", type: str, returned: always, sample: critical}
-    observed: {description: What was seen., type: raw, returned: always, sample: "on"}
-    expected: {description: What is right., type: raw, returned: always, sample: "on"}
+    observed: {description: What was observed., type: raw, returned: always, sample: "on"}
+    expected: {description: What it should be., type: raw, returned: always, sample: "on"}
     message: {description: One sentence., type: str, returned: always, sample: The receiver is connected.}
     hint: {description: What to do about it., type: str, returned: always, sample: ""}
     can_heal: {description: Whether waiting can help., type: bool, returned: always, sample: true}
@@ -440,7 +434,7 @@ semi_sync:
   type: dict
   sample: {plugin: none}
 promotion:
-  description: Whether this replica could take over, and which rules are against it.
+  description: Whether this replica could take over, and which rules prevent it.
   returned: always
   type: dict
   sample: {promotable: true, blockers: [], warnings: []}
@@ -455,8 +449,8 @@ compare:
   type: dict
   sample: {tables: 12, rows: 48211, complete: true, different: [], elapsed_s: 1.9}
 wait:
-  description: Whether the wait succeeded, how long it took (seconds), how often was looked, the target, and what was
-    missing last.
+  description: Whether the wait succeeded, how long it took (seconds), the number of readings, the target, and what
+    was missing last.
   returned: when O(wait_for) is not V(none)
   type: dict
   sample: {reached: true, elapsed_s: 0.61, attempts: 2, last: ""}
@@ -750,8 +744,8 @@ def main() -> None:
         module.fail_json(msg=str(error))
     waited = result.get("wait")
     if waited and not waited["reached"] and module.params["fail_on"] != "never":
-        told = f"Gave up waiting after {waited['elapsed_s']} s ({waited['last']}). "
-        module.fail_json(msg=told + result["summary"], **result)
+        message = f"Gave up waiting after {waited['elapsed_s']} s ({waited['last']}). "
+        module.fail_json(msg=message + result["summary"], **result)
     if result["verdict"] in FAILING[module.params["fail_on"]]:
         module.fail_json(msg=result["summary"], **result)
     module.exit_json(changed=False, **result)

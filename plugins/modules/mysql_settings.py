@@ -15,10 +15,10 @@ description:
   - Compares global variables with the values wanted, all in one connection, and sets those that the server can change
     while it runs.
   - Values are compared as the server understands them. A variable that sessions have as well is tried in a session of
-    its own, which says what the server makes of C(utf8), of a C(sql_mode) in another order or of a part of
+    its own, which shows what the server makes of C(utf8), of a C(sql_mode) in another order or of a part of
     C(optimizer_switch); numbers are compared with their suffixes, limits and rounding.
   - Variables that only a restart can change are reported, not an error.
-  - Keeping the values over a restart is the business of the configuration file.
+  - The configuration file has to have the same values, so that a restart does not undo them.
 options:
   settings:
     description:
@@ -104,7 +104,7 @@ Differences = dict[str, tuple[str, Any]]
 
 
 def running_values(connection: Connection, names: list[str], scope: str = "GLOBAL") -> dict[str, Any]:
-    """Variables by name."""
+    """Values of variables by name."""
     if not names:
         return {}
     marks = ", ".join(["%s"] * len(names))
@@ -112,21 +112,21 @@ def running_values(connection: Connection, names: list[str], scope: str = "GLOBA
     return {row["Variable_name"]: row["Value"] for row in rows}
 
 
-def asked_for(settings: dict[str, Any]) -> list[str]:
-    """Variables that may be what the settings set, and those by which values are judged."""
+def names_to_read(settings: dict[str, Any]) -> list[str]:
+    """Variables that the settings may set, and those that comparing their values needs."""
     plain = [option_name(name).removeprefix("loose_") for name in settings]
     pool = ["innodb_buffer_pool_chunk_size", "innodb_buffer_pool_instances"] if POOL in plain else []
     return list(dict.fromkeys([*plain, *(VARIABLES[name] for name in plain if name in VARIABLES), "datadir", *pool]))
 
 
-def wishes(settings: dict[str, Any], running: dict[str, Any]) -> dict[str, Any]:
+def wanted_values(settings: dict[str, Any], running: dict[str, Any]) -> dict[str, Any]:
     """Values by variable; options that are no variables are left out."""
     found = {variable(name, running): value for name, value in settings.items()}
     return {name: value for name, value in found.items() if name is not None and value is not None}
 
 
 def differing(running: dict[str, Any], wanted: dict[str, Any], limits: dict[str, Limits]) -> Differences:
-    """Variables whose running value is another, as far as the spelling tells."""
+    """Variables whose running value differs, other spellings of the same value aside."""
     return {
         name: (str(running[name]), wanted[name])
         for name in in_order(wanted)
@@ -138,17 +138,17 @@ def differing(running: dict[str, Any], wanted: dict[str, Any], limits: dict[str,
 
 
 def limits_of(connection: Connection, running: dict[str, Any], names: list[str]) -> dict[str, Limits]:
-    """What the server tells of the numbers that it takes."""
+    """The limits that the server has for numbers."""
     numeric = [name for name in names if number(running[name]) is not None]
     if not numeric:
         return {}
     marks = ", ".join(["%s"] * len(numeric))
     if connection.dialect.mariadb:
-        asked = "NUMERIC_MIN_VALUE AS low, NUMERIC_MAX_VALUE AS high FROM information_schema.SYSTEM_VARIABLES"
+        columns = "NUMERIC_MIN_VALUE AS low, NUMERIC_MAX_VALUE AS high FROM information_schema.SYSTEM_VARIABLES"
     else:
-        asked = "MIN_VALUE AS low, MAX_VALUE AS high FROM performance_schema.variables_info"
+        columns = "MIN_VALUE AS low, MAX_VALUE AS high FROM performance_schema.variables_info"
     rows = connection.rows(
-        f"SELECT LOWER(VARIABLE_NAME) AS name, {asked} WHERE LOWER(VARIABLE_NAME) IN ({marks})", numeric
+        f"SELECT LOWER(VARIABLE_NAME) AS name, {columns} WHERE LOWER(VARIABLE_NAME) IN ({marks})", numeric
     )
     found = {row["name"]: Limits(number(row["low"]), number(row["high"])) for row in rows}
     if POOL in found:
@@ -158,24 +158,24 @@ def limits_of(connection: Connection, running: dict[str, Any], names: list[str])
     return found
 
 
-def understood(options: ConnectionOptions, differences: Differences) -> set[str]:
-    """Variables of which the server, told in a session of its own, makes the value that is running."""
+def same_in_a_session(options: ConnectionOptions, differences: Differences) -> set[str]:
+    """Variables whose wanted value, set in a trial session, reads back as the running value."""
     words = {name: then for name, (now, then) in differences.items() if number(now) is None}
     if not words:
         return set()
-    told = []
+    tried = []
     with Connection(options) as trial:
         for name, then in words.items():
             try:
                 trial.rows(f"SET SESSION {quote(name)} = %s", [bound(then)])
             except DatabaseError as error:
-                # A global one, or a value that it does not take; what is set for all will say so.
+                # A global variable, or a refused value; setting it globally reports that.
                 if error.lost:
                     raise
                 continue
-            told.append(name)
-        values = running_values(trial, told, "SESSION")
-    return {name for name in told if values.get(name) == differences[name][0]}
+            tried.append(name)
+        values = running_values(trial, tried, "SESSION")
+    return {name for name in tried if values.get(name) == differences[name][0]}
 
 
 def apply(connection: Connection, differences: Differences, dry: bool) -> tuple[list[str], list[str]]:
@@ -184,26 +184,26 @@ def apply(connection: Connection, differences: Differences, dry: bool) -> tuple[
     for name, (now, then) in differences.items():
         try:
             if dry:
-                # Setting a variable to itself tells whether it can be set at all, and changes nothing.
+                # Setting a variable to itself shows whether it can be set at all, and changes nothing.
                 connection.rows(f"SET GLOBAL {quote(name)} = @@GLOBAL.{quote(name)}")
             else:
                 connection.rows(f"SET GLOBAL {quote(name)} = %s", [bound(then)])
-                # An enumeration given by number, or a set, may be what it was.
+                # An enumeration given by number, or a set, may mean the value that it had.
                 if number(now) is None and running_values(connection, [name])[name] == now:
                     continue
             live.append(name)
         except DatabaseError as error:
             if error.errno not in READ_ONLY_VARIABLE:
-                raise told(error, name, then) from error
+                raise with_setting(error, name, then) from error
             restart.append(name)
     return live, restart
 
 
-def told(error: DatabaseError, name: str, value: Any) -> DatabaseError:
+def with_setting(error: DatabaseError, name: str, value: Any) -> DatabaseError:
     """The error with the setting that it is about."""
     hint = error.hint
     if error.errno == ONE_STEP_AT_A_TIME:
-        hint = "Name this host in mysql_server_enable_gtid, which takes every step and waits for it."
+        hint = "Name this host in mysql_server_enable_gtid, which takes each step and waits until it is complete."
     return DatabaseError(f"{name} = {option_value(value)} was refused: {error.message}", error.errno, hint)
 
 
@@ -232,12 +232,12 @@ def main() -> None:
     differences: Differences = {}
     try:
         with connect_to_starting(options) as connection:
-            running = running_values(connection, asked_for(settings)) if settings else {}
-            wanted = wishes(settings, running)
+            running = running_values(connection, names_to_read(settings)) if settings else {}
+            wanted = wanted_values(settings, running)
             differences = differing(running, wanted, {})
             if differences:
                 differences = differing(running, wanted, limits_of(connection, running, list(differences)))
-                for name in understood(options, differences):
+                for name in same_in_a_session(options, differences):
                     del differences[name]
                 live, restart = apply(connection, differences, module.check_mode)
             if restart and started_with(connection, module.params["configuration"]):

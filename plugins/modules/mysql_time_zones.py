@@ -33,14 +33,14 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Know the names of time zones
+- name: Load the names of time zones
   pentad.webstack.mysql_time_zones:
     login_unix_socket: /run/mysqld/mysqld.sock
 """
 
 RETURN = r"""
 names:
-  description: Number of names of time zones that the server knows.
+  description: Number of names of time zones that the server has.
   returned: success
   type: int
   sample: 487
@@ -55,7 +55,7 @@ from ..module_utils.mysql.connection import Connection, ConnectionOptions, Datab
 
 PROGRAMS = ("mariadb-tzinfo-to-sql", "mysql_tzinfo_to_sql")
 CLIENTS = ("mariadb", "mysql")
-# The names are loaded in their order, so with one of the last there are all that matter.
+# Names are loaded in alphabetical order, so that with one of the last all that matter are there.
 LATE = "UTC"
 
 
@@ -68,7 +68,7 @@ def program(names: tuple[str, ...]) -> str:
 
 
 def names(options: ConnectionOptions) -> tuple[int, bool]:
-    """How many names of time zones the server knows, and whether the loading came to its end."""
+    """How many names of time zones the server has, and whether loading them was completed."""
     with Connection(options) as connection:
         row = connection.one(
             "SELECT COUNT(*) AS names, COALESCE(SUM(Name = %s), 0) AS late FROM mysql.time_zone_name", [LATE]
@@ -77,7 +77,7 @@ def names(options: ConnectionOptions) -> tuple[int, bool]:
 
 
 def statements(module: AnsibleModule, zoneinfo: str) -> bytes:
-    """What loads the time zones, from the server's own program."""
+    """The statements that load the time zones, from the server's own program."""
     if not Path(zoneinfo, LATE).exists():
         raise DatabaseError(f"{zoneinfo} holds no time zones: install the package tzdata.")
     code, out, err = module.run_command([program(PROGRAMS), zoneinfo], encoding=None)
@@ -104,13 +104,13 @@ def main() -> None:
     )
     options = ConnectionOptions.from_params(module.params)
     try:
-        known, complete = names(options)
+        count, complete = names(options)
         if not complete and not module.check_mode:
             load(module, options, statements(module, module.params["zoneinfo"]))
-            known, _complete = names(options)
+            count, _complete = names(options)
     except DatabaseError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=not complete, names=known)
+    module.exit_json(changed=not complete, names=count)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Compares the certificate that a running server shows with the one in the file, has the server read its files again
-    where they differ (C(ALTER INSTANCE RELOAD TLS), C(FLUSH SSL)), and sees that it shows the new one.
-  - Connections that are open keep what they began with.
-  - A server goes on with what it has where it cannot read the new files.
+    where they differ (C(ALTER INSTANCE RELOAD TLS), C(FLUSH SSL)), and checks that it shows the new one.
+  - Open connections keep the certificate that they began with.
+  - A server that cannot read the new files keeps the old certificate.
 options:
   certificate:
     description: File that the server's C(ssl_cert) names. Its first certificate counts.
@@ -82,8 +82,8 @@ def reload(options: ConnectionOptions) -> None:
         connection.rows(connection.dialect["reload_tls"])
 
 
-def bring(options: ConnectionOptions, wanted: bytes, path: Path, dry: bool) -> bool:
-    """Have the server show the wanted certificate; tells whether it did not."""
+def ensure_shown(options: ConnectionOptions, wanted: bytes, path: Path, dry: bool) -> bool:
+    """Have the server show the wanted certificate; returns whether it showed another one."""
     connect_to_starting(options).close()
     if shown_certificate(options) == wanted:
         return False
@@ -106,7 +106,7 @@ def main() -> None:
     path = Path(module.params["certificate"])
     try:
         wanted = certificate_of(path)
-        changed = bring(ConnectionOptions.from_params(module.params), wanted, path, module.check_mode)
+        changed = ensure_shown(ConnectionOptions.from_params(module.params), wanted, path, module.check_mode)
     except DatabaseError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=changed, fingerprint=hashlib.sha256(wanted).hexdigest())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight
-short_description: Judge the whole input before anything is changed
+short_description: Check the whole input before anything is changed
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
@@ -40,7 +40,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Judge the whole input
+- name: Check the whole input
   pentad.webstack.preflight:
   run_once: true
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: proof
-short_description: Judge what was seen of every part of the stack
+short_description: Judge what the proof found on every part of the stack
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
@@ -32,14 +32,14 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Judge
+- name: Judge the findings
   pentad.webstack.proof:
   run_once: true
 """
 
 RETURN = r"""
 findings:
-  description: Every point that was looked at.
+  description: Every point that was checked.
   returned: always
   type: list
   elements: dict

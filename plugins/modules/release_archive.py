@@ -28,7 +28,7 @@ options:
     description:
       - With O(type=directory), a directory of the control node.
       - With O(type=archive), a C(.tar.gz), C(.tar.xz), C(.tar.bz2) or C(.zip) of the control node, or its https URL.
-        It is judged as a whole before anything is unpacked; a path that leads outside refuses it.
+        It is checked as a whole before anything is unpacked, and refused for a path that leads outside.
       - With O(type=git), a repository; its https or ssh URL, C(user@host:path), or a directory of the control node.
       - With O(type=package), the name of a package of the distribution. Nodes download it themselves; what is packed is
         a file C(PACKAGE) that says which file of which digest that is.
@@ -63,7 +63,7 @@ options:
     type: dict
     default: {}
   recipe:
-    description: What else makes the release another one when it changes, as the commands that build it on a node.
+    description: Further text that is part of the id, such as the commands that build the release on a node.
     type: str
     default: ""
   checksum:
@@ -78,8 +78,7 @@ options:
   version:
     description:
       - Tag, branch or commit of the repository; a tag before a branch of the same name.
-      - A whole commit is asked of the repository once; a commit of which only the beginning is given takes the whole
-        history.
+      - A full commit id is fetched alone; for the beginning of one the whole history is fetched.
       - With O(type=package) the file of the package, its size and its digest, as C(apt-get download --print-uris) shows
         them behind the address.
       - Required with O(type=git) and O(type=package).
@@ -93,19 +92,19 @@ options:
     type: path
   known_hosts:
     description:
-      - File of the host keys that are believed, and no others.
-      - By default a host that is not in the user's C(known_hosts) is noted in O(cache) at the first contact, and
-        refused when it shows another key later.
+      - File of the host keys that are accepted, and no others.
+      - By default the key of a host that is not in the user's C(known_hosts) is noted in O(cache) at the first
+        contact, and another key is refused later.
     type: path
   timeout:
-    description: Seconds that the network has, as a whole.
+    description: Seconds that all downloads together may take.
     type: int
     default: 300
 attributes:
   check_mode:
     description: >-
-      Reports the id and whether the archive would be written. Nothing is packed, but what the id needs to be known is
-      downloaded to O(cache).
+      Reports the id and whether the archive would be written. Nothing is packed, but what is needed to compute the id
+      is downloaded to O(cache).
     support: full
   diff_mode:
     description: There is nothing to show but the id.
@@ -164,7 +163,7 @@ removed:
   elements: str
   sample: [5a0e0c9a2d3e4f50.built.tar.gz, 5a0e0c9a2d3e4f50.tar.gz]
 version:
-  description: The version that was asked for.
+  description: The version that was wanted.
   returned: with O(type=git)
   type: str
   sample: v2.4.1

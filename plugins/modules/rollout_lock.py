@@ -16,21 +16,21 @@ description:
   - A lock that was not renewed in time belongs to nobody. So does one whose playbook no longer runs, if it ran on
     the same control node.
   - The same playbook may take it again, which renews it.
-  - With O(kept) a process on the control node renews it as long as the playbook runs, however long a step of it takes,
-    and gives it back when the playbook has ended, be it by a failure or killed. Only if that process is killed too, or
-    the control node dies, others wait for the end of the lease.
-  - A node that does not answer is no error, because it must not keep others from being worked on; RV(answered) tells.
-  - It does not survive a reboot of the node; whoever keeps it takes it again.
+  - With O(until_end) a process on the control node renews it as long as the playbook runs, however long a step of it
+    takes, and gives it back when the playbook has ended, also by a failure or a kill. Only if that process is killed
+    too, or the control node dies, others wait for the end of the lease.
+  - A node that does not answer is no error, so that work on the others goes on; RV(answered) says so.
+  - It does not survive a reboot of the node; the process that renews it takes it again.
 options:
   state:
     description:
       - V(held) takes or renews it, V(released) gives it back.
-      - V(renewed) renews it if it is still held or the node has lost it in a reboot, and tells so in RV(mine).
+      - V(renewed) renews it if it is still held or the node has lost it in a reboot, and says so in RV(mine).
     type: str
     choices: [held, released, renewed]
     default: held
-  kept:
-    description: Whether it is kept until the playbook ends. Taking it again without that leaves the lease as it is.
+  until_end:
+    description: Whether to hold it until the playbook ends. Taking it again without that leaves the lease as it is.
     type: bool
     default: false
     version_added: 0.1.0
@@ -55,7 +55,7 @@ options:
         type: str
         required: true
       system:
-        description: What tells it from others of the same name, where that is known.
+        description: What distinguishes it from others of the same name, where that can be read.
         type: str
         required: true
       process:
@@ -63,15 +63,16 @@ options:
         type: int
         required: true
       since:
-        description: When that process began, as the control node counts.
+        description: When that process began, in clock ticks since the control node booted.
         type: str
         required: true
   ended:
-    description: Holder of whom the action plugin knows that it no longer runs.
+    description: Holder that no longer runs, as the action plugin has found.
     type: dict
 attributes:
   check_mode:
-    description: Takes no lock, and warns of one that another run holds, because what is shown may just be changing.
+    description: >-
+      Takes no lock, and warns of one that another run holds, because what check mode shows may be changing meanwhile.
     support: full
   diff_mode:
     description: A lock has nothing to show.
@@ -84,7 +85,7 @@ EXAMPLES = r"""
 
 - name: Exclude them until this playbook ends, and for two minutes if the control node dies
   pentad.webstack.rollout_lock:
-    kept: true
+    until_end: true
     lease: 120
 
 - name: Let others go on
@@ -121,7 +122,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 
 def refusal(held: dict[str, Any], path: Path) -> str:
-    """What the one who has to wait is told."""
+    """The message to a run that has to wait."""
     holder = held["holder"]
     until = time.strftime("%H:%M:%S", time.gmtime(held["until"]))
     return (
@@ -136,7 +137,7 @@ def decide(held: dict[str, Any] | None, holder: dict[str, Any], ended: dict[str,
 
 
 def renewable(text: str | None, holder: dict[str, Any]) -> bool:
-    """Whether there is something to renew; without the file the node was rebooted, and empty it was given back."""
+    """Whether the lock may be renewed: without a file the node was rebooted; an empty file was given back."""
     if text is None:
         return True
     held = read(text)
@@ -144,15 +145,15 @@ def renewable(text: str | None, holder: dict[str, Any]) -> bool:
 
 
 def lease(held: dict[str, Any] | None, params: dict[str, Any], now: float) -> dict[str, Any]:
-    """What the file says of one who holds the lock."""
+    """The content of the file for the holder of the lock."""
     mine = held is not None and held["holder"] == params["holder"] and held["until"] > now
-    if mine and held.get("kept") and not params["kept"]:
+    if mine and held.get("until_end") and not params["until_end"]:
         return held
-    return {"holder": params["holder"], "until": now + params["lease"], "kept": params["kept"]}
+    return {"holder": params["holder"], "until": now + params["lease"], "until_end": params["until_end"]}
 
 
 def read(text: str) -> dict[str, Any] | None:
-    """What the file says; a file that was cut off says nothing."""
+    """The holder and the end of the lease that the file has; none in a file that was cut off."""
     try:
         return json.loads(text) or None
     except ValueError:
@@ -171,7 +172,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["held", "released", "renewed"], "default": "held"},
-            "kept": {"type": "bool", "default": False},
+            "until_end": {"type": "bool", "default": False},
             "lease": {"type": "int", "default": 900},
             "path": {"type": "path", "default": "/run/webstack/rollout.json"},
             "holder": {"type": "dict", "options": holder_spec},
@@ -180,13 +181,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        # Who may change the nodes is no change of them.
-        module.exit_json(changed=False, mine=keep(module, Path(module.params["path"])))
+        # A lock is no change of the nodes.
+        module.exit_json(changed=False, mine=update(module, Path(module.params["path"])))
     except OSError as error:
         module.fail_json(msg=f"path: {module.params['path']}: {error}")
 
 
-def keep(module: AnsibleModule, path: Path) -> bool:
+def update(module: AnsibleModule, path: Path) -> bool:
     """Do what the options say; returns whether the lock is held by this playbook then."""
     state, holder = module.params["state"], module.params["holder"]
     there = path.exists()
@@ -203,7 +204,7 @@ def keep(module: AnsibleModule, path: Path) -> bool:
         if state == "held" and not mine:
             if not module.check_mode:
                 module.fail_json(msg=refusal(held, path), held_by=held["holder"])
-            module.warn(f"Check mode takes no lock, and what it shows may just be changing: {refusal(held, path)}")
+            module.warn(f"Check mode takes no lock, and what it shows may be changing meanwhile: {refusal(held, path)}")
         if not mine or module.check_mode:
             return False
         file.seek(0)

@@ -12,12 +12,12 @@ short_description: Prove that a site answers through its balancer
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Asks every web node itself, then the balancer, each request on a connection of its own, and counts
-    which node answered. All of it over TLS, the certificate and its name being verified against the authorities of
-    the system and the internal one.
-  - Looks at the certificate that the balancer shows for each site, and at where plain HTTP leads to.
+  - Sends requests to every web node itself, then to the balancer, each on a connection of its own, and counts which
+    node answered. All of them over TLS; certificates and names are verified against the authorities of the system and
+    the internal one.
+  - Checks the certificate that the balancer shows for each site, and where plain HTTP leads to.
   - Writes a canary through the balancer and waits until the read-only path shows it.
-  - Reports what it found and judges each point; it fails only where it cannot ask at all.
+  - Returns a finding for each point, right or wrong; it fails only where no request can be sent at all.
 options:
   address:
     description: Address of the balancer.
@@ -58,7 +58,7 @@ options:
         type: int
         required: true
   sites:
-    description: Sites whose certificates are looked at.
+    description: Sites whose certificates are checked.
     type: list
     elements: dict
     default: []
@@ -97,7 +97,7 @@ options:
     description:
       - How the requests are to be spread over the nodes; V(even) as with round robin, V(some) for each as with the
         fewest connections, V(any) where one node may get all of them.
-      - Asks again until they are, for at most O(timeout) seconds.
+      - Repeats the requests until they are, for at most O(timeout) seconds.
     type: str
     choices: [even, some, any]
     default: even
@@ -108,12 +108,12 @@ options:
   ready_timeout:
     description:
       - Seconds that every node may take until it is ready, and the balancer until it has noticed, where the application
-        was started just now. With V(0) what is there is judged at once.
+        was started just now. With V(0) the first answers count.
     type: int
     default: 0
 attributes:
   check_mode:
-    description: Asks without writing the canary.
+    description: Does all but write the canary.
     support: full
   diff_mode:
     description: There is nothing to show.
@@ -138,7 +138,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: What was looked at, whether it is right, what was seen, and what to do.
+  description: What was checked, whether it is right, what was observed, and what to do.
   returned: success
   type: list
   elements: dict
@@ -155,7 +155,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.site_client import Place, ask, reason, trusting
+from ..module_utils.site_client import Place, reason, request, tls_context
 
 ROUNDS = 4
 PAUSE = 0.5
@@ -163,7 +163,7 @@ SERVER_ERROR = 500
 RENEWAL = {
     "authority": "Run site.yml, which renews certificates of the internal authority.",
     "files": "Put a renewed one into the files that webstack_sites or webstack_certificate names, and run site.yml.",
-    "acme": "See why the ACME client on that balancer has not renewed it.",
+    "acme": "Check why the ACME client on that balancer has not renewed it.",
 }
 
 
@@ -175,7 +175,7 @@ def finding(host: str, check: str, ok: bool, fact: str, remedy: str) -> dict[str
 def probe_nodes(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether every web node is ready by itself."""
     deadline = time.monotonic() + params["ready_timeout"]
-    context = trusting(params["ca_path"], params["authorities"])
+    context = tls_context(params["ca_path"], params["authorities"])
     return [probe_node(params, node, context, deadline) for node in params["nodes"]]
 
 
@@ -185,7 +185,7 @@ def probe_node(
     """Whether a web node is ready, or becomes so before the deadline."""
     place = Place(node["address"], node["port"], params["host"] or params["domain"], node["name"], context)
     while True:
-        answer = ask(place, params["ready_path"], params["timeout"])
+        answer = request(place, params["ready_path"], params["timeout"])
         if answer.status == 200 or time.monotonic() >= deadline:
             break
         time.sleep(PAUSE)
@@ -193,29 +193,29 @@ def probe_node(
         node["name"],
         "ready",
         answer.status == 200,
-        f"{params['ready_path']} answers {answer.seen}",
-        "Look at the application ('journalctl -u') and nginx on that node, and at its database endpoints.",
+        f"{params['ready_path']} answers {answer.summary}",
+        "Check the application ('journalctl -u') and nginx on that node, and at its database endpoints.",
     )
 
 
 def balancer(params: dict[str, Any]) -> Place:
     """The site on the balancer."""
-    context = trusting(params["ca_path"], params["authorities"])
+    context = tls_context(params["ca_path"], params["authorities"])
     return Place(params["address"], params["port"], params["host"] or params["domain"], params["domain"], context)
 
 
-def ask_in_turn(params: dict[str, Any], times: int) -> tuple[Counter[str], list[str]]:
+def count_answers(params: dict[str, Any], times: int) -> tuple[Counter[str], list[str]]:
     """Answers of the site by the node that gave them, and what was wrong with the others."""
     counts: Counter[str] = Counter()
     failed = []
     place = balancer(params)
     for _attempt in range(times):
-        answer = ask(place, "/", params["timeout"])
-        # What an application has there is its own affair: a redirect, or nothing.
+        answer = request(place, "/", params["timeout"])
+        # An application may answer anything here, also a redirect or 404.
         if answer.served_by and answer.status < SERVER_ERROR:
             counts[answer.served_by] += 1
         else:
-            failed.append(answer.seen)
+            failed.append(answer.summary)
     return counts, failed
 
 
@@ -229,11 +229,11 @@ def probe_balancer(params: dict[str, Any]) -> list[dict[str, Any]]:
     names = [node["name"] for node in params["nodes"]]
     deadline = time.monotonic() + params["timeout"]
     while True:
-        counts, failed = ask_in_turn(params, ROUNDS * len(names))
+        counts, failed = count_answers(params, ROUNDS * len(names))
         served = [name for name in names if enough(counts[name], params["share"])]
         # A server that is back begins slowly, and the clients of others count for leastconn.
-        waits = params["ready_timeout"] > 0 if failed else served != names and params["share"] != "any"
-        if not waits or time.monotonic() > deadline:
+        retry = params["ready_timeout"] > 0 if failed else served != names and params["share"] != "any"
+        if not retry or time.monotonic() > deadline:
             break
         time.sleep(PAUSE)
     result = [
@@ -242,7 +242,7 @@ def probe_balancer(params: dict[str, Any]) -> list[dict[str, Any]]:
             "balancer",
             not failed,
             f"{sum(counts.values())} of {ROUNDS * len(names)} requests answered" + (f"; {failed[0]}" if failed else ""),
-            "Look at the statistics page of the balancer for servers that are down.",
+            "Check the statistics page of the balancer for servers that are down.",
         )
     ]
     for name in names:
@@ -253,7 +253,7 @@ def probe_balancer(params: dict[str, Any]) -> list[dict[str, Any]]:
                     "balanced",
                     name in served,
                     f"answered {counts[name]} of {sum(counts.values())} requests through the balancer",
-                    "The balancer does not send it its share: see its statistics page for this server's health check.",
+                    "The balancer does not send it its share: check this server's health on its statistics page.",
                 )
             )
     return result
@@ -263,16 +263,16 @@ def probe_canary(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether a row written through the balancer is read back from a replica."""
     token = str(uuid.uuid4())
     where = (balancer(params), params["canary_path"], params["timeout"])
-    written = ask(*where, send={"token": token})
+    written = request(*where, send={"token": token})
     if written.status != 200:
-        remedy = "Writes fail: see which database node is the writable primary (port of the health endpoint, /status)."
-        return [finding("site", "write", False, f"writing a canary answers {written.seen}", remedy)]
+        remedy = "Writes fail: find out which database node is the primary (port of the health endpoint, /status)."
+        return [finding("site", "write", False, f"writing a canary answers {written.summary}", remedy)]
     node, database = written.json.get("node"), written.json.get("database")
     result = [finding("site", "write", True, f"{node} wrote a canary on {database}", "")]
     start = time.monotonic()
-    seen = "nothing"
+    last = "nothing"
     while time.monotonic() - start < params["timeout"]:
-        answer = ask(*where)
+        answer = request(*where)
         found = answer.json
         tokens = found.get("tokens")
         arrived = isinstance(tokens, dict) and tokens.get(node) == token
@@ -280,26 +280,26 @@ def probe_canary(params: dict[str, Any]) -> list[dict[str, Any]]:
             took = (time.monotonic() - start) * 1000
             fact = f"{found.get('database')} showed it after {took:.0f} ms"
             return [*result, finding("site", "read", True, fact, "")]
-        seen = f"{found.get('role')} {found.get('database')}, canary {'arrived' if arrived else 'missing'}"
+        last = f"{found.get('role')} {found.get('database')}, canary {'arrived' if arrived else 'missing'}"
         if answer.status != 200:
-            seen = answer.seen
+            last = answer.summary
         time.sleep(0.1)
-    remedy = "No healthy replica serves reads, or it lags: see the verdict of each replica below."
-    fact = f"the canary was not read back from a replica within {params['timeout']} s (last: {seen})"
+    remedy = "No healthy replica serves reads, or it lags: read the verdict of each replica below."
+    fact = f"the canary was not read back from a replica within {params['timeout']} s (last: {last})"
     return [*result, finding("site", "read", False, fact, remedy)]
 
 
 def probe_redirect(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether plain HTTP leads to HTTPS."""
-    answer = ask(Place(params["address"], params["http_port"], params["domain"]), "/", params["timeout"])
+    answer = request(Place(params["address"], params["http_port"], params["domain"]), "/", params["timeout"])
     ok = answer.status in (301, 308) and answer.location.startswith(f"https://{params['domain']}")
-    fact = f"plain HTTP is redirected to {answer.location}" if ok else f"plain HTTP answers {answer.seen}"
-    return [finding("site", "redirect", ok, fact, "Plain HTTP has to lead to HTTPS: see haproxy.cfg on the balancer.")]
+    fact = f"plain HTTP is redirected to {answer.location}" if ok else f"plain HTTP answers {answer.summary}"
+    return [finding("site", "redirect", ok, fact, "Plain HTTP must lead to HTTPS: check haproxy.cfg on the balancer.")]
 
 
 def probe_maintenance(params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Tell of maintenance, in which what is proven here is not what clients see."""
-    if not ask(balancer(params), params["ready_path"], params["timeout"]).maintenance:
+    """A finding if maintenance is on, because clients then get other answers than this probe."""
+    if not request(balancer(params), params["ready_path"], params["timeout"]).maintenance:
         return []
     fact = "is on: everybody but haproxy_maintenance_allow is answered with 503"
     return [finding("site", "maintenance", True, fact, "")]
@@ -308,7 +308,7 @@ def probe_maintenance(params: dict[str, Any]) -> list[dict[str, Any]]:
 def probe_certificates(params: dict[str, Any]) -> list[dict[str, Any]]:
     """What the balancer shows for every host name of every site: by whom, and until when."""
     result = []
-    context = trusting(params["ca_path"], params["authorities"], timely=False)
+    context = tls_context(params["ca_path"], params["authorities"], check_dates=False)
     for site in params["sites"]:
         for name in site["names"]:
             place = Place(params["address"], params["port"], name, context=context)
@@ -322,7 +322,7 @@ def probe_certificates(params: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def validity(certificate: dict[str, Any], least: int) -> tuple[bool, str]:
-    """Whether a certificate is valid and stays so, and who has issued it until when."""
+    """Whether a certificate is valid for long enough, and its issuer and end as a text."""
     begin, end = (
         datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate[key]), timezone.utc)
         for key in ("notBefore", "notAfter")

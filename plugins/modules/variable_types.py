@@ -13,7 +13,7 @@ version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - Fails if a variable of a role of this collection is text where its argument spec wants a number, a truth value or a
-    list, with how to write it. Text would be repeated instead of multiplied, and be true whatever it says.
+    list, with how to write it. Text would be repeated instead of multiplied, and count as true whatever it says.
   - The playbooks of the collection have such values converted by P(pentad.webstack.typed_variables#callback); a
     playbook of your own that uses a role alone does, too, once that plugin is enabled in ansible.cfg.
   - Runs on the control node.

@@ -2,7 +2,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wait until a web node answers, as a balancer asks it."""
+"""Wait until a web node answers requests as a balancer sends them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ short_description: Wait until a web node answers
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Asks a web node over TLS, as a balancer does, until every path answers 200; its certificate and name are verified.
-  - Run it on a balancer, whose way to the node it then proves.
+  - Sends requests to a web node over TLS, as a balancer does, until every path answers 200. Its certificate and name
+    are verified.
+  - Run it on a balancer, so that the network between the two is checked as well.
 options:
   name:
     description: Name of the node, for which its certificate has to be valid.
@@ -78,24 +79,24 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.site_client import Place, ask, trusting
+from ..module_utils.site_client import Place, request, tls_context
 
 PAUSE = 0.5
 LONGEST_ANSWER = 5.0
 
 
 def trouble(place: Place, paths: list[str], deadline: float) -> str:
-    """What the first path that does not answer 200 said; empty if all do."""
+    """The answer of the first path that does not answer 200; empty if all do."""
     for path in paths:
         patience = min(LONGEST_ANSWER, max(1.0, deadline - time.monotonic()))
-        answer = ask(place, path, patience)
+        answer = request(place, path, patience)
         if answer.status != 200:
-            return f"{path} answers {answer.seen}"
+            return f"{path} answers {answer.summary}"
     return ""
 
 
 def wait(place: Place, params: dict[str, Any]) -> tuple[float, str]:
-    """Ask until all is right or the time is over; returns how long it took, and what was wrong last."""
+    """Repeat until all paths answer or the time is over; returns the seconds, and what was wrong last."""
     begun = time.monotonic()
     deadline = begun + params["timeout"]
     while True:
@@ -123,7 +124,7 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False)
     try:
-        context = trusting(params["ca_path"])
+        context = tls_context(params["ca_path"])
     except OSError as error:
         module.fail_json(msg=f"ca_path: {params['ca_path']}: {error}: run site.yml, which writes it.")
     place = Place(params["address"], params["port"], params["host"], params["name"], context)
@@ -131,7 +132,7 @@ def main() -> None:
     if wrong:
         module.fail_json(
             msg=f"{params['name']} is not healthy after {waited:.0f} s, {wrong}: "
-            "see the journal of the application there, and its database endpoints."
+            "check the journal of the application there, and its database endpoints."
         )
     module.exit_json(changed=False, waited=waited)
 

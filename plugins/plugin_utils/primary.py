@@ -43,7 +43,7 @@ class Member:
     history: History = field(default_factory=lambda: History(False, ""))
     schemas: tuple[str, ...] = ()
     # It was made the primary by this collection, and nothing has ended that.
-    marked: bool = False
+    primary_marker: bool = False
     # Its data may be overwritten, by a variable that names it.
     given_up: bool = False
 
@@ -104,7 +104,7 @@ def member(
         ),
         history=History.from_dict(said["history"]),
         schemas=tuple(said["schemas"]),
-        marked=bool(said["marked"]),
+        primary_marker=bool(said["primary_marker"]),
         given_up=given_up,
     )
 
@@ -201,7 +201,7 @@ def _refuse_stranger(primary: Member, other: Member, members: Sequence[Member]) 
 def _refuse_unknown(primary: Member, other: Member, members: Sequence[Member]) -> None:
     """A server that takes writes but has nothing in common with the others is not their primary, unless it was."""
     followed = any(_link_to(primary, each, members) for each in members if each is not primary)
-    if other.holds and not (primary.marked or followed or primary.history.shares(other.history)):
+    if other.holds and not (primary.primary_marker or followed or primary.history.shares(other.history)):
         raise Refused(
             f"{primary.name} takes writes, {other.name} holds data ({', '.join(other.schemas)}), and they have no "
             f"transaction in common: decide which one is the primary, and empty the other one or take it out of the "
@@ -238,10 +238,10 @@ def _closed(known: Sequence[Member], members: Sequence[Member], wished: Sequence
 def _without_channels(known: Sequence[Member], members: Sequence[Member], wished: Sequence[str]) -> Member | None:
     """The server to be opened where none follows another one."""
     by_wish = next((each for each in members if each.name in wished), None)
-    marked = [each for each in known if each.marked]
-    if by_wish is None or not (marked or any(each.holds for each in known)):
+    with_marker = [each for each in known if each.primary_marker]
+    if by_wish is None or not (with_marker or any(each.holds for each in known)):
         return by_wish
-    candidates = marked or [by_wish]
+    candidates = with_marker or [by_wish]
     fit, refusals = [], []
     for each in candidates:
         try:
@@ -261,7 +261,7 @@ def _refuse_opening(candidate: Member, known: Iterable[Member], members: Sequenc
         if other is candidate or other.given_up:
             continue
         link = _link_to(candidate, other, members)
-        if link is None and not (other.schemas or other.marked):
+        if link is None and not (other.schemas or other.primary_marker):
             # Whatever a server without data has executed, nobody misses it.
             continue
         if link is not None:

@@ -20,7 +20,11 @@ def asked(**servers):
     found = []
     for name, server in servers.items():
         with Connection(ConnectionOptions.from_params({**local(server), "config_file": ""})) as connection:
-            said = {**info.told(info.look(connection)), "schemas": user_schemas(connection), "marked": False}
+            said = {
+                **info.server_result(info.gather(connection)),
+                "schemas": user_schemas(connection),
+                "primary_marker": False,
+            }
         found.append(member(name, said, address=server.ip))
     return found
 

@@ -1,4 +1,4 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What MySQL and MariaDB say and take: connections, dialects, GTIDs, accounts and settings."""
+"""MySQL and MariaDB: connections, dialects, GTIDs, accounts and settings."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A thin layer over PyMySQL: every wait bounded, every error a sentence."""
+"""A thin layer over PyMySQL, in which every wait is bounded and every error is a sentence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Row = Dict[str, Any]
 
 
 class DatabaseError(Exception):
-    """A failure in words: which server, what happened, what to do."""
+    """A failure as a sentence: which server, what happened, what to do."""
 
     def __init__(self, message: str, errno: int | None = None, hint: str = "") -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class DatabaseError(Exception):
 
 @dataclass(frozen=True)
 class ConnectionOptions:
-    """Where a server is, who asks it, how the way is protected, and how long an answer may take."""
+    """How to connect to a server: its address, the account, TLS and timeouts."""
 
     user: str | None = None
     password: str | None = None
@@ -66,7 +66,7 @@ class ConnectionOptions:
     check_hostname: bool | None = None
     connect_timeout: int = 30
     read_timeout: int = 10
-    # TLS, unverified, where nobody could listen; for what a server tells to such a session only.
+    # TLS over the socket, unverified: a server shows some values only to a session over TLS.
     socket_tls: bool = False
 
     @property
@@ -171,7 +171,7 @@ def _explain(options: ConnectionOptions, user: str, errno: int | None, text: str
         if "connect" in text.lower() and errno == 2003:
             hint = "Check the address, the port and the firewall between the two hosts."
             return DatabaseError(f"{where} did not answer within {options.connect_timeout} s: {text}.", errno, hint)
-        hint = "The process may be frozen or starved, or the network cut: look at the server itself."
+        hint = "The process may be frozen or starved, or the network cut: check the server itself."
         return DatabaseError(
             f"{where} accepted the connection but did not answer within {options.read_timeout} s.", errno, hint
         )
@@ -190,7 +190,7 @@ def _raw_connect(driver: Any, options: ConnectionOptions, tls: ssl.SSLContext | 
         "write_timeout": options.read_timeout,
         "autocommit": True,
         "charset": "utf8mb4",
-        # That of the server may be ANSI_QUOTES, with which SHOW GRANTS quotes otherwise.
+        # The server's own may be ANSI_QUOTES, with which SHOW GRANTS quotes differently.
         "sql_mode": "",
         "cursorclass": driver.cursors.DictCursor,
         "program_name": "pentad.webstack",
@@ -265,7 +265,7 @@ class Connection:
         self._raw = self._open()
 
     def rows(self, statement: str, arguments: Sequence[Any] = (), as_text: bool = True) -> list[Row]:
-        """The rows of a statement, as text unless told otherwise."""
+        """The rows of a statement, as text unless as_text is false."""
         try:
             with self._raw.cursor() as cursor:
                 # Always with arguments, so that a percent sign is always written twice.
@@ -277,7 +277,7 @@ class Connection:
         except self._driver.err.MySQLError as error:
             errno, text = _error_parts(error)
             if errno in _LOST or errno == 0:
-                hint = "The process may be frozen or starved, or the network cut: look at the server itself."
+                hint = "The process may be frozen or starved, or the network cut: check the server itself."
                 message = f"{self.where} did not answer a statement within {self.options.read_timeout} s ({text})."
                 raise DatabaseError(message, errno or 2013, hint) from error
             raise DatabaseError(f"{self.where}: {text} ({errno}).", errno) from error
@@ -307,7 +307,7 @@ class Connection:
         return self.options.where
 
     def close(self) -> None:
-        """Hang up, whatever state the connection is in."""
+        """Close the connection, whatever state it is in."""
         with contextlib.suppress(Exception):
             self._raw.close()
 
@@ -319,7 +319,7 @@ class Connection:
 
 
 def connect_to_starting(options: ConnectionOptions, seconds: float = 30) -> Connection:
-    """A session with a local server that may be about to start, as one does again at the end of a copy of its data."""
+    """A session with a local server that may still be starting, as after a copy of its data."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -332,9 +332,9 @@ def connect_to_starting(options: ConnectionOptions, seconds: float = 30) -> Conn
 
 
 def client_options(options: ConnectionOptions, folder: Path) -> list[str]:
-    """First options of the server's own programs: a file with the login, which no list of processes shows.
+    """First options of the server's own programs: a file with the login, so that no list of processes shows it.
 
-    Without an account of its own such a program reads the option files that it knows, as a connection does.
+    Without an account of its own such a program reads its own option files, as a connection does.
     """
     if not options.user:
         return []
@@ -346,7 +346,7 @@ def client_options(options: ConnectionOptions, folder: Path) -> list[str]:
 
 
 def shown_certificate(options: ConnectionOptions) -> bytes:
-    """The certificate that a server shows to those who log in, in DER; it is looked at and not trusted."""
+    """The certificate that a server shows to those who log in, in DER; it is read and not verified."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -15,7 +15,7 @@ Version = Tuple[int, ...]
 MYSQL, MARIADB = "mysql", "mariadb"
 
 # The first version that the rules are written for, and the first that they are not. Tried on real servers: MySQL 9.7,
-# MariaDB 10.11 and 11.8; MySQL 8.0 and 8.4 by what their documentation says.
+# MariaDB 10.11 and 11.8; MySQL 8.0 and 8.4 follow their documentation.
 SUPPORTED = {MYSQL: ((8, 0, 23), (10, 0)), MARIADB: ((10, 11), (12, 0))}
 
 
@@ -115,7 +115,7 @@ TABLE: dict[str, list[Form]] = {
         Form(MYSQL, _ANY, None, "binlog_expire_logs_seconds"),
         Form(MARIADB, (10, 6), None, "binlog_expire_logs_seconds"),
     ],
-    # commands and options an operator is told to use
+    # commands and options that hints name
     "disable_event_here": [
         Form(MYSQL, (8, 1), None, "DISABLE ON REPLICA"),
         Form(MYSQL, _ANY, (8, 1), "DISABLE ON SLAVE"),
@@ -175,7 +175,7 @@ class Dialect:
 
     @classmethod
     def of(cls, version_text: str, comment: str = "") -> Dialect:
-        """From what the server says in @@version and @@version_comment."""
+        """From the values of @@version and @@version_comment."""
         flavor = MARIADB if "mariadb" in f"{version_text} {comment}".lower() else MYSQL
         # Older MariaDB servers say "5.5.5-10.11.4-MariaDB" in the handshake.
         match = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)(?:\.(\d+))?", version_text)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Privileges as sets: what SHOW GRANTS says, what is wanted, and the statements between the two."""
+"""Privileges as sets: those of SHOW GRANTS, those that are wanted, and the difference as statements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _quoted(identifier: str) -> str:
 
 
 class GrantError(ValueError):
-    """A privilege or its target is not written as the server could read it."""
+    """A privilege or its target is not written as the server reads it."""
 
 
 class Privilege(NamedTuple):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GTID arithmetic for both dialects.
 
-MySQL knows sets of intervals per (server uuid, tag); MariaDB knows one sequence number per
+MySQL has sets of intervals per (server uuid, tag); MariaDB has one sequence number per
 (replication domain, server id). Pure functions on immutable values, no connection.
 """
 
@@ -136,8 +136,8 @@ class GtidSet:
 
     def of_uuids(self, uuids: Iterable[str]) -> GtidSet:
         """What these servers wrote."""
-        kept = {uuid.lower() for uuid in uuids}
-        return GtidSet({k: v for k, v in self._members.items() if k[0] in kept})
+        wanted = {uuid.lower() for uuid in uuids}
+        return GtidSet({k: v for k, v in self._members.items() if k[0] in wanted})
 
 
 class MariadbGtid:
@@ -202,8 +202,8 @@ class MariadbGtid:
 
     def of_servers(self, server_ids: Iterable[int]) -> MariadbGtid:
         """What these servers wrote."""
-        kept = set(server_ids)
-        return MariadbGtid({k: v for k, v in self._last.items() if k[1] in kept})
+        wanted = set(server_ids)
+        return MariadbGtid({k: v for k, v in self._last.items() if k[1] in wanted})
 
     def behind(self, target: MariadbGtid) -> dict[int, int]:
         """Domains in which this position has not reached target, with the number of transactions missing."""
@@ -218,18 +218,18 @@ class MariadbGtid:
     def foreign_to(self, binlog_state: MariadbGtid, position: MariadbGtid, own_server_id: int) -> MariadbGtid:
         """Entries of this (local) binary log state that a primary cannot have written or replicated.
 
-        A server restored from a backup knows the transactions before it only as its position, not per
-        server id, so an older entry of a third server is believed; one of this very server is not.
+        A server restored from a backup has the transactions before it only in its position, not per server id.
+        An older entry of a third server therefore counts as replicated; one of this very server does not.
         """
-        known = dict(binlog_state._last)
+        executed = dict(binlog_state._last)
         for key, sequence in position._last.items():
-            known[key] = max(sequence, known.get(key, 0))
+            executed[key] = max(sequence, executed.get(key, 0))
         reached = {**position.domains}
         for domain, sequence in binlog_state.domains.items():
             reached[domain] = max(sequence, reached.get(domain, 0))
         foreign = {}
         for (domain, server), sequence in self._last.items():
-            limit = known.get((domain, server))
+            limit = executed.get((domain, server))
             if limit is None:
                 limit = 0 if server == own_server_id else reached.get(domain, 0)
             if sequence > limit:
@@ -243,7 +243,7 @@ def parse(text: str, flavor: str) -> GtidSet | MariadbGtid:
 
 
 def or_none(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function gives; None where it meets a GTID that cannot be read."""
+    """The result of a function; None where it meets a GTID that cannot be read."""
     try:
         return function(*arguments)
     except GtidError:

@@ -15,7 +15,7 @@ UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4, "P": 1024**
 _ON, _OFF = {"ON", "TRUE", "YES", "1"}, {"OFF", "FALSE", "NO", "0"}
 _SIZE = re.compile(r"(\d+)([KMGTPE]?)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-# Variables with another name than their option, and options under which the two engines know the same variable.
+# Variables with another name than their option, and options that set the same variable in the other engine.
 _OPTIONS = {
     "time_zone": "default_time_zone",
     "tx_isolation": "transaction_isolation",
@@ -52,7 +52,7 @@ def option_value(value: Any) -> str:
 
 
 def number(value: Any) -> Decimal | None:
-    """The number that is meant, with the suffix of a size; None where none is."""
+    """The number of a text, also of a size with its suffix; None if it is no number."""
     text = str(value).strip()
     size = _SIZE.fullmatch(text)
     if size:
@@ -61,7 +61,7 @@ def number(value: Any) -> Decimal | None:
 
 
 def bound(value: Any) -> Any:
-    """The value as a statement has it: a number where it is one, otherwise the word, which enumerations go by."""
+    """The value as a statement has it: a number where it is one, otherwise the word, as enumerations need it."""
     found = number(value)
     if found is None:
         return option_value(value)
@@ -69,14 +69,14 @@ def bound(value: Any) -> Any:
 
 
 class Limits(NamedTuple):
-    """What the server makes of a number: between which it has to be, and the blocks that it is rounded up to."""
+    """How the server adjusts a number: the range that it has to be in, and the blocks that it is rounded up to."""
 
     low: Decimal | None = None
     high: Decimal | None = None
     block: int = 0
 
     def takes(self, wanted: Decimal, running: Decimal) -> bool:
-        """Whether the server runs with the one because it was given the other."""
+        """Whether a server that is given the wanted number runs with the other one."""
         clamped = wanted if self.low is None else max(wanted, self.low)
         clamped = clamped if self.high is None else min(clamped, self.high)
         if running == clamped:

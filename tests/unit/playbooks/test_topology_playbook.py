@@ -30,7 +30,7 @@ def said(writable: bool = False, follows: str = "", executed: str = "0-1-100") -
         "channels": [channel] if follows else [],
         "history": {"mariadb": True, "identity": "", "executed": executed, "applied": "", "position": executed},
         "schemas": ["shop"],
-        "marked": False,
+        "primary_marker": False,
     }
 
 

@@ -74,16 +74,16 @@ def test_check_mode_takes_nothing_and_warns_of_who_is_at_work(lock, monkeypatch)
     lock(ALICE)
     told = lock(BOB, check=True)
     assert (told.get("failed"), told["mine"]) == (None, False)
-    assert "what it shows may just be changing: another run is under way, by alice" in warned[0]
+    assert "what it shows may be changing meanwhile: another run is under way, by alice" in warned[0]
     lock(ALICE, check=True, state="released")
     assert lock(BOB)["held_by"] == ALICE
 
 
 def test_what_is_kept_has_its_own_lease(lock):
-    lock(ALICE, kept=True, lease=60)
+    lock(ALICE, until_end=True, lease=60)
     lock(ALICE, lease=900)
     assert json.loads(lock.path.read_text())["until"] < time.time() + 100
-    lock(ALICE, kept=True, lease=0)
+    lock(ALICE, until_end=True, lease=0)
     lock(ALICE, lease=900)
     assert json.loads(lock.path.read_text())["until"] > time.time() + 800, "nobody keeps it any more"
 
@@ -135,7 +135,7 @@ PLAYBOOK = """
 - hosts: node
   gather_facts: false
   tasks:
-    - pentad.webstack.rollout_lock: {{path: {path}, lease: {lease}, kept: true}}
+    - pentad.webstack.rollout_lock: {{path: {path}, lease: {lease}, until_end: true}}
     - ansible.builtin.shell: touch {path}.step; while [ ! -e {path}.go ]; do sleep 0.1; done; {step}
     - pentad.webstack.rollout_lock: {{path: {path}, state: released}}
     - ansible.builtin.shell: touch {path}.given; while [ ! -e {path}.end ]; do sleep 0.1; done

@@ -36,7 +36,7 @@ def said(writable: bool = False, follows: str = "", **more: Any) -> dict[str, An
         "channels": [{"name": "", "source": source, "receiver": {"state": "on"}}] if follows else [],
         "history": {"mariadb": False, "identity": "", "executed": "", "applied": "", "position": ""},
         "schemas": ["shop"],
-        "marked": False,
+        "primary_marker": False,
         **more,
     }
 
@@ -80,7 +80,9 @@ def test_data_are_given_up_by_the_exact_name_of_the_host(value, refused):
 
 def test_a_history_that_cannot_be_read_is_a_refusal():
     broken = {"mariadb": False, "identity": "a", "executed": "nonsense", "applied": "", "position": ""}
-    told = found(db1={"webstack_replication": said(marked=True)}, db2={"webstack_replication": said(history=broken)})
+    told = found(
+        db1={"webstack_replication": said(primary_marker=True)}, db2={"webstack_replication": said(history=broken)}
+    )
     assert "'nonsense' is not a server UUID" in told["refusal"]
 
 

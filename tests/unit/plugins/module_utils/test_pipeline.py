@@ -37,7 +37,7 @@ def test_the_first_has_nothing_to_read(tmp_path):
     with (tmp_path / "typed").open() as typed:
         os.dup2(typed.fileno(), 0)
     try:
-        assert pipeline(["cat"], sh("wc -c >&2"))[1].said.strip() == "0"
+        assert pipeline(["cat"], sh("wc -c >&2"))[1].stderr.strip() == "0"
     finally:
         os.dup2(usual, 0)
         os.close(usual)

@@ -47,4 +47,4 @@ def test_a_file_that_cannot_be_read_is_named(run_module, tmp_path, monkeypatch):
     monkeypatch.setattr(content_times, "content_time", refuse)
     failed = run_module(content_times, paths=[str(tmp_path)])
     assert failed["failed"] is True
-    assert failed["msg"] == f"paths: {tmp_path}/a: Permission denied: see who owns it, and run again."
+    assert failed["msg"] == f"paths: {tmp_path}/a: Permission denied: check who owns it, and run again."

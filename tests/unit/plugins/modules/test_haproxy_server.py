@@ -191,7 +191,7 @@ def test_the_last_server_that_is_up_stays(server, balancer):
     balancer.status["site", "web2"] = "DOWN"
     assert server("drain")["msg"] == (
         "name: web1 is the only server that is up in backend site: "
-        "bring another one up first, or the site goes away with it."
+        "bring another one up first, or the site is down without it."
     )
     assert balancer.commands == []
 

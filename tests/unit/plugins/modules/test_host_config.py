@@ -99,7 +99,7 @@ def test_the_reason_of_a_program_is_told_wherever_it_says_it(keep, tmp_path, tol
     program.write_text(f"#!/bin/sh\n{told}\nexit 1\n")
     program.chmod(0o755)
     refused = keep({"dest": "a", "content": "bad\n", "validate": f"{program} %s"})
-    assert refused["msg"].partition("stays as it was: ")[2].endswith(reason)
+    assert refused["msg"].partition("refuses the new content: ")[2].endswith(reason)
     assert len(refused["msg"]) < 5000
 
 
@@ -109,7 +109,7 @@ def test_what_its_program_refuses_is_not_written(keep, tmp_path, old):
         keep({"dest": "a", "content": old})
     refused = keep({"dest": "a", "content": "bad\n", "validate": "grep good %s"})
     assert refused["failed"] is True
-    assert f"{tmp_path / 'a'} is refused by 'grep good %s' and stays as it was" in refused["msg"]
+    assert f"{tmp_path / 'a'} was not changed, because 'grep good %s' refuses the new content" in refused["msg"]
     assert ((tmp_path / "a").read_text() if old else (tmp_path / "a").exists()) == (old or False)
 
 
@@ -131,7 +131,7 @@ def test_a_write_that_fails_leaves_nothing_behind(keep, tmp_path, monkeypatch):
     def fail(*_words: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(host_config.Quiet, "atomic_move", fail)
+    monkeypatch.setattr(host_config.DiscreetModule, "atomic_move", fail)
     with pytest.raises(OSError, match="no space left"):
         keep({"dest": "a", "content": "1"})
     assert list(tmp_path.glob("*a*")) == []
@@ -293,9 +293,9 @@ ACCOUNT = {"dest": "sysusers.d/app.conf", "content": '# Comment\nu app - "The ap
 
 def test_accounts_are_made_before_anything_else_and_then_left_alone(keep, accounts, tmp_path, monkeypatch):
     seen = []
-    written = host_config.Keeper.file
+    written = host_config.Configurator.file
     monkeypatch.setattr(
-        host_config.Keeper,
+        host_config.Configurator,
         "file",
         lambda keeper, wanted: (seen.append((wanted["dest"], accounts.read_text())), written(keeper, wanted))[1],
     )
@@ -472,7 +472,8 @@ SECRET = "tell-nobody-7f3a"  # noqa: S105 - of a test
 def journal(monkeypatch):
     """What the module writes into the journal of its node."""
     written = []
-    monkeypatch.setattr(host_config.Quiet, "log", lambda _module, text, **more: written.append(f"{text} {more}"))
+    module = host_config.DiscreetModule
+    monkeypatch.setattr(module, "log", lambda _module, text, **more: written.append(f"{text} {more}"))
     return written
 
 
@@ -512,9 +513,9 @@ def test_an_argument_that_is_refused_shows_no_content(run_module, journal):
 
 def test_a_secret_is_never_open_to_others_not_even_for_a_moment(keep, tmp_path, monkeypatch):
     seen = []
-    kept = host_config.Keeper.attributes
+    kept = host_config.Configurator.attributes
     monkeypatch.setattr(
-        host_config.Keeper,
+        host_config.Configurator,
         "attributes",
         lambda *words, **named: (seen.append(mode(Path(words[1]))), kept(*words, **named))[1],
     )

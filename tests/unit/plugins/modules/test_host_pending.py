@@ -94,9 +94,9 @@ def test_wherever_the_run_is_killed_the_service_gets_the_file(node, point):
 
     where = {
         "before the note": (pending, "note"),
-        "before the file": (host_config.Quiet, "atomic_move"),
-        "after the file": (host_config.Keeper, "units"),
-        "before the end": (host_config.Keeper, "pending"),
+        "before the file": (host_config.DiscreetModule, "atomic_move"),
+        "after the file": (host_config.Configurator, "units"),
+        "before the end": (host_config.Configurator, "pending"),
     }[point]
     with node.monkeypatch.context() as patch:
         patch.setattr(*where, killed)

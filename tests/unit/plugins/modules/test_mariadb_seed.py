@@ -119,14 +119,14 @@ def test_characters_that_socat_reads_are_escaped():
 
 
 def test_a_transfer_that_succeeded_is_not_judged():
-    seed.judge_transfer({"socat": 0, "mariadb-backup": 0}, "192.0.2.32:4444", "", "completed OK!")
+    seed.check_transfer({"socat": 0, "mariadb-backup": 0}, "192.0.2.32:4444", "", "completed OK!")
 
 
 def test_the_program_that_failed_first_is_blamed():
     with pytest.raises(seed.SeedError, match=r"copy failed.*status 1\): Access denied"):
-        seed.judge_transfer({"socat": 0, "mariadb-backup": 1}, "192.0.2.32:4444", "", "Access denied")
+        seed.check_transfer({"socat": 0, "mariadb-backup": 1}, "192.0.2.32:4444", "", "Access denied")
     with pytest.raises(seed.SeedError, match=r"transfer to 192.0.2.32:4444 failed.*Connection refused"):
-        seed.judge_transfer(
+        seed.check_transfer(
             {"socat": 1, "mariadb-backup": 1}, "192.0.2.32:4444", "Connection refused", "write: Broken pipe"
         )
 
@@ -143,7 +143,7 @@ def place(request, tmp_path):
     found.stage.mkdir()
     (found.stage / "new_db").mkdir()
     (found.stage / "ibdata1").write_text("new")
-    seed.mark(found.stage, "0-1-5", tmp_path.stat())
+    seed.write_marker(found.stage, "0-1-5", tmp_path.stat())
     return found
 
 
@@ -204,7 +204,7 @@ def test_what_is_only_prepared_is_not_what_the_server_runs_on(tmp_path):
     place = seed.Place(tmp_path / "mysql", False)
     place.data.mkdir()
     place.stage.mkdir()
-    seed.mark(place.stage, "0-1-5", tmp_path.stat())
+    seed.write_marker(place.stage, "0-1-5", tmp_path.stat())
     assert place.position is None
     assert not place.swapping
 
@@ -212,7 +212,7 @@ def test_what_is_only_prepared_is_not_what_the_server_runs_on(tmp_path):
 def test_a_copy_that_was_given_up_has_no_position(tmp_path):
     place = seed.Place(tmp_path / "mysql", False)
     place.data.mkdir()
-    seed.mark(place.data, None, tmp_path.stat())
+    seed.write_marker(place.data, None, tmp_path.stat())
     assert place.marker.exists()
     assert place.position is None
     assert json.loads(place.marker.read_text()) == {"position": None}
@@ -365,14 +365,14 @@ def test_what_an_earlier_run_left_is_removed_first(machine):
 
 
 def test_a_copy_that_was_not_put_to_use_and_is_too_old_is_given_up(machine):
-    seed.mark(machine.place.data, "0-1-1", machine.place.data.stat())
+    seed.write_marker(machine.place.data, "0-1-1", machine.place.data.stat())
     answer = machine.step("receive")
     assert (answer["action"], "no longer has the logs" in answer["reason"]) == ("seed", True)
     assert (machine.place.marker.exists(), machine.place.position) == (True, None)
 
 
 def test_a_copy_that_was_not_put_to_use_is_finished(machine):
-    seed.mark(machine.place.data, "0-1-5", machine.place.data.stat())
+    seed.write_marker(machine.place.data, "0-1-5", machine.place.data.stat())
     assert machine.step("receive")["action"] == "finish"
     assert machine.commands == []
 
@@ -549,7 +549,7 @@ def test_the_disk_has_all_of_the_copy_before_the_server_stops_for_it(machine, mo
 
 
 def test_a_copy_in_place_only_needs_its_position(machine):
-    seed.mark(machine.place.data, "0-1-5", machine.place.data.stat())
+    seed.write_marker(machine.place.data, "0-1-5", machine.place.data.stat())
     assert machine.step("finish")["position"] == "0-1-5"
     assert (machine.commands, machine.place.marker.exists()) == ([], False)
     assert machine.local.told_to("SET GLOBAL") == ["SET GLOBAL gtid_slave_pos = '0-1-5'"]
@@ -562,7 +562,7 @@ def test_moving_that_was_interrupted_goes_on(machine, monkeypatch):
     place.replaced.mkdir()
     (place.data / "ibdata1").rename(place.replaced / "ibdata1")
     (place.stage / "ibdata1").write_text("new")
-    seed.mark(place.stage, "0-1-5", place.data.stat())
+    seed.write_marker(place.stage, "0-1-5", place.data.stat())
     assert machine.step("finish")["position"] == "0-1-5"
     assert {path.name: path.read_text() for path in place.data.iterdir()} == {"ibdata1": "new"}
     assert not machine.ran("runuser"), "it was prepared already"

@@ -95,7 +95,7 @@ def test_what_the_package_made_is_made_anew_where_settings_count(node):
     node.data.mkdir(parents=True)
     (node.data / "mysql.ibd").write_text("old")
     assert node.make()["changed"] is False
-    assert node.make(settings={"lower_case_table_names": 1})["reason"] == "its settings are others"
+    assert node.make(settings={"lower_case_table_names": 1})["reason"] == "it was made with other settings"
     assert (node.data / "mysql.ibd").read_text() == ""
 
 

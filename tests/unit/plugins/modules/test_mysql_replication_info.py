@@ -55,10 +55,10 @@ def test_a_member_of_a_group_that_looks_writable_is_not(network, clock, run_modu
 
 def test_the_marker_is_told(pair, run_module, tmp_path):
     marker = tmp_path / "webstack-primary"
-    assert ask(run_module, "primary", primary_marker=str(marker))["marked"] is False
+    assert ask(run_module, "primary", primary_marker=str(marker))["primary_marker"] is False
     marker.touch()
-    assert ask(run_module, "primary", primary_marker=str(marker))["marked"] is True
-    assert ask(run_module, "primary")["marked"] is False
+    assert ask(run_module, "primary", primary_marker=str(marker))["primary_marker"] is True
+    assert ask(run_module, "primary")["primary_marker"] is False
 
 
 def test_a_server_that_may_not_be_asked_names_the_grant(pair, run_module):

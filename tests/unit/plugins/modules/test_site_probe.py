@@ -307,10 +307,10 @@ def test_what_is_no_web_server_is_no_answer():
 
         thread = threading.Thread(target=greet, daemon=True)
         thread.start()
-        answer = site_probe.ask(site_probe.Place("127.0.0.1", port, "www.example.com"), "/", 5)
+        answer = site_probe.request(site_probe.Place("127.0.0.1", port, "www.example.com"), "/", 5)
         thread.join(5)
     assert (answer.status, answer.json, answer.served_by) == (0, {}, "")
-    assert answer.seen.startswith("no answer: ")
+    assert answer.summary.startswith("no answer: ")
 
 
 def test_plain_http_has_to_lead_to_https(site):

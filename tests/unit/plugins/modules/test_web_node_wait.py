@@ -91,7 +91,7 @@ def test_the_last_answer_is_told_when_the_time_is_over(wait, node):
     node.bad["/livez"] = -1
     begun = time.monotonic()
     said = wait(timeout=1)["msg"]
-    assert said.startswith("web1 is not healthy after 1 s, /livez answers 503: tired: see the journal")
+    assert said.startswith("web1 is not healthy after 1 s, /livez answers 503: tired: check the journal")
     assert time.monotonic() - begun < 5
 
 

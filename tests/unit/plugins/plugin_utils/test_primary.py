@@ -135,7 +135,7 @@ def test_what_a_server_without_data_has_executed_does_not_matter(e):
 
 
 def test_a_restarted_primary_is_opened(e):
-    said = chosen(e.server("db1", marked=True), e.server("db2", follows="db1", receiver="connecting"))
+    said = chosen(e.server("db1", primary_marker=True), e.server("db2", follows="db1", receiver="connecting"))
     assert said == Choice("db1")
 
 
@@ -185,7 +185,7 @@ def test_a_third_one_that_follows_the_promoted_one_goes_on(e):
 def test_the_old_one_is_back_and_fenced_and_the_third_still_follows_it(e, third):
     """In whatever order the servers are listed."""
     members = {
-        "db1": e.server("db1", marked=True),
+        "db1": e.server("db1", primary_marker=True),
         "db2": e.server("db2", writable=True, written=PROMOTED),
         "db3": e.server("db3", follows="db1"),
     }
@@ -220,7 +220,8 @@ def test_a_server_that_was_pointed_at_itself_follows_the_primary(e):
 @pytest.mark.parametrize("receiver", ["on", "connecting", "off"])
 def test_a_channel_left_over_on_the_promoted_one_opens_nobody(e, receiver):
     said = refused(
-        e.server("db1", marked=True), e.server("db2", writable=True, follows="db1", receiver=receiver, written=PROMOTED)
+        e.server("db1", primary_marker=True),
+        e.server("db2", writable=True, follows="db1", receiver=receiver, written=PROMOTED),
     )
     assert "db2 takes writes and has a channel to 192.0.2.31" in said
     assert ("RESET SLAVE ALL" if e.mariadb else "RESET REPLICA ALL") in said
@@ -241,21 +242,22 @@ def test_two_writers_are_refused_by_name(e):
 
 
 def test_the_promoted_one_that_was_restarted_is_known_by_its_marker(e):
-    assert chosen(e.server("db1"), e.server("db2", written=PROMOTED, marked=True)).primary == "db2"
+    assert chosen(e.server("db1"), e.server("db2", written=PROMOTED, primary_marker=True)).primary == "db2"
 
 
 def test_with_a_marker_that_stayed_it_is_known_by_its_transactions(e):
-    assert chosen(e.server("db1", marked=True), e.server("db2", written=PROMOTED, marked=True)).primary == "db2"
+    db1, db2 = e.server("db1", primary_marker=True), e.server("db2", written=PROMOTED, primary_marker=True)
+    assert chosen(db1, db2).primary == "db2"
 
 
 def test_an_old_marker_alone_opens_nobody(e):
-    said = refused(e.server("db1", marked=True), e.server("db2", written=PROMOTED))
+    said = refused(e.server("db1", primary_marker=True), e.server("db2", written=PROMOTED))
     assert "db1 (192.0.2.31) lacks transactions" in said
     assert "make it the primary" in said
 
 
 def test_what_does_not_answer_is_told(e):
-    assert chosen(e.server("db1", marked=True), silent("db2")) == Choice("db1", ("db2",))
+    assert chosen(e.server("db1", primary_marker=True), silent("db2")) == Choice("db1", ("db2",))
 
 
 # --- the data are elsewhere -----------------------------------------------------------------------------------------
@@ -319,23 +321,23 @@ def test_a_replica_that_was_asked_a_moment_later_is_not_ahead(e):
 def test_what_somebody_wrote_on_a_replica_leaves_the_primary_the_primary(e):
     wrong = e.server("db2", follows="db1", written={"db1": 100, "db2": 2})
     assert chosen(e.server("db1", writable=True), wrong) == Choice("db1")
-    assert chosen(e.server("db1", marked=True), wrong) == Choice("db1")
+    assert chosen(e.server("db1", primary_marker=True), wrong) == Choice("db1")
 
 
 def test_an_empty_server_that_takes_writes_is_not_the_primary(e):
-    said = refused(e.server("db1", marked=True), e.server("db2", follows="db1"), e.blank("db3", writable=True))
+    said = refused(e.server("db1", primary_marker=True), e.server("db2", follows="db1"), e.blank("db3", writable=True))
     assert "db3 takes writes and holds no database" in said
 
 
 def test_a_server_with_other_data_that_takes_writes_is_not_their_primary(e):
     stranger = e.server("db3", writable=True, written={"db3": 50}, schemas=("blog",))
-    said = refused(e.server("db1", marked=True), e.server("db2", follows="db1"), stranger)
+    said = refused(e.server("db1", primary_marker=True), e.server("db2", follows="db1"), stranger)
     assert "db3 takes writes, db1 holds data (shop), and they have no transaction in common" in said
 
 
 def test_the_primary_may_have_a_stranger_beside_it_that_seeding_refuses(e):
     stranger = e.server("db2", written={"db2": 50}, schemas=("blog",))
-    assert chosen(e.server("db1", writable=True, marked=True), stranger).primary == "db1"
+    assert chosen(e.server("db1", writable=True, primary_marker=True), stranger).primary == "db1"
 
 
 def test_data_that_the_inventory_gives_up_do_not_count(e):
