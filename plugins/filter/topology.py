@@ -136,7 +136,7 @@ def tagged_roles(roles: list[str], tags: Iterable[str]) -> list[str]:
 
 
 def find_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The primary, by what the module C(mysql_replication_info) found (C(webstack_replication) of every database host).
+    """The primary, by what C(mysql_replication_info) found (C(__webstack_replication) of every database host).
 
     Returns C(primary); C(refusal), a sentence if it cannot be told; C(silent), other hosts that did not answer;
     C(objections), why a host must not be pointed at the primary.
@@ -146,7 +146,7 @@ def find_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -
     members = [
         member(
             host,
-            hostvars[host].get("webstack_replication"),
+            hostvars[host].get("__webstack_replication"),
             address=addresses.get(host, ""),
             installed=not hostvars[host].get("packages_missing"),
             given_up=host in _listed(hostvars[host].get("mysql_replica_rebuild")),

@@ -84,7 +84,7 @@ attributes:
 EXAMPLES = r"""
 - name: Gather the state of the node
   pentad.webstack.host_survey:
-  register: webstack_survey
+  register: survey
 """
 
 RETURN = r"""

@@ -15,7 +15,7 @@ description:
   - Checks groups, addresses, ports, names, sources, secrets, systems and databases of all hosts together, and every
     variable that is set against the argument specs of the roles that use it.
   - Fails with all problems at once, each with the host, the variable, its value and the fix.
-  - Runs on the control node; needs the result of M(pentad.webstack.host_survey) in C(webstack_survey) of every host.
+  - Runs on the control node; needs the result of M(pentad.webstack.host_survey) in C(__webstack_survey) of every host.
 options:
   goes_on:
     description: >-

@@ -147,7 +147,7 @@ class Stack:
 
     def survey(self, host: str) -> Mapping[str, Any]:
         """What was found on a host."""
-        return self.variables[host].get("webstack_survey") or {}
+        return self.variables[host].get("__webstack_survey") or {}
 
     def answered(self, host: str) -> bool:
         """Whether the host could be looked at, and asked for its facts, which comes first."""

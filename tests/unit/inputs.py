@@ -45,7 +45,7 @@ def stack(changes: dict[str, dict[str, Any]] | None = None, **groups: list[str])
     found = {
         "app_server_source": str(TOP),
         "ansible_facts": {"distribution": "Debian", "distribution_version": "13.1"},
-        "webstack_survey": {"listeners": [], "database": {}},
+        "__webstack_survey": {"listeners": [], "database": {}},
     }
     variables = {host: {**DEFAULTS, **found, **given[host]} for host in members["all"]}
     return Stack(groups=members, variables=variables, given=given, specs=SPECS)

@@ -185,10 +185,10 @@ def test_a_node_waits_for_its_turn_unless_no_balancer_knows_it(tmp_path):
     (play,) = [play for play in plays(TOP / "playbooks" / "applications.yml") if play["name"] == "Applications"]
     (variables,) = [task["vars"] for task in play["tasks"] if "vars" in task]
     surveys = {
-        "new": {"webstack_survey": {"haproxy": {"servers": []}}},
-        "knows": {"webstack_survey": {"haproxy": {"servers": ["drained", "other"]}}},
-        "similar": {"webstack_survey": {"haproxy": {"servers": ["unknown10"]}}},
-        "down": {"webstack_survey": {"unreachable": "no route"}},
+        "new": {"__webstack_survey": {"haproxy": {"servers": []}}},
+        "knows": {"__webstack_survey": {"haproxy": {"servers": ["drained", "other"]}}},
+        "similar": {"__webstack_survey": {"haproxy": {"servers": ["unknown10"]}}},
+        "down": {"__webstack_survey": {"unreachable": "no route"}},
         "left_out": {},
     }
     cases = {

@@ -42,7 +42,7 @@ def sources(top, tmp_path):
         hosts = {
             name: {
                 "webstack_address": ADDRESSES[name],
-                "webstack_replication": {**server, "history": {**server["history"], "identity": name[2:]}},
+                "__webstack_replication": {**server, "history": {**server["history"], "identity": name[2:]}},
             }
             for name, server in servers.items()
         }

@@ -42,7 +42,7 @@ class Play:
             for number, host in enumerate(HOSTS)
         }
         self.facts: dict[str, dict[str, Any]] = {
-            host: {"webstack_survey": {"listeners": [], "database": {}}} for host in HOSTS
+            host: {"__webstack_survey": {"listeners": [], "database": {}}} for host in HOSTS
         }
         self.common: dict[str, Any] = {
             "app_server_source": str(TOP),
@@ -153,7 +153,7 @@ def test_names_of_the_inventory_are_told_from_those_that_tasks_set(play):
     play.facts["web1"]["nginx_result"] = {"changed": True}
     found = built(play, [])
     assert ("haproxy_blance" in found.named["web1"], "nginx_result" in found.given["web1"]) == (True, True)
-    assert not {"nginx_result", "webstack_survey"} & set(found.named["web1"])
+    assert not {"nginx_result", "__webstack_survey"} & set(found.named["web1"])
     assert found.extra == []
 
 
@@ -206,7 +206,7 @@ def test_a_run_that_goes_on_keeps_the_state_directory_out_of_git(play):
 def test_a_run_that_is_refused_creates_nothing(play):
     known = dict.fromkeys(("webstack_app_password", "webstack_replication_password"), "0" * 64)
     deployed = {"authority": "ab" * 32, "passwords": known}
-    play.facts["web1"]["webstack_survey"]["deployed"] = deployed
+    play.facts["web1"]["__webstack_survey"]["deployed"] = deployed
     answer = play.run(preflight)
     (problem,) = answer["problems"]
     assert problem.startswith(
@@ -220,7 +220,7 @@ SILENT = {"unreachable": True, "msg": "timed out."}
 
 
 def test_a_host_that_does_not_answer_stops_a_run_over_all(play):
-    play.facts["db2"]["webstack_survey"] = SILENT
+    play.facts["db2"]["__webstack_survey"] = SILENT
     # Made of a fact that it could not be asked for.
     play.variables["db2"]["mysql_server_id"] = "{{ ansible_facts.default_ipv4.address }}"
     answer = play.run(preflight)
@@ -230,7 +230,7 @@ def test_a_host_that_does_not_answer_stops_a_run_over_all(play):
 
 @pytest.mark.parametrize("host", ["web1", "web2", "db1", "db2"])
 def test_a_run_that_goes_on_leaves_out_a_host_that_does_not_answer(play, host):
-    play.facts[host]["webstack_survey"] = SILENT
+    play.facts[host]["__webstack_survey"] = SILENT
     # What is wrong with it is of no concern now, and its address need not be known.
     play.variables[host].update(haproxy_balance="random", webstack_address="")
     answer = play.run(preflight, goes_on=True)
@@ -238,7 +238,7 @@ def test_a_run_that_goes_on_leaves_out_a_host_that_does_not_answer(play, host):
 
 
 def test_a_run_that_goes_on_needs_a_balancer_for_its_web_nodes(play):
-    play.facts["lb1"]["webstack_survey"] = SILENT
+    play.facts["lb1"]["__webstack_survey"] = SILENT
     answer = play.run(preflight, goes_on=True)
     assert answer["problems"] == [
         "web1, web2: no balancer answers (lb1: timed out), and a web node is changed while the balancers send it "
@@ -250,7 +250,7 @@ def test_a_run_that_goes_on_needs_a_balancer_for_its_web_nodes(play):
 
 def test_a_run_does_not_go_on_without_anybody(play):
     for host in HOSTS:
-        play.facts[host]["webstack_survey"] = SILENT
+        play.facts[host]["__webstack_survey"] = SILENT
     assert len(play.run(preflight, goes_on=True)["problems"]) == len(HOSTS)
 
 
@@ -259,7 +259,7 @@ def test_a_limit_judges_nothing_but_what_is_in_it(play, host):
     play.limit = [host]
     for other in HOSTS:
         if other != host:
-            del play.facts[other]["webstack_survey"]
+            del play.facts[other]["__webstack_survey"]
             play.variables[other].update(webstack_app_name="No Name", haproxy_balance="random")
     answer = play.run(preflight)
     assert (answer.get("problems"), answer["silent"]) == (None, {})
@@ -357,7 +357,7 @@ def test_an_unknown_name_and_a_value_of_the_wrong_type_are_refused(play):
 def test_empty_servers_with_the_uuid_of_another_one_get_a_new_one(play):
     for host in GROUPS["mysql"]:
         database = {"server_uuid": "3e11fa47-71ca-11e1-9e33-c80aa9429562", "schemas": []}
-        play.facts[host]["webstack_survey"]["database"] = database
+        play.facts[host]["__webstack_survey"]["database"] = database
     answer = play.run(preflight)
     assert (answer["new_uuid"], answer.get("failed")) == (["db2"], None)
 
@@ -372,7 +372,7 @@ def proven(play) -> Play:
     for host in HOSTS:
         listeners = [{"address": "0.0.0.0", "port": port, "process": "any"} for _c, port, _a in
                      contract.claims(found, host)]  # fmt: skip
-        play.facts[host] = {"webstack_survey": {"listeners": listeners, "database": {}}}
+        play.facts[host] = {"__webstack_survey": {"listeners": listeners, "database": {}}}
     target = {"health": "up", "labels": {"job": "node", "instance": "db1"}, "scrapeUrl": "http://x/"}
     canary = {"host": "site", "check": "write", "ok": True, "fact": "written", "remedy": ""}
     play.facts["lb1"].update(

@@ -52,9 +52,9 @@ def found(**servers: dict[str, Any]) -> dict[str, Any]:
 
 def test_what_the_servers_said_is_found_in_the_variables_of_the_hosts():
     told = found(
-        db1={"webstack_replication": said(follows="192.0.2.32")},
-        db2={"webstack_replication": said(writable=True)},
-        db3={"webstack_replication": {"msg": "the server cannot be reached", "failed": True}},
+        db1={"__webstack_replication": said(follows="192.0.2.32")},
+        db2={"__webstack_replication": said(writable=True)},
+        db3={"__webstack_replication": {"msg": "the server cannot be reached", "failed": True}},
     )
     assert told == {"primary": "db2", "refusal": "", "silent": ["db3"], "objections": {}}
 
@@ -64,16 +64,16 @@ def test_what_is_not_installed_is_not_silent():
 
 
 def test_a_primary_that_cannot_be_told_is_a_refusal_in_words():
-    told = found(**{host: {"webstack_replication": said(writable=True)} for host in ("db1", "db3")})
+    told = found(**{host: {"__webstack_replication": said(writable=True)} for host in ("db1", "db3")})
     assert (told["primary"], told["refusal"][:32]) == ("", "db1 and db3 both take writes: de")
 
 
 @pytest.mark.parametrize(("value", "refused"), [(["db2"], False), ("db2", False), ("db22", True), ([], True)])
 def test_data_are_given_up_by_the_exact_name_of_the_host(value, refused):
     told = found(
-        db1={"webstack_replication": said(schemas=[])},
-        db2={"webstack_replication": said(), "mysql_replica_rebuild": value},
-        db3={"webstack_replication": said(schemas=[])},
+        db1={"__webstack_replication": said(schemas=[])},
+        db2={"__webstack_replication": said(), "mysql_replica_rebuild": value},
+        db3={"__webstack_replication": said(schemas=[])},
     )
     assert bool(told["refusal"]) is refused
 
@@ -81,7 +81,7 @@ def test_data_are_given_up_by_the_exact_name_of_the_host(value, refused):
 def test_a_history_that_cannot_be_read_is_a_refusal():
     broken = {"mariadb": False, "identity": "a", "executed": "nonsense", "applied": "", "position": ""}
     told = found(
-        db1={"webstack_replication": said(primary_marker=True)}, db2={"webstack_replication": said(history=broken)}
+        db1={"__webstack_replication": said(primary_marker=True)}, db2={"__webstack_replication": said(history=broken)}
     )
     assert "'nonsense' is not a server UUID" in told["refusal"]
 

@@ -22,7 +22,7 @@ def server(variables: dict[str, str] | None = None, **found: Any) -> dict[str, A
     """A survey that found a server with data that runs."""
     database = {"engine": "mysql", "schemas": ["shop"], "datadir": "/var/lib/mysql", "elsewhere": {}}
     said = {"variables": {"gtid_mode": "ON", "lower_case_table_names": "0", **(variables or {})}, "time_zones": True}
-    return {"webstack_survey": {"listeners": [], "database": {**database, "server": said, **found}}}
+    return {"__webstack_survey": {"listeners": [], "database": {**database, "server": said, **found}}}
 
 
 MEDIUM = {

@@ -15,7 +15,7 @@ ACCEPT = {"webstack_accept_public_address": True}
 
 def has(*addresses: str) -> dict[str, Any]:
     """A survey that found these addresses."""
-    return {"webstack_survey": {"addresses": list(addresses), "listeners": [], "database": {}}}
+    return {"__webstack_survey": {"addresses": list(addresses), "listeners": [], "database": {}}}
 
 
 def six(**changes: dict[str, Any]) -> contract.Stack:
@@ -42,12 +42,13 @@ def acme(*those: dict[str, Any], **changes: Any) -> dict[str, dict[str, Any]]:
 
 def listens(process: str, port: int, address: str = "0.0.0.0") -> dict[str, Any]:
     """A survey that found one listener."""
-    return {"webstack_survey": {"listeners": [{"address": address, "port": port, "process": process}], "database": {}}}
+    listener = {"address": address, "port": port, "process": process}
+    return {"__webstack_survey": {"listeners": [listener], "database": {}}}
 
 
 def holds(**database: Any) -> dict[str, Any]:
     """A survey that found a database."""
-    return {"webstack_survey": {"listeners": [], "database": database}}
+    return {"__webstack_survey": {"listeners": [], "database": database}}
 
 
 def system(distribution: str, version: str) -> dict[str, Any]:
@@ -222,12 +223,12 @@ REFUSED = {
         "lb1: webstack_certificate_authorities = '/nowhere/ca.pem' is not a file on the control node: name one.",
     ),
     "no answer": (
-        stack({"web1": {"webstack_survey": {"unreachable": True, "msg": "Connection\n  refused."}}}),
+        stack({"web1": {"__webstack_survey": {"unreachable": True, "msg": "Connection\n  refused."}}}),
         "web1: did not answer (Connection refused): start it, correct its ansible_host, "
         "leave it out by --limit '!web1', or remove it from the inventory.",
     ),
     "no survey": (
-        stack({"web1": {"webstack_survey": {}}}),
+        stack({"web1": {"__webstack_survey": {}}}),
         "web1: did not answer (no answer): start it, correct its ansible_host, leave it out by --limit '!web1', "
         "or remove it from the inventory.",
     ),
@@ -380,7 +381,11 @@ REFUSED = {
     ),
     "masked unit": (
         stack(
-            {"web2": {"webstack_survey": {"listeners": [], "database": {}, "services": {"masked": ["nginx.service"]}}}}
+            {
+                "web2": {
+                    "__webstack_survey": {"listeners": [], "database": {}, "services": {"masked": ["nginx.service"]}}
+                }
+            }
         ),
         "web2: nginx.service is masked, so that nothing can start it, and the stack runs it there: "
         "run 'systemctl unmask nginx.service' on web2, or take it out of the group that brings the service.",
@@ -504,7 +509,7 @@ def test_every_problem_is_told_at_once_and_once():
     given = stack(
         {
             "lb1": {"haproxy_balance": "random", "webstack_address": "192.0.2.11"},
-            "web1": {"webstack_survey": {"unreachable": True, "msg": "timed out"}},
+            "web1": {"__webstack_survey": {"unreachable": True, "msg": "timed out"}},
             "db1": {**holds(engine="mariadb"), **system("Debian", "10")},
             **{host: {"webstack_app_name": "a b"} for host in ("web2", "db2")},
         }
@@ -518,7 +523,7 @@ def test_every_problem_is_told_at_once_and_once():
 
 
 def test_a_node_that_did_not_answer_is_not_judged_by_what_it_did_not_say():
-    silent = {"webstack_survey": {"unreachable": True}, "ansible_facts": {}, "webstack_address": ""}
+    silent = {"__webstack_survey": {"unreachable": True}, "ansible_facts": {}, "webstack_address": ""}
     found = contract.problems(stack({"db1": silent}), [])
     assert found == [
         "db1: did not answer (no answer): start it, correct its ansible_host, leave it out by --limit '!db1', "

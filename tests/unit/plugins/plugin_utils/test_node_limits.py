@@ -23,7 +23,7 @@ def stack(**variables) -> Stack:
 
 
 def test_a_wish_beyond_the_limit_is_refused_on_every_node_with_haproxy():
-    found = list(judge_open_files(stack(haproxy_maxconn=20000, webstack_survey={"open_files": 20000})))
+    found = list(judge_open_files(stack(haproxy_maxconn=20000, __webstack_survey={"open_files": 20000})))
     assert found == [
         f"{host}: haproxy_maxconn = 20000 needs 40200 open files and a service of this node may have 20000: set it to "
         "9900 or less, or leave it out, or raise that limit."
@@ -34,10 +34,10 @@ def test_a_wish_beyond_the_limit_is_refused_on_every_node_with_haproxy():
 @pytest.mark.parametrize(
     "variables",
     [
-        {"haproxy_maxconn": 9900, "webstack_survey": {"open_files": 20000}},
-        {"haproxy_maxconn": 20000, "webstack_survey": {"open_files": 1048576}},
-        {"haproxy_maxconn": 20000, "webstack_survey": {"unreachable": True}},
-        {"haproxy_maxconn": "many", "webstack_survey": {"open_files": 20000}},
+        {"haproxy_maxconn": 9900, "__webstack_survey": {"open_files": 20000}},
+        {"haproxy_maxconn": 20000, "__webstack_survey": {"open_files": 1048576}},
+        {"haproxy_maxconn": 20000, "__webstack_survey": {"unreachable": True}},
+        {"haproxy_maxconn": "many", "__webstack_survey": {"open_files": 20000}},
     ],
 )
 def test_what_fits_or_is_not_known_is_left_alone(variables):

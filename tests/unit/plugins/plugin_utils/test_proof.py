@@ -31,7 +31,7 @@ RIGHT: dict[str, dict[str, Any]] = {
 def judged(failed: tuple[str, ...] = (), **changes: dict[str, Any]) -> list[proof.Finding]:
     """Findings of a stack in which all is right but for the changes."""
     facts = {"ansible_facts": {"distribution": "Debian"}}
-    common = {"webstack_address": "192.0.2.1", **facts, **PORTS, "webstack_survey": {"listeners": LISTENERS}}
+    common = {"webstack_address": "192.0.2.1", **facts, **PORTS, "__webstack_survey": {"listeners": LISTENERS}}
     variables = {host: {**common, **RIGHT[host], **changes.get(host, {})} for host in HOSTS}
     return proof.findings(contract.Stack(groups=GROUPS, variables=variables, given=dict.fromkeys(HOSTS, ())), failed)
 
@@ -56,12 +56,12 @@ def test_a_right_stack_has_a_point_for_every_part_and_none_is_wrong():
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_of_a_node_that_does_not_answer_nothing_else_is_said(host):
-    gone = {"webstack_survey": {"unreachable": True, "msg": "no  route\nto host"}, **dict.fromkeys(RIGHT[host])}
+    gone = {"__webstack_survey": {"unreachable": True, "msg": "no  route\nto host"}, **dict.fromkeys(RIGHT[host])}
     assert wrong(**{host: gone}) == [(host, "node", "does not answer (no route to host)")]
 
 
 def test_a_node_without_which_the_run_went_on_is_named_with_that():
-    gone = {"webstack_survey": {"unreachable": True, "msg": "no route"}}
+    gone = {"__webstack_survey": {"unreachable": True, "msg": "no route"}}
     (found,) = [one for one in judged(failed=("db2",), db2=gone) if not one.ok]
     assert (found.host, found.fact) == ("db2", "does not answer (no route), and this run went on without it")
     assert found.remedy
@@ -72,7 +72,7 @@ def test_a_service_that_does_not_listen_is_named_with_its_address():
     others = [each for each in LISTENERS if each["port"] != port]
     elsewhere = [*others, {"address": "127.0.0.1", "port": port, "process": "nginx"}]
     for listeners in (others, elsewhere):
-        assert wrong(web1={"webstack_survey": {"listeners": listeners}}) == [
+        assert wrong(web1={"__webstack_survey": {"listeners": listeners}}) == [
             ("web1", "services", f"nothing listens for nginx on 192.0.2.1:{port}")
         ]
 
@@ -83,7 +83,7 @@ def test_units_that_are_masked_failed_or_pending_are_wrong():
         "failed": {"app.service": "ends as soon as it is started. The journal ends with:\nno module named app\n"},
         "pending": {"haproxy.service": "reload"},
     }
-    assert wrong(web1={"webstack_survey": {"listeners": LISTENERS, "services": services}}) == [
+    assert wrong(web1={"__webstack_survey": {"listeners": LISTENERS, "services": services}}) == [
         ("web1", "services", "nginx.service is masked"),
         (
             "web1",
@@ -171,7 +171,7 @@ def test_the_report_has_a_line_for_each_point_and_each_remedy():
 
 def test_what_haproxy_was_told_once_is_named_with_who_ends_it():
     survey = {"listeners": LISTENERS, "haproxy": {"drained": ["site/web1"], "maintained": ["site/web2"]}}
-    assert wrong(lb1={"webstack_survey": survey}) == [
+    assert wrong(lb1={"__webstack_survey": survey}) == [
         ("lb1", "haproxy", "site/web1 is drained"),
         ("lb1", "haproxy", "site/web2 is in maintenance, by hand"),
     ]
@@ -180,7 +180,7 @@ def test_what_haproxy_was_told_once_is_named_with_who_ends_it():
 def test_a_drained_server_is_named_once_for_all_backends_of_its_site():
     drained = ["site/web1", "site-streams/web1", "site-static/web1", "site-streams/web2"]
     survey = {"listeners": LISTENERS, "haproxy": {"drained": drained, "maintained": []}}
-    assert wrong(lb1={"webstack_survey": survey}) == [
+    assert wrong(lb1={"__webstack_survey": survey}) == [
         ("lb1", "haproxy", "site/web1 is drained"),
         ("lb1", "haproxy", "site-streams/web2 is drained"),
     ]

@@ -63,7 +63,7 @@ class Operator:
                 {
                     **defaults,
                     **given,
-                    "webstack_survey": {
+                    "__webstack_survey": {
                         "deployed": {
                             "authority": fingerprint(authority or ""),
                             "passwords": (marks or {}) if host != "lb1" else {},
