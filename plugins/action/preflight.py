@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Collect the input, judge it, and fail with every problem at once."""
+        """Gather the input, check it, and fail with every problem at once."""
         result = super().run(tmp, task_vars)
         _spec, arguments = self.validate_argument_spec(argument_spec={"goes_on": {"type": "bool", "default": False}})
         broken: list[str] = []
@@ -38,12 +38,12 @@ class ActionModule(ActionBase):
         if not arguments["goes_on"]:
             # What goes on without hosts writes no configuration that names them.
             needed += address_problems(stack)
-        judged = problems(stack, state)
+        wrong = problems(stack, state)
         # A password that a variable has in it was generated just now, and not by us.
         close(absent)
         # What is made of the facts of a host that did not answer is not wrong for it.
         broken = [each for each in broken if each.partition(":")[0] not in lost]
-        found = list(dict.fromkeys(judged + broken + needed))
+        found = list(dict.fromkeys(wrong + broken + needed))
         if not found and not self._task.check_mode:
             for directory in state:
                 keep_out_of_git(directory)

@@ -111,7 +111,7 @@ def from_git(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     origin = release_git.repository(wanted["source"])
     if not version:
         raise SourceError(f"{origin.address} has many versions: name a tag, a branch or a commit in version.")
-    release_git.judge_version(version)
+    release_git.check_version(version)
     access = release_git.Access(
         cache=Path(wanted["cache"]),
         ssh_key=local(wanted["ssh_key"]) if wanted["ssh_key"] else None,
@@ -119,7 +119,7 @@ def from_git(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         timeout=wanted["timeout"],
         end=time.monotonic() + wanted["timeout"],
     )
-    release_git.judge_ssh(access)
+    release_git.check_ssh(access)
     with aside(access.cache) as top:
         tree = Path(top) / "tree"
         tree.mkdir()

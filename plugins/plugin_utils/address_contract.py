@@ -26,18 +26,18 @@ HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 def address_problems(stack: Stack, ports: Mapping[str, list[int]]) -> Iterable[str]:
     """Everything that is wrong with names and addresses; ports are those that a host opens on its address."""
     addresses = usable(stack)
-    yield from judge_hosts(stack)
-    yield from judge_each(stack)
-    yield from judge_shared(addresses)
-    yield from judge_families(addresses)
+    yield from check_hosts(stack)
+    yield from check_each(stack)
+    yield from check_shared(addresses)
+    yield from check_families(addresses)
     for host in stack.hosts:
         address = addresses.get(host)
         if address is None:
             continue
-        yield from judge_owned(stack, host, address)
-        yield from judge_public(stack, host, address, ports.get(host, []))
-    yield from judge_server_ids(stack, addresses)
-    yield from judge_common_names(stack)
+        yield from check_owned(stack, host, address)
+        yield from check_public(stack, host, address, ports.get(host, []))
+    yield from check_server_ids(stack, addresses)
+    yield from check_common_names(stack)
 
 
 def usable(stack: Stack) -> dict[str, Address]:
@@ -51,7 +51,7 @@ def usable(stack: Stack) -> dict[str, Address]:
     return found
 
 
-def judge_hosts(stack: Stack) -> Iterable[str]:
+def check_hosts(stack: Stack) -> Iterable[str]:
     """The names of the inventory can be written into certificates and into the configuration of HAProxy."""
     for host in stack.hosts:
         if not HOST_NAME.fullmatch(host):
@@ -61,7 +61,7 @@ def judge_hosts(stack: Stack) -> Iterable[str]:
             )
 
 
-def judge_each(stack: Stack) -> Iterable[str]:
+def check_each(stack: Stack) -> Iterable[str]:
     """Every host has an address that others can reach, written as the nodes themselves write it."""
     for host in stack.hosts:
         text = stack.address(host)
@@ -91,7 +91,7 @@ def linked(address: Address) -> bool:
     return address.version == 6 and address.is_link_local
 
 
-def judge_shared(addresses: Mapping[str, Address]) -> Iterable[str]:
+def check_shared(addresses: Mapping[str, Address]) -> Iterable[str]:
     """No two hosts have the same address."""
     seen = defaultdict(list)
     for host, address in addresses.items():
@@ -101,7 +101,7 @@ def judge_shared(addresses: Mapping[str, Address]) -> Iterable[str]:
             yield f"webstack_address = {address} belongs to {', '.join(hosts)}: every host needs an address of its own."
 
 
-def judge_families(addresses: Mapping[str, Address]) -> Iterable[str]:
+def check_families(addresses: Mapping[str, Address]) -> Iterable[str]:
     """All nodes know each other by addresses of one protocol: each lets in those whose address it knows."""
     of = {version: [host for host, each in addresses.items() if each.version == version] for version in (4, 6)}
     if of[4] and of[6]:
@@ -111,7 +111,7 @@ def judge_families(addresses: Mapping[str, Address]) -> Iterable[str]:
         )
 
 
-def judge_owned(stack: Stack, host: str, address: Address) -> Iterable[str]:
+def check_owned(stack: Stack, host: str, address: Address) -> Iterable[str]:
     """The node has the address, on which its services are to listen."""
     own = stack.survey(host).get("addresses")
     if own and str(address) not in own:
@@ -122,7 +122,7 @@ def judge_owned(stack: Stack, host: str, address: Address) -> Iterable[str]:
         )
 
 
-def judge_public(stack: Stack, host: str, address: Address, ports: list[int]) -> Iterable[str]:
+def check_public(stack: Stack, host: str, address: Address, ports: list[int]) -> Iterable[str]:
     """Nothing but the site is opened to everybody, unless that was decided."""
     if not address.is_global or boolean(stack.value(host, "webstack_accept_public_address"), strict=False):
         return
@@ -135,7 +135,7 @@ def judge_public(stack: Stack, host: str, address: Address, ports: list[int]) ->
     )
 
 
-def judge_server_ids(stack: Stack, addresses: Mapping[str, Address]) -> Iterable[str]:
+def check_server_ids(stack: Stack, addresses: Mapping[str, Address]) -> Iterable[str]:
     """Every database server has a server_id of its own."""
     seen = defaultdict(list)
     for host in stack.everybody("mysql"):
@@ -158,7 +158,7 @@ def judge_server_ids(stack: Stack, addresses: Mapping[str, Address]) -> Iterable
             )
 
 
-def judge_common_names(stack: Stack) -> Iterable[str]:
+def check_common_names(stack: Stack) -> Iterable[str]:
     """The name of the authority fits into a certificate."""
     for host in stack.hosts:
         name = str(stack.value(host, "pki_ca_common_name") or "")

@@ -39,7 +39,7 @@ SHARED = {
 }
 
 
-def judge_proxies(stack: Stack) -> Iterable[str]:
+def check_proxies(stack: Stack) -> Iterable[str]:
     """Everything in the configuration of HAProxy has a name of its own."""
     balancers = stack.members("haproxy")
     for host in dict.fromkeys(balancers + stack.members("web")):
@@ -65,7 +65,7 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def judge_shared(stack: Stack) -> Iterable[str]:
+def check_shared(stack: Stack) -> Iterable[str]:
     """What several nodes have to agree about is the same on all of them."""
     for variable, groups in SHARED.items():
         # Too long to be shown, or not to be shown.
@@ -73,7 +73,7 @@ def judge_shared(stack: Stack) -> Iterable[str]:
         said: dict[str, list[str]] = {}
         for host in dict.fromkeys(host for group in groups for host in stack.members(group)):
             # What is not given is one for all: a password is generated, and not because somebody looks; sites are made
-            # of variables that are judged by themselves.
+            # of variables that are checked by themselves.
             value = None if hidden and variable not in stack.given[host] else stack.value(host, variable)
             said.setdefault(str(value), []).append(host)
         if len(said) > 1:

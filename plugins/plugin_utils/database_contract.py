@@ -29,8 +29,8 @@ ACCOUNTS = {
     "webstack_mysql_health_user": "",
 }
 LONGEST_NAME = 32
-# Names that are judged with those of the application.
-JUDGED_ELSEWHERE = {"webstack_app_user", "webstack_app_reader_user"}
+# Names that are checked with those of the application.
+CHECKED_ELSEWHERE = {"webstack_app_user", "webstack_app_reader_user"}
 # Bytes that a replication channel takes for its password.
 LONGEST_REPLICATION_PASSWORD = {"mysql": 32, "mariadb": 96}
 LETTER_CASE = "lower_case_table_names"
@@ -63,7 +63,7 @@ def running(stack: Stack, host: str) -> Mapping[str, Any]:
     return (stack.survey(host).get("database") or {}).get("server") or {}
 
 
-def judge_settings(stack: Stack) -> Iterable[str]:
+def check_settings(stack: Stack) -> Iterable[str]:
     """Every setting of a server has one value, which fits on a line."""
     for host in stack.members("mysql"):
         given = stack.value(host, "mysql_server_settings")
@@ -85,7 +85,7 @@ def judge_settings(stack: Stack) -> Iterable[str]:
                 )
 
 
-def judge_decided(stack: Stack) -> Iterable[str]:
+def check_decided(stack: Stack) -> Iterable[str]:
     """No setting says otherwise what the rest of the stack knows by a variable."""
     for host in stack.members("mysql"):
         given = stack.value(host, "mysql_server_settings")
@@ -98,7 +98,7 @@ def judge_decided(stack: Stack) -> Iterable[str]:
                 )
 
 
-def judge_named_hosts(stack: Stack) -> Iterable[str]:
+def check_named_hosts(stack: Stack) -> Iterable[str]:
     """Who names database hosts for a run names such as there are."""
     known = stack.everybody("mysql")
     for variable in OF_HOSTS:
@@ -125,11 +125,11 @@ def passwords(stack: Stack, host: str) -> Iterable[tuple[str, str, str]]:
             yield f"mysql_primary_accounts[{name}].password", name, str(account["password"])
 
 
-def judge_accounts(stack: Stack) -> Iterable[str]:
+def check_accounts(stack: Stack) -> Iterable[str]:
     """The accounts can be created: their names and passwords are such as the servers take."""
     for host in stack.members("mysql"):
         engine = str(stack.value(host, "webstack_mysql_engine"))
-        for variable in sorted(ACCOUNTS.keys() - JUDGED_ELSEWHERE):
+        for variable in sorted(ACCOUNTS.keys() - CHECKED_ELSEWHERE):
             name = stack.value(host, variable)
             if name is not None and not re.fullmatch(rf"[A-Za-z0-9_.-]{{1,{LONGEST_NAME}}}", str(name)):
                 yield (
@@ -151,7 +151,7 @@ def judge_accounts(stack: Stack) -> Iterable[str]:
 
 
 def password_rules(stack: Stack, host: str) -> dict[str, str]:
-    """Variables by which the host's server judges passwords: as it runs, with the settings that are to come."""
+    """Variables by which the host's server checks passwords: as it runs, with the wanted settings applied."""
     said = {**(running(stack, host).get("variables") or {}), **wished(stack, host)}
     found = {}
     for name, value in said.items():
@@ -229,7 +229,7 @@ def named(stack: Stack, host: str, variable: str) -> bool:
     return isinstance(given, (list, tuple)) and host in given
 
 
-def judge_logins(stack: Stack) -> Iterable[str]:
+def check_logins(stack: Stack) -> Iterable[str]:
     """A server that was there before lets its administrator in, and all take the same password."""
     given = {str(stack.value(host, "webstack_mysql_login_password") or "") for host in stack.members("mysql")}
     if len(given) > 1:
@@ -247,7 +247,7 @@ def judge_logins(stack: Stack) -> Iterable[str]:
             )
 
 
-def judge_gtids(stack: Stack) -> Iterable[str]:
+def check_gtids(stack: Stack) -> Iterable[str]:
     """A MySQL with data replicates by GTID already, or may be brought to it."""
     for host in stack.members("mysql"):
         mode = (running(stack, host).get("variables") or {}).get("gtid_mode", "ON")
@@ -265,7 +265,7 @@ def judge_gtids(stack: Stack) -> Iterable[str]:
             )
 
 
-def judge_data_directories(stack: Stack) -> Iterable[str]:
+def check_data_directories(stack: Stack) -> Iterable[str]:
     """The data are where they are looked for, and the directory is one that the server may have."""
     for host in stack.members("mysql"):
         wanted = wished(stack, host).get("datadir")
@@ -283,7 +283,7 @@ def judge_data_directories(stack: Stack) -> Iterable[str]:
             )
 
 
-def judge_what_is_settled(stack: Stack) -> Iterable[str]:
+def check_what_is_settled(stack: Stack) -> Iterable[str]:
     """What is settled when a server is made is not changed, and how names are compared is the same on all of them."""
     has: dict[str, str] = {}
     for host in stack.members("mysql"):
@@ -306,7 +306,7 @@ def judge_what_is_settled(stack: Stack) -> Iterable[str]:
         )
 
 
-def judge_time_zones(stack: Stack) -> Iterable[str]:
+def check_time_zones(stack: Stack) -> Iterable[str]:
     """A server that is started with a time zone knows it."""
     for host in stack.members("mysql"):
         wanted = str(wished(stack, host).get("default_time_zone") or "SYSTEM")
@@ -319,7 +319,7 @@ def judge_time_zones(stack: Stack) -> Iterable[str]:
             )
 
 
-def judge_copies(stack: Stack) -> Iterable[str]:
+def check_copies(stack: Stack) -> Iterable[str]:
     """What an empty replica would be copied from has no tables that the copy leaves empty."""
     hosts = [host for host in stack.members("mysql") if engine(stack, host) == "mysql" and stack.answered(host)]
     empty = [
@@ -343,7 +343,7 @@ def left_empty(host: str, tables: list[str], copies: list[str]) -> str:
     )
 
 
-JUDGES = (
-    judge_settings, judge_decided, judge_named_hosts, judge_accounts, judge_logins, judge_gtids,
-    judge_data_directories, judge_what_is_settled, judge_time_zones, judge_copies,
+CHECKS = (
+    check_settings, check_decided, check_named_hosts, check_accounts, check_logins, check_gtids,
+    check_data_directories, check_what_is_settled, check_time_zones, check_copies,
 )  # fmt: skip

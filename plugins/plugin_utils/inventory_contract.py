@@ -22,12 +22,12 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from . import certificates, participants, role_arguments, value_contract, value_types, variable_names
 from .address_contract import address_problems
-from .agreement_contract import judge_proxies, judge_shared
+from .agreement_contract import check_proxies, check_shared
 from .application_contract import application_problems
-from .database_contract import JUDGES as DATABASE_JUDGES
-from .node_limits import judge_open_files
+from .database_contract import CHECKS as DATABASE_CHECKS
+from .node_limits import check_open_files
 from .shared_state import git_problems, state_problems
-from .traffic_contract import judge_traffic
+from .traffic_contract import check_traffic
 
 # Hosts of the inventory that are in none of these are none of ours. The playbook nodes.yml has them too.
 OUR_GROUPS = ("haproxy", "web", "mysql", "monitoring")
@@ -108,7 +108,7 @@ class Stack:
     """The whole input: groups, and per host the variables (defaults of the roles included) and which ones are set.
 
     The group C(all) has the hosts of the stack alone. Those that are away take no part in the run: a limit leaves them
-    out, or the run goes on without them. Of these nothing is judged, and nothing but their address need be known.
+    out, or the run goes on without them. Of these nothing is checked, and only their address has to be there.
     """
 
     groups: Mapping[str, list[str]]
@@ -159,7 +159,7 @@ class Stack:
         return str(self.value(host, "webstack_address") or "")
 
 
-def judge_groups(stack: Stack) -> Iterable[str]:
+def check_groups(stack: Stack) -> Iterable[str]:
     """The groups hold as many hosts as the topology needs, and none plays two parts that exclude each other."""
     for group, least in (("haproxy", 1), ("web", 2), ("mysql_primary", 1), ("mysql_replica", 1)):
         count = len(stack.everybody(group))
@@ -181,7 +181,7 @@ def judge_groups(stack: Stack) -> Iterable[str]:
         yield f"{host}: group mysql has to be the parent of mysql_primary and mysql_replica, and of nothing else."
 
 
-def judge_arguments(stack: Stack) -> Iterable[str]:
+def check_arguments(stack: Stack) -> Iterable[str]:
     """Every variable that is set has the type and one of the values that its role documents."""
     for group, roles in ROLES_OF_GROUP.items():
         for host in stack.members(group):
@@ -193,7 +193,7 @@ def judge_arguments(stack: Stack) -> Iterable[str]:
                     yield f"{host}: {problem} (see 'ansible-doc -t role pentad.webstack.{role}')."
 
 
-def judge_values(stack: Stack) -> Iterable[str]:
+def check_values(stack: Stack) -> Iterable[str]:
     """Every value that is set means something to the programs that are given it."""
     for group, roles in ROLES_OF_GROUP.items():
         for host in stack.members(group):
@@ -241,7 +241,7 @@ def refused_values(stack: Stack, host: str) -> dict[str, Any]:
 
 
 def without_refused(stack: Stack) -> Stack:
-    """The stack with defaults in place of values that were refused, so that no further judge stumbles over them."""
+    """The stack with defaults in place of values that were refused, so that no later check fails on them."""
     instead, given = {host: refused_values(stack, host) for host in stack.hosts}, dict(stack.given)
     for host, refused in instead.items():
         raw = given[host]
@@ -250,7 +250,7 @@ def without_refused(stack: Stack) -> Stack:
     return replace(stack, instead=instead, given=given)
 
 
-def judge_unknown_names(stack: Stack) -> Iterable[str]:
+def check_unknown_names(stack: Stack) -> Iterable[str]:
     """Every variable that has the name of one of the collection is one."""
     known = {name for options in stack.specs.values() for name in options}
     found: dict[str, dict[str, None]] = {}
@@ -274,7 +274,7 @@ def validator_form(option: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def judge_addresses(stack: Stack) -> Iterable[str]:
+def check_addresses(stack: Stack) -> Iterable[str]:
     """The nodes can reach each other by their addresses, and nobody else is let in by them unasked."""
     ports = {
         host: sorted({port for claim, port, _address in claims(stack, host) if claim.address == NODE})
@@ -283,7 +283,7 @@ def judge_addresses(stack: Stack) -> Iterable[str]:
     return address_problems(stack, ports)
 
 
-def judge_names(stack: Stack) -> Iterable[str]:
+def check_names(stack: Stack) -> Iterable[str]:
     """The domain is one, and names of accounts and databases are short enough and plain."""
     for host in stack.hosts:
         domain = str(stack.value(host, "webstack_domain"))
@@ -311,7 +311,7 @@ def sites(stack: Stack, host: str) -> list[Mapping[str, Any]]:
     return [site for site in found if isinstance(site, Mapping) and site.get("name") and site.get("domains")]
 
 
-def judge_sites(stack: Stack) -> Iterable[str]:
+def check_sites(stack: Stack) -> Iterable[str]:
     """Sites have names and domains that can be told apart."""
     for host in stack.members("haproxy"):
         owners: dict[str, str] = {}
@@ -342,7 +342,7 @@ def judge_sites(stack: Stack) -> Iterable[str]:
             )
 
 
-def judge_site_templates(stack: Stack) -> Iterable[str]:
+def check_site_templates(stack: Stack) -> Iterable[str]:
     """Every role that reads the sites can evaluate them: they are made of no default that one role alone has."""
     of_one_role = {name for role, options in stack.specs.items() if role != "topology" for name in options}
     for host in stack.members("haproxy"):
@@ -356,7 +356,7 @@ def judge_site_templates(stack: Stack) -> Iterable[str]:
             )
 
 
-def judge_certificates(stack: Stack) -> Iterable[str]:
+def check_certificates(stack: Stack) -> Iterable[str]:
     """Certificates that are given as files can be shown to clients."""
     for host in stack.members("haproxy"):
         extra = str(stack.value(host, "webstack_certificate_authorities") or "")
@@ -381,7 +381,7 @@ def acme_sites(stack: Stack, host: str) -> list[Mapping[str, Any]]:
     return [site for site in sites(stack, host) if site.get("certificate_source", source) == "acme"]
 
 
-def judge_acme(stack: Stack) -> Iterable[str]:
+def check_acme(stack: Stack) -> Iterable[str]:
     """The ACME authority can be asked, and the host names are of a kind that it issues certificates for."""
     for host in stack.members("haproxy"):
         wanted = acme_sites(stack, host)
@@ -409,17 +409,17 @@ def judge_acme(stack: Stack) -> Iterable[str]:
                     )
 
 
-def judge_state(stack: Stack, directories: Iterable[Path]) -> Iterable[str]:
+def check_state(stack: Stack, directories: Iterable[Path]) -> Iterable[str]:
     """What all operators of the stack share is here, and kept from everybody else."""
     places = sorted(directories)
-    yield from judge_secrets(places)
+    yield from check_secrets(places)
     for directory in places:
         yield from git_problems(directory)
     if len(places) == 1:
         yield from state_problems(stack, places[0])
 
 
-def judge_secrets(directories: Iterable[Path]) -> Iterable[str]:
+def check_secrets(directories: Iterable[Path]) -> Iterable[str]:
     """There is one place for what is generated, and nobody but its owner reads it but what ends in .pem."""
     places = sorted(directories)
     if len(places) > 1:
@@ -468,7 +468,7 @@ def overlap(one: str, other: str) -> bool:
     return IPV4 in (one, other) and ":" not in one + other
 
 
-def judge_ports(stack: Stack) -> Iterable[str]:
+def check_ports(stack: Stack) -> Iterable[str]:
     """No two services of a host want the same port, and no stranger listens on it already."""
     for host in stack.hosts:
         wanted = claims(stack, host)
@@ -498,7 +498,7 @@ def strangers(stack: Stack, host: str, wanted: list[tuple[Claim, int, str]]) -> 
                 )
 
 
-def judge_units(stack: Stack) -> Iterable[str]:
+def check_units(stack: Stack) -> Iterable[str]:
     """Nothing that the stack runs has been masked."""
     for host in stack.hosts:
         for unit in (stack.survey(host).get("services") or {}).get("masked", []):
@@ -508,7 +508,7 @@ def judge_units(stack: Stack) -> Iterable[str]:
             )
 
 
-def judge_systems(stack: Stack) -> Iterable[str]:
+def check_systems(stack: Stack) -> Iterable[str]:
     """Every node runs a supported system."""
     known = "; ".join(f"{name} {', '.join(versions)}" for name, versions in SUPPORTED_SYSTEMS.items())
     for host in stack.hosts:
@@ -523,7 +523,7 @@ def judge_systems(stack: Stack) -> Iterable[str]:
             yield f"{host}: {name or 'the system'} {version} is not supported: use one of {known}."
 
 
-def judge_applications(stack: Stack) -> Iterable[str]:
+def check_applications(stack: Stack) -> Iterable[str]:
     """The application can be had, and run as it is asked for."""
     found: dict[str, dict[str, None]] = {}
     for host in stack.members("web"):
@@ -538,7 +538,7 @@ def version_tuple(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
 
 
-def judge_databases(stack: Stack) -> Iterable[str]:
+def check_databases(stack: Stack) -> Iterable[str]:
     """The engine can be had, is of a supported version, and finds no data of another one."""
     for host in stack.members("mysql"):
         engine = str(stack.value(host, "webstack_mysql_engine"))
@@ -591,16 +591,16 @@ def duplicated_uuids(stack: Stack) -> tuple[list[str], list[str]]:
 def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     """Everything that is wrong with the input, each sentence once."""
     found: list[str] = []
-    for judge in (judge_groups, participants.answer_problems, judge_arguments, judge_values):
-        found += judge(stack)
+    for check in (check_groups, participants.answer_problems, check_arguments, check_values):
+        found += check(stack)
     stack = without_refused(stack)
-    for judge in (
-        judge_addresses, judge_names, judge_sites, judge_site_templates, judge_proxies, judge_shared,
-        judge_certificates, judge_acme, judge_applications, judge_ports, judge_units, judge_systems, judge_open_files,
-        judge_databases, *DATABASE_JUDGES, judge_traffic,
+    for check in (
+        check_addresses, check_names, check_sites, check_site_templates, check_proxies, check_shared,
+        check_certificates, check_acme, check_applications, check_ports, check_units, check_systems, check_open_files,
+        check_databases, *DATABASE_CHECKS, check_traffic,
     ):  # fmt: skip
-        found += judge(stack)
+        found += check(stack)
     found += duplicated_uuids(stack)[1]
-    found += judge_unknown_names(stack)
-    found += judge_state(stack, state_directories)
+    found += check_unknown_names(stack)
+    found += check_state(stack, state_directories)
     return list(dict.fromkeys(found))

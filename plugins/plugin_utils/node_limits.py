@@ -20,7 +20,7 @@ def connections_within(wanted: int, open_files: int) -> int:
     return max(1, min(int(wanted), (int(open_files) - FILES_BESIDE) // 2))
 
 
-def judge_open_files(stack: Stack) -> Iterable[str]:
+def check_open_files(stack: Stack) -> Iterable[str]:
     """HAProxy does not start where it may not open as many files as it needs."""
     for host in dict.fromkeys(stack.members("haproxy") + stack.members("web")):
         allowed = stack.survey(host).get("open_files")

@@ -115,7 +115,7 @@ def ssh_path(path: Path) -> str:
     return '"' + str(path).replace("%", "%%") + '"'
 
 
-def judge_ssh(access: Access) -> None:
+def check_ssh(access: Access) -> None:
     """The files that ssh is to use are there, and closed where they have to be."""
     for name, path in (("ssh_key", access.ssh_key), ("known_hosts", access.known_hosts)):
         if path and not path.is_file():
@@ -313,7 +313,7 @@ def refuse_pointers(tree: Path, shown: str) -> None:
             )
 
 
-def judge_version(version: str) -> None:
+def check_version(version: str) -> None:
     """A version that git could take for an option, or that no reference can have, is refused."""
     if not re.fullmatch(r"(?![-/.])(?!.*(\.\.|@\{|//|\.lock$))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])", version):
         raise SourceError(f"version {version!r} cannot name a tag, a branch or a commit: correct it.")

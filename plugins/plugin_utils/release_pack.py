@@ -111,7 +111,7 @@ def write(source: Path, entries: list[Path], archive: Path, release: str, links:
     partial.replace(archive)
 
 
-def judge_links(links: dict[str, str]) -> None:
+def check_links(links: dict[str, str]) -> None:
     """Refuse a link that would be made outside of the release."""
     for name in links:
         parts = PurePosixPath(name).parts
@@ -144,7 +144,7 @@ def pack(
 ) -> dict[str, Any]:
     """Pack the directory; returns the id and the path of the archive, whether it is new, and what was removed."""
     links = links or {}
-    judge_links(links)
+    check_links(links)
     entries = list(members(source, exclude, frozenset(source / name for name in links)))
     if not entries:
         raise SourceError("there is nothing in it to release: name another source, or exclude less.")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Archives as a source: brought here, verified, judged as a whole, and only then unpacked."""
+"""Archives as a source: downloaded, verified, checked as a whole, and only then unpacked."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def stripped(found: list[Member]) -> list[Member]:
     ]
 
 
-def judge(found: dict[str, Member], shown: str, room: int) -> None:
+def check(found: dict[str, Member], shown: str, room: int) -> None:
     """Refuse the archive as a whole if anything of it would be written through something else, or not fit."""
     for name, member in found.items():
         for depth in range(1, len(member.parts)):
@@ -242,13 +242,13 @@ def unpack(path: Path, into: Path, strip: bool, shown: str) -> None:
 
 
 def place(found: list[Member], into: Path, strip: bool, shown: str) -> None:
-    """Judge what an archive holds, and write it."""
+    """Check what an archive holds, and write it."""
     found = [member for member in found if member.parts]
     if found and strip:
         found = stripped(found)
     # Of a member that is there twice the last one counts, as for tar.
     named = {member.name: member for member in found}
-    judge(named, shown, shutil.disk_usage(into).free)
+    check(named, shown, shutil.disk_usage(into).free)
     # Links come last, so that nothing is written through one.
     for member in sorted(named.values(), key=lambda member: member.kind == "link"):
         write(member, named, into)

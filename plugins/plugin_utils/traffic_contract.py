@@ -52,7 +52,7 @@ def is_host(text: str) -> bool:
     return True
 
 
-def judge_hosts(stack: Variables, host: str) -> Iterable[str]:
+def check_hosts(stack: Variables, host: str) -> Iterable[str]:
     """Names and addresses for which a balancer answers besides those of the sites."""
     for text in listed(stack, host, "haproxy_additional_hosts"):
         if is_host(text):
@@ -66,7 +66,7 @@ def judge_hosts(stack: Variables, host: str) -> Iterable[str]:
         yield f"{host}: haproxy_additional_hosts has '{text}', which is no host name and no address: {fix}."
 
 
-def judge_streams(stack: Variables, host: str) -> Iterable[str]:
+def check_streams(stack: Variables, host: str) -> Iterable[str]:
     """Paths whose answers are not held back."""
     for text in listed(stack, host, "webstack_stream_paths"):
         if not PATH.fullmatch(text):
@@ -76,7 +76,7 @@ def judge_streams(stack: Variables, host: str) -> Iterable[str]:
             )
 
 
-def judge_headers(stack: Variables, host: str) -> Iterable[str]:
+def check_headers(stack: Variables, host: str) -> Iterable[str]:
     """Header fields that are removed from requests."""
     for text in listed(stack, host, "webstack_removed_headers"):
         if not HEADER.fullmatch(text):
@@ -91,7 +91,7 @@ def judge_headers(stack: Variables, host: str) -> Iterable[str]:
             )
 
 
-def judge_capacity(stack: Variables, host: str, nodes: Iterable[str]) -> Iterable[str]:
+def check_capacity(stack: Variables, host: str, nodes: Iterable[str]) -> Iterable[str]:
     """A balancer derives what it hands a web node at once from variables that the node has too."""
     if "haproxy_server_maxconn" in stack.given[host]:
         return
@@ -108,12 +108,12 @@ def judge_capacity(stack: Variables, host: str, nodes: Iterable[str]) -> Iterabl
                 )
 
 
-def judge_traffic(stack: Variables) -> Iterable[str]:
+def check_traffic(stack: Variables) -> Iterable[str]:
     """Everything about requests, on the nodes that see them."""
     balancers, web = stack.members("haproxy"), stack.members("web")
     for host in balancers:
-        yield from judge_hosts(stack, host)
-        yield from judge_capacity(stack, host, web)
+        yield from check_hosts(stack, host)
+        yield from check_capacity(stack, host, web)
     for host in dict.fromkeys([*balancers, *web]):
-        yield from judge_streams(stack, host)
-        yield from judge_headers(stack, host)
+        yield from check_streams(stack, host)
+        yield from check_headers(stack, host)

@@ -13,9 +13,9 @@ LONG = "x" * 40
 
 
 def told(changes: dict[str, dict[str, Any]], **groups: list[str]) -> list[str]:
-    """What all judges say."""
+    """The problems that all checks find."""
     found = stack(changes, **groups)
-    return [problem for judge in contract.JUDGES for problem in judge(found)]
+    return [problem for check in contract.CHECKS for problem in check(found)]
 
 
 def server(variables: dict[str, str] | None = None, **found: Any) -> dict[str, Any]:

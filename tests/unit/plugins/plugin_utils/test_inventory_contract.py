@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every judge of the input says what is wrong, where, and what to do; and has nothing to say of what is right."""
+"""Every check of the input says what is wrong, where, and what to do; and nothing of what is right."""
 
 from __future__ import annotations
 
@@ -629,8 +629,8 @@ def test_a_site_without_what_it_needs_is_named_on_every_host_that_sees_it():
 
 def test_sites_are_made_of_nothing_that_one_role_alone_knows():
     shop = {**SITE, "domains": ["{{ lab_domain }}"], "servers": "{{ haproxy_servers }}"}
-    assert list(contract.judge_site_templates(stack(sites(shop)))) == [
+    assert list(contract.check_site_templates(stack(sites(shop)))) == [
         "lb1: webstack_sites is made of haproxy_servers, which is not set, and its default is known to one role alone: "
         "leave out what only repeats the default, or set haproxy_servers."
     ]
-    assert list(contract.judge_site_templates(stack(sites(shop, haproxy_servers=[])))) == []
+    assert list(contract.check_site_templates(stack(sites(shop, haproxy_servers=[])))) == []

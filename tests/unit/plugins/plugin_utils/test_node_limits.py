@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pentad.webstack.plugins.modules import host_survey
 from ansible_collections.pentad.webstack.plugins.plugin_utils.inventory_contract import Stack
-from ansible_collections.pentad.webstack.plugins.plugin_utils.node_limits import connections_within, judge_open_files
+from ansible_collections.pentad.webstack.plugins.plugin_utils.node_limits import check_open_files, connections_within
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def stack(**variables) -> Stack:
 
 
 def test_a_wish_beyond_the_limit_is_refused_on_every_node_with_haproxy():
-    found = list(judge_open_files(stack(haproxy_maxconn=20000, __webstack_survey={"open_files": 20000})))
+    found = list(check_open_files(stack(haproxy_maxconn=20000, __webstack_survey={"open_files": 20000})))
     assert found == [
         f"{host}: haproxy_maxconn = 20000 needs 40200 open files and a service of this node may have 20000: set it to "
         "9900 or less, or leave it out, or raise that limit."
@@ -41,7 +41,7 @@ def test_a_wish_beyond_the_limit_is_refused_on_every_node_with_haproxy():
     ],
 )
 def test_what_fits_or_is_not_known_is_left_alone(variables):
-    assert list(judge_open_files(stack(**variables))) == []
+    assert list(check_open_files(stack(**variables))) == []
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.pentad.webstack.plugins.plugin_utils.traffic_contract import is_host, judge_traffic
+from ansible_collections.pentad.webstack.plugins.plugin_utils.traffic_contract import check_traffic, is_host
 from inputs import stack
 
 
 def told(host: str = "lb1", **changes: Any) -> list[str]:
     """What is said of a stack with these variables on one host."""
-    return list(judge_traffic(stack({host: changes})))
+    return list(check_traffic(stack({host: changes})))
 
 
 def test_the_defaults_are_right():
@@ -57,7 +57,7 @@ def test_balancers_have_to_know_how_much_the_nodes_can_do(name, value):
     assert problem.startswith(f"lb1: {name} = ")
     assert f", but web2 has {value!r}, so haproxy_server_maxconn would not fit it: " in problem
     both = stack({"lb1": {"haproxy_server_maxconn": 100}, "web2": {name: value}})
-    assert list(judge_traffic(both)) == []
+    assert list(check_traffic(both)) == []
 
 
 @pytest.mark.parametrize("path", ["/", "/events", "/api/v1/stream/", "/a-b_c.d~"])
