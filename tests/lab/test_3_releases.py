@@ -163,7 +163,7 @@ def test_a_migration_that_fails_switches_nothing(lab: Lab, version: Callable[...
     assert "so nothing was switched: upgrading table entries is locked by the second, said (DATABASE_URL)" in told
     assert secrets["app"] not in failed.output
     assert (releases(lab), described(lab)) == (before, was)
-    assert lab.sh("web1", "find /etc/guestbook /run/guestbook-ahead 2>/dev/null || true").split() == ["/etc/guestbook"]
+    assert lab.sh("web1", "find /etc/guestbook /run/guestbook-staged 2>/dev/null || true").split() == ["/etc/guestbook"]
 
 
 def test_a_second_deployment_has_to_wait(lab: Lab, version: Callable[..., Path]) -> None:

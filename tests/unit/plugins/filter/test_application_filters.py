@@ -88,17 +88,17 @@ def test_directories_share_their_settings():
 
 def test_files_and_directories_are_moved_with_everything_that_they_have():
     entries = [{"dest": "/etc/a", "content": "/etc/b", "mode": "0600"}, {"path": "/etc"}]
-    assert moved_below(entries, "/run/ahead") == [
-        {"dest": "/run/ahead/etc/a", "content": "/etc/b", "mode": "0600"},
-        {"path": "/run/ahead/etc"},
+    assert moved_below(entries, "/run/staged") == [
+        {"dest": "/run/staged/etc/a", "content": "/etc/b", "mode": "0600"},
+        {"path": "/run/staged/etc"},
     ]
     assert entries[1] == {"path": "/etc"}
 
 
 def test_a_unit_sees_new_files_in_the_places_of_the_old():
-    assert mounted_from(["/etc/a", "/etc/b"], "/run/ahead") == [
-        "BindReadOnlyPaths=/run/ahead/etc/a:/etc/a",
-        "BindReadOnlyPaths=/run/ahead/etc/b:/etc/b",
+    assert mounted_from(["/etc/a", "/etc/b"], "/run/staged") == [
+        "BindReadOnlyPaths=/run/staged/etc/a:/etc/a",
+        "BindReadOnlyPaths=/run/staged/etc/b:/etc/b",
     ]
     assert mounted_from(["/etc/a"], "") == []
 
