@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep a host as described; one that a survey of the same run has found in line is not connected to."""
+"""Keep a host as described, without a connection where the survey of this run has found it so."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ NOTHING: dict[str, Any] = {
 
 
 class Uncopied(dict[str, Any]):
-    """Variables of which a deep copy is a dictionary of its own with the same values.
+    """Variables whose deep copy is a shallow one.
 
-    The lookup of ansible-core copies all variables of the host in depth for each template, which was a sixth of what
-    the task processes of a run did.
+    The lookup of ansible-core copies all variables of the host in depth for each template, which took a sixth of the
+    time of all task processes of a run.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
@@ -55,8 +55,9 @@ class ActionModule(ActionBase):
 
     def rendered(self, file: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """A file with its content: as given, copied, or as its template renders."""
-        kept = {option: value for option, value in file.items() if option not in ("content", "src", "template", "vars")}
-        return {**kept, "content": self.content(file, task_vars)}
+        sources = ("content", "src", "template", "vars")
+        others = {option: value for option, value in file.items() if option not in sources}
+        return {**others, "content": self.content(file, task_vars)}
 
     def content(self, file: dict[str, Any], task_vars: dict[str, Any]) -> str:
         """What a file is to hold."""
@@ -76,7 +77,7 @@ class ActionModule(ActionBase):
 
 
 def settled(wanted: dict[str, Any], observed: dict[str, Any]) -> bool:
-    """Whether the survey shows everything that is wanted, as it is wanted."""
+    """Whether the survey shows everything as it is wanted."""
     return (
         all(same_directory(each, observed["paths"].get(each["path"])) for each in wanted["directories"])
         and all(same_file(each, observed["paths"].get(each["dest"])) for each in wanted["files"])
@@ -94,12 +95,12 @@ def concerned(wanted: dict[str, Any]) -> set[str]:
 
 
 def unsettled(observed: dict[str, Any]) -> set[str]:
-    """Units with which something is to be done, whoever wants them."""
+    """Units for which something is pending or wrong."""
     return {unit for state in ("pending", "unread", "looping", "masked") for unit in observed[state]}
 
 
 def attributes(wanted: dict[str, Any]) -> list[str]:
-    """Owner, group and mode as the survey tells them; a symbolic mode is none of them."""
+    """Owner, group and mode as the survey has them; a symbolic mode equals none of them."""
     return [wanted["owner"], wanted["group"], wanted["mode"].zfill(4)]
 
 
@@ -133,5 +134,5 @@ def unit_is(observed: dict[str, Any], name: str, key: str, states: set[str]) -> 
 
 
 def enabled(observed: dict[str, Any], name: str) -> bool:
-    """Whether something starts the unit; systemd tells the state of a unit only while it has it loaded."""
+    """Whether something starts the unit; systemd shows the state of a unit only while it is loaded."""
     return name in observed["wanted"] or unit_is(observed, name, "UnitFileState", ENABLED)

@@ -36,12 +36,12 @@ class ActionModule(ActionBase):
             stack = without(stack, lost)
             needed += balancer_problems(stack, lost)
         if not arguments["goes_on"]:
-            # What goes on without hosts writes no configuration that names them.
+            # A run that goes on without hosts writes no configuration with their addresses.
             needed += address_problems(stack)
         wrong = problems(stack, state)
-        # A password that a variable has in it was generated just now, and not by us.
+        # Evaluating variables may have generated passwords, in directories that are open to others.
         close(absent)
-        # What is made of the facts of a host that did not answer is not wrong for it.
+        # A variable that needs facts of a host that did not answer is not wrong.
         broken = [each for each in broken if each.partition(":")[0] not in lost]
         found = list(dict.fromkeys(wrong + broken + needed))
         if not found and not self._task.check_mode:

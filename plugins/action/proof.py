@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
         self._display.display(f"\n{text}\n")
         if stack.away:
             left = ", ".join(host for host in stack.everybody("all") if host in stack.away)
-            self._display.display(f"Left out by --limit, and not looked at: {left}\n")
+            self._display.display(f"Left out by --limit, and not checked: {left}\n")
         result.update(changed=False, findings=[asdict(one) for one in found])
         if wrong:
             result.update(failed=True, msg=f"{len(wrong)} of {len(found)} points are wrong.\n{report(wrong)}")

@@ -126,13 +126,13 @@ def from_git(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         commit = release_git.checked_out(origin, version, wanted["submodules"], tree, access)
         # A submodule has a file by which git finds its repository.
         wanted = {**wanted, "exclude": [*wanted["exclude"], ".git"]}
-        # With its commit a release can be told from another one by who knows the history.
+        # With its commit in the id, a release can be found in the history.
         release = packed(tree, origin.address, wanted, check_mode, f"{commit[:12]}-")
         return {**release, "version": version, "commit": commit}
 
 
 def from_package(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """A package of the distribution: what tells it from all others stands for what the nodes download and install."""
+    """A package of the distribution: its file name, size and digest stand for what the nodes download and install."""
     name, file = wanted["source"], wanted["version"] or ""
     found = re.fullmatch(r"\S+_(?P<version>\S+)_\S+\.deb \d+ (SHA256|SHA512):[0-9a-f]{64,128}", file)
     if not found:
@@ -147,7 +147,7 @@ def from_package(wanted: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def aside(cache: Path) -> tempfile.TemporaryDirectory[str]:
-    """A directory, for as long as it is needed, that others cannot read."""
+    """A temporary directory that others cannot read."""
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(dir=cache.resolve(), prefix="tree.")
 

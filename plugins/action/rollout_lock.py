@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Say which playbook takes the lock, whether the one that has it still runs, and keep it as long as this one does."""
+"""Take the lock for this playbook, also from one that no longer runs, and hold it while this one runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-# Seconds between looks at the playbook, and between renewals at most.
-LOOK, RENEWAL = 1.0, 30.0
+# Seconds between checks whether the playbook runs, and between renewals at most.
+POLL, RENEWAL = 1.0, 30.0
 
 
 def began(process: int) -> str:
-    """When a process began, in the kernel's ticks; empty if it does not run, or has ended and nobody noticed."""
+    """When a process began, in the kernel's ticks; empty if it does not run, or is a zombie."""
     try:
         # The name of the program, in brackets, may have blanks.
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -34,7 +34,7 @@ def began(process: int) -> str:
 
 
 def system() -> str:
-    """What no other machine or container with processes of its own has, whatever its name; empty without Linux."""
+    """The id of this machine or container, which has processes of its own; empty without Linux."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -72,10 +72,10 @@ def runs(holder: dict[str, Any]) -> bool:
 
 
 def keep(holder: dict[str, Any], every: float, renew: Callable[[], bool], release: Callable[[], object]) -> None:
-    """Renew the lock until it is given back, or the playbook has ended, of which this process is no part."""
+    """Renew the lock, in a process of its own, until it is given back or the playbook has ended."""
     renewed = time.monotonic()
     while runs(holder):
-        time.sleep(LOOK)
+        time.sleep(POLL)
         if time.monotonic() - renewed >= every:
             if not renew():
                 return
@@ -84,7 +84,7 @@ def keep(holder: dict[str, Any], every: float, renew: Callable[[], bool], releas
 
 
 def detached(work: Callable[[], None]) -> None:
-    """Do something in a process that outlives the worker and the playbook, and has nothing of their terminal."""
+    """Do something in a process that outlives the worker and the playbook, and is detached from their terminal."""
     first = os.fork()
     if first:
         os.waitpid(first, 0)
@@ -99,7 +99,7 @@ def detached(work: Callable[[], None]) -> None:
             for descriptor in (0, 1, 2):
                 os.dup2(nowhere, descriptor)
             sys.stdin = sys.stdout = sys.stderr = os.fdopen(nowhere, "r+", closefd=False)
-            # What it would say goes nowhere, and not into the queue of the playbook.
+            # Its messages are dropped, and do not go into the queue of the playbook.
             Display()._final_q = None
             work()
     finally:
@@ -110,35 +110,35 @@ class ActionModule(ActionBase):
     """Takes the lock on the node."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Take or give back the lock, that of a dead playbook too."""
+        """Take or give back the lock, also that of a dead playbook."""
         super().run(tmp, task_vars)
         holder = this_playbook()
-        result = self.ask(task_vars, holder=holder)
+        result = self.execute(task_vars, holder=holder)
         held_by = result.get("held_by")
         if held_by and has_ended(held_by, holder):
-            result = self.ask(task_vars, holder=holder, ended=held_by)
+            result = self.execute(task_vars, holder=holder, ended=held_by)
         options = self._task.args
         if result.get("mine") and boolean(options.get("until_end", False)) and options.get("state", "held") == "held":
             detached(lambda: self.keep(holder, task_vars))
         return result
 
-    def ask(self, task_vars: dict[str, Any] | None, **changes: Any) -> dict[str, Any]:
+    def execute(self, task_vars: dict[str, Any] | None, **changes: Any) -> dict[str, Any]:
         """Run the module."""
         arguments = {**self._task.args, **changes}
         try:
             result = self._execute_module("pentad.webstack.rollout_lock", arguments, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
-            # A node that is dead keeps nobody from working on the others.
+            # A dead node must not stop the work on the others.
             return {"changed": False, "mine": False, "answered": False, "msg": f"did not answer: {error}"}
         return {**result, "answered": True}
 
     def keep(self, holder: dict[str, Any], task_vars: dict[str, Any] | None) -> None:
         """Keep the lock until the playbook ends."""
 
-        def tell(state: str) -> bool:
-            # Without an answer the lease goes on, and there is a next time.
+        def send(state: str) -> bool:
+            # Without an answer the lease goes on, and the next renewal may succeed.
             try:
-                result = self.ask(task_vars, holder=holder, state=state)
+                result = self.execute(task_vars, holder=holder, state=state)
                 return bool(result.get("mine")) or not result["answered"]
             except Exception:  # noqa: BLE001 - whatever a connection may raise
                 return True
@@ -146,4 +146,4 @@ class ActionModule(ActionBase):
                 self.cleanup(force=True)
 
         every = min(RENEWAL, int(self._task.args.get("lease", 900)) / 4)
-        keep(holder, every, lambda: tell("renewed"), lambda: tell("released"))
+        keep(holder, every, lambda: send("renewed"), lambda: send("released"))

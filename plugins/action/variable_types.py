@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Look at the variables of the host as they were given; what templates become is left to who uses them."""
+        """Check the variables of the host as they were given; results of templates are checked where they are used."""
         result = super().run(tmp, task_vars)
         given = task_vars or {}
         found = [

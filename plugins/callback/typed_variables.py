@@ -13,7 +13,7 @@ version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
   - C(-e name=value) and truth values of an INI inventory are text, and extra variables win over all others. With this
-    plugin they are what the argument spec of their role says, wherever they are used, whatever they come from.
+    plugin they are what the argument spec of their role says, wherever they are used and wherever they come from.
   - C(-e upkeep_only_when_required=true) is a truth value then, C(-e mysql_replica_rebuild=db2) the list of one host,
     and C(-e webstack_app_workers=8) a number.
   - Variables of others are left as they are, and so is what cannot be read as its type, which preflight refuses.
@@ -44,6 +44,6 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "pentad.webstack.typed_variables"
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Have the variables of this run typed; all its plays have the same variable manager."""
+        """Type the variables of this run; all its plays have the same variable manager."""
         for play in playbook.get_plays():
             TypedVariables.install(play.get_variable_manager())

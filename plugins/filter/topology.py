@@ -15,7 +15,7 @@ from ..module_utils.addresses import certificate_name, host_port
 from ..module_utils.mysql.gtid import GtidError
 from ..module_utils.mysql.values import option_name, option_value
 from ..plugin_utils.primary import Refused, choose, member
-from ..plugin_utils.shared_state import mark
+from ..plugin_utils.shared_state import password_digest
 
 # Of a server_id; 0 is none.
 LARGEST_ID = 2**32 - 1
@@ -172,7 +172,7 @@ def _listed(value: Any) -> list[str]:
 
 def password_marks(passwords: Mapping[str, str], key: str) -> str:
     """Lines by which a node recognises the passwords, keyed by the authority's private key (PEM)."""
-    return "".join(f"{name} {mark(name, str(password), key)}\n" for name, password in passwords.items())
+    return "".join(f"{name} {password_digest(name, str(password), key)}\n" for name, password in passwords.items())
 
 
 class FilterModule:

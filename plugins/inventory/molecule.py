@@ -26,8 +26,8 @@ options:
     required: true
   access:
     description:
-      - Directory, relative to the inventory file, with what C(tools/setup) makes for the operator.
-      - C(key) is the private key, C(known_hosts) has the key of the hosts, and C(password) is what C(sudo) asks for.
+      - Directory, relative to the inventory file, that C(tools/setup) fills for the operator.
+      - C(key) is the private key, C(known_hosts) has the key of the hosts, and C(password) is the one for C(sudo).
     type: str
     required: true
   user:
@@ -105,7 +105,7 @@ class InventoryModule(BaseInventoryPlugin):
         """Read the scenario and fill the inventory."""
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        # Molecule links to the file, whose neighbours are meant.
+        # Molecule links to the file; paths are relative to the file itself.
         base = Path(path).resolve().parent
         scenario = base / self.get_option("scenario") / "molecule.yml"
         try:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be true of names and addresses: those by which the nodes know each other, and what is made from them."""
+"""What has to be true of names and addresses: those by which the nodes reach each other, and what is made from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 LARGEST_ID = 2**32 - 1
-# Of a common name, by RFC 5280.
+# Longest common name by RFC 5280.
 LONGEST_COMMON_NAME = 64
 HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 
@@ -80,7 +80,7 @@ def check_each(stack: Stack) -> Iterable[str]:
             continue
         mapped = getattr(address, "ipv4_mapped", None)
         if mapped or str(address) != text:
-            # It is compared with what servers and certificates say.
+            # It is compared as text with what servers and certificates contain.
             yield f"{named} is not how the node itself writes it: set it to {str(mapped or address)!r}."
         elif address.is_loopback or address.is_unspecified or address.is_multicast or linked(address):
             yield f"{named} is no address by which other nodes reach it: set it to one of the node's network."
@@ -93,16 +93,16 @@ def linked(address: Address) -> bool:
 
 def check_shared(addresses: Mapping[str, Address]) -> Iterable[str]:
     """No two hosts have the same address."""
-    seen = defaultdict(list)
+    owners = defaultdict(list)
     for host, address in addresses.items():
-        seen[address].append(host)
-    for address, hosts in seen.items():
+        owners[address].append(host)
+    for address, hosts in owners.items():
         if len(hosts) > 1:
             yield f"webstack_address = {address} belongs to {', '.join(hosts)}: every host needs an address of its own."
 
 
 def check_families(addresses: Mapping[str, Address]) -> Iterable[str]:
-    """All nodes know each other by addresses of one protocol: each lets in those whose address it knows."""
+    """All nodes have addresses of one protocol, by which each admits the others."""
     of = {version: [host for host, each in addresses.items() if each.version == version] for version in (4, 6)}
     if of[4] and of[6]:
         yield (
@@ -137,7 +137,7 @@ def check_public(stack: Stack, host: str, address: Address, ports: list[int]) ->
 
 def check_server_ids(stack: Stack, addresses: Mapping[str, Address]) -> Iterable[str]:
     """Every database server has a server_id of its own."""
-    seen = defaultdict(list)
+    owners = defaultdict(list)
     for host in stack.everybody("mysql"):
         if host not in addresses and "mysql_server_id" not in stack.given[host]:
             continue
@@ -145,12 +145,12 @@ def check_server_ids(stack: Stack, addresses: Mapping[str, Address]) -> Iterable
         try:
             number = int(value)
         except (TypeError, ValueError):
-            # The argument specs have said so already.
+            # The argument specs have reported that already.
             continue
         if not 0 < number <= LARGEST_ID:
             yield f"{host}: mysql_server_id = {number} is none: use a number from 1 to {LARGEST_ID}."
-        seen[number].append(host)
-    for number, hosts in seen.items():
+        owners[number].append(host)
+    for number, hosts in owners.items():
         if len(hosts) > 1:
             yield (
                 f"mysql_server_id = {number} belongs to {', '.join(hosts)}, and every server needs one of its own: "

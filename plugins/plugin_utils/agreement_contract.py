@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be true of several values together: nodes agree about what joins them, and names are taken once.
+"""What has to be true of several values together: nodes agree on shared variables, and names are unique.
 
 Pure, as the inventory contract, of which it is a part.
 """
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .inventory_contract import Stack
 
-# Names that the configuration of HAProxy has for itself.
+# Names that the configuration of HAProxy uses itself.
 PROXIES = ("admin", "http", "sites", "acme-challenge")
-# Variables that the nodes of these groups have to agree about, because one speaks to another, or of another, by them.
+# Variables that have to be the same on the nodes of these groups, because one uses them to reach or name another.
 SHARED = {
     "webstack_domain": ("haproxy", "web", "monitoring"),
     "webstack_sites": ("all",),
@@ -66,18 +66,19 @@ def as_list(value: Any) -> list[Any]:
 
 
 def check_shared(stack: Stack) -> Iterable[str]:
-    """What several nodes have to agree about is the same on all of them."""
+    """Variables that nodes share are the same on all of them."""
     for variable, groups in SHARED.items():
-        # Too long to be shown, or not to be shown.
+        # Too long, or secret.
         hidden = variable == "webstack_sites" or "password" in variable
-        said: dict[str, list[str]] = {}
+        values: dict[str, list[str]] = {}
         for host in dict.fromkeys(host for group in groups for host in stack.members(group)):
-            # What is not given is one for all: a password is generated, and not because somebody looks; sites are made
-            # of variables that are checked by themselves.
+            # A value that is not given is the same for all: a password is generated, which reading it would do; sites
+            # are made of variables that are checked themselves.
             value = None if hidden and variable not in stack.given[host] else stack.value(host, variable)
-            said.setdefault(str(value), []).append(host)
-        if len(said) > 1:
-            parts = [", ".join(hosts) if hidden else f"{value} on {', '.join(hosts)}" for value, hosts in said.items()]
+            values.setdefault(str(value), []).append(host)
+        if len(values) > 1:
+            shown = {value: ", ".join(hosts) for value, hosts in values.items()}
+            parts = [hosts if hidden else f"{value} on {hosts}" for value, hosts in shown.items()]
             differs = "is one on" if hidden else "is"
             between = " and another one on " if hidden else " and "
             yield (

@@ -23,7 +23,7 @@ ENTRY_POINT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(.*\))?")
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 PACKAGE_VERSION = re.compile(r"[0-9][A-Za-z0-9.+~:-]*")
 UNIT_PART = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
-# Which type of source an option belongs to.
+# The types of source that an option is for.
 OF_ONE_TYPE = {
     "app_server_version": ("git", "package"),
     "app_server_submodules": ("git",),
@@ -31,7 +31,7 @@ OF_ONE_TYPE = {
     "app_server_known_hosts": ("git",),
     "app_server_checksum": ("archive",),
 }
-# Which runtimes an option belongs to.
+# The runtimes that an option is for.
 OF_ONE_RUNTIME = {
     "app_server_wsgi": ("python",),
     "webstack_app_asgi": ("python",),
@@ -52,10 +52,10 @@ def application_problems(value: Value, given: Collection[str]) -> Iterable[str]:
 
 
 def source_problems(value: Value, given: Collection[str]) -> Iterable[str]:
-    """The source can be had, by what can be known without asking for it."""
+    """The source is usable, as far as that can be checked without fetching it."""
     kind, source = value("app_server_source_type"), value("app_server_source")
     if source is None or kind not in (None, "directory", "archive", "git", "package"):
-        # The argument specs, or what it is made of, have said so already.
+        # The argument specs, or the variables that it is made of, have reported that already.
         return
     kind, source = kind or "directory", str(source)
     if not source.strip():
@@ -107,7 +107,7 @@ def archive_problems(value: Value, source: str, shown: str) -> Iterable[str]:
 
 
 def package_problems(value: Value, source: str, shown: str) -> Iterable[str]:
-    """What apt is asked for is the name of a package, and a version."""
+    """The name and the version of the package have the form that apt takes."""
     version = value("app_server_version")
     if not PACKAGE.fullmatch(source):
         yield f"{shown} is no name of a package: write it as apt shows it, as in wordpress."
@@ -116,7 +116,7 @@ def package_problems(value: Value, source: str, shown: str) -> Iterable[str]:
 
 
 def runtime_problems(value: Value, given: Collection[str]) -> Iterable[str]:
-    """What runs the application knows what to run, and where it listens."""
+    """The runtime has a command or an entry point, and a place to listen on."""
     runtime, listen = value("webstack_app_runtime"), value("webstack_app_listen")
     for option, runtimes in OF_ONE_RUNTIME.items():
         if option in given and value(option) and runtime not in runtimes:
@@ -165,7 +165,7 @@ def python_problems(value: Value) -> Iterable[str]:
 
 
 def part_problems(value: Value) -> Iterable[str]:
-    """Names of further units and paths inside of the release are what they have to be."""
+    """Further units have usable names, and paths lie inside of the release."""
     names = [
         str(item.get("name")) if isinstance(item, dict) else ""
         for option in ("app_server_background", "app_server_timers")
@@ -178,7 +178,7 @@ def part_problems(value: Value) -> Iterable[str]:
             yield f"app_server_background and app_server_timers have {name!r} {count} times: name each once."
     inside = [("webstack_app_shared_directories", str(path)) for path in value("webstack_app_shared_directories") or []]
     docroot = str(value("webstack_app_docroot") or ".")
-    # What a package installs has a place of its own.
+    # A package installs its files at absolute paths.
     installed = (
         value("app_server_source_type") == "package" and docroot == str(Path("/", docroot)) and ".." not in docroot
     )
@@ -192,7 +192,7 @@ def part_problems(value: Value) -> Iterable[str]:
 
 
 def file_problems(value: Value) -> Iterable[str]:
-    """Files that the application is configured by are where files of that kind are."""
+    """Configuration files of the application lie in a directory below /etc."""
     for path in value("app_server_files") or {}:
         place = Path(str(path))
         if place.parts[:2] != ("/", "etc") or len(place.parts) < 4 or ".." in place.parts or str(place) != path:

@@ -108,7 +108,7 @@ def subject(certificate: x509.Certificate) -> str:
 
 
 def authorities(files: Iterable[str]) -> list[x509.Certificate]:
-    """The authorities in the files, and those that the control node's system trusts in."""
+    """The authorities in the files, and those that the system of the control node trusts."""
     default = ssl.get_default_verify_paths().cafile
     system = next((path for path in (default, *SYSTEM_AUTHORITIES) if path and Path(path).is_file()), None)
     found = []
@@ -123,7 +123,7 @@ def authorities(files: Iterable[str]) -> list[x509.Certificate]:
 def problems(
     site: Mapping[str, Any], least_days: int, trusted: Collection[str], now: datetime | None = None
 ) -> Iterable[tuple[str, str]]:
-    """What is wrong with the files of a site: the field of the site, and a phrase that goes on from its value."""
+    """What is wrong with the files of a site: the field, and a phrase that continues the sentence after its value."""
     sent: list[x509.Certificate] = []
     key = None
     try:
@@ -168,13 +168,13 @@ def wrong_dates(sent: list[x509.Certificate], least_days: int, now: datetime) ->
     for certificate in sent:
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if begin > now:
-            yield "certificate", f"is valid from {begin:%Y-%m-%d} on ({subject(certificate)}): wait, or see the clock."
+            yield "certificate", f"is valid from {begin:%Y-%m-%d} on ({subject(certificate)}): wait, or set the clock."
         elif end <= now:
-            yield "certificate", f"has expired on {end:%Y-%m-%d} ({subject(certificate)}): have it renewed."
+            yield "certificate", f"has expired on {end:%Y-%m-%d} ({subject(certificate)}): renew it."
         elif end - now < timedelta(days=least_days):
             yield (
                 "certificate",
-                f"expires on {end:%Y-%m-%d} ({subject(certificate)}), in less than {least_days} days: have it renewed, "
+                f"expires on {end:%Y-%m-%d} ({subject(certificate)}), in less than {least_days} days: renew it, "
                 "or lower webstack_certificate_min_days.",
             )
 
@@ -194,6 +194,7 @@ def wrong_chain(sent: list[x509.Certificate], trusted: Collection[str]) -> Itera
     if not any(issued_by(last, root) for root in roots):
         yield (
             "chain",
-            f"ends in {subject(last)}, whose issuer {last.issuer.rfc4514_string()} is no authority that is known here: "
-            "add the missing issuers, or name a company's own authority in webstack_certificate_authorities.",
+            f"ends in {subject(last)}, whose issuer {last.issuer.rfc4514_string()} is no authority that the control "
+            "node trusts: add the missing issuers, or name a company's own authority in "
+            "webstack_certificate_authorities.",
         )

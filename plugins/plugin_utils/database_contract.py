@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be true of the database servers and of what is asked of them, before anything is changed.
+"""What has to be true of the database servers and of their variables, before anything is changed.
 
 Pure, as the inventory contract, of which it is a part.
 """
@@ -34,8 +34,8 @@ CHECKED_ELSEWHERE = {"webstack_app_user", "webstack_app_reader_user"}
 # Bytes that a replication channel takes for its password.
 LONGEST_REPLICATION_PASSWORD = {"mysql": 32, "mariadb": 96}
 LETTER_CASE = "lower_case_table_names"
-SETTLED = (LETTER_CASE, "innodb_page_size", "innodb_data_file_path")
-# Settings by which others find the server, and the variables by which they are told.
+FIXED = (LETTER_CASE, "innodb_page_size", "innodb_data_file_path")
+# Settings by which other nodes find the server, and the variables that set them for all.
 DECIDED_BY = {
     "port": "webstack_mysql_port",
     "socket": "webstack_mysql_socket",
@@ -45,13 +45,13 @@ DECIDED_BY = {
 }
 # Variables that are lists of database hosts.
 OF_HOSTS = ("mysql_replica_rebuild", "mysql_server_enable_gtid")
-# Places that systemd or AppArmor keep from the server.
+# Places that systemd or AppArmor deny the server.
 FORBIDDEN = ("/home", "/root", "/boot", "/etc", "/usr", "/run", "/tmp", "/proc", "/sys", "/dev")  # noqa: S108 - names
 # What a password that is generated looks like.
 GENERATED = "aB3" * 10 + "aB"
 
 
-def wished(stack: Stack, host: str) -> dict[str, Any]:
+def wanted_settings(stack: Stack, host: str) -> dict[str, Any]:
     """Settings of the host's server by the one spelling of their names."""
     given = stack.value(host, "mysql_server_settings")
     engine = str(stack.value(host, "webstack_mysql_engine"))
@@ -59,7 +59,7 @@ def wished(stack: Stack, host: str) -> dict[str, Any]:
 
 
 def running(stack: Stack, host: str) -> Mapping[str, Any]:
-    """What the running server said of itself; empty where none runs."""
+    """The running server in the survey; empty where none runs."""
     return (stack.survey(host).get("database") or {}).get("server") or {}
 
 
@@ -85,8 +85,8 @@ def check_settings(stack: Stack) -> Iterable[str]:
                 )
 
 
-def check_decided(stack: Stack) -> Iterable[str]:
-    """No setting says otherwise what the rest of the stack knows by a variable."""
+def check_settings_of_variables(stack: Stack) -> Iterable[str]:
+    """No setting replaces a variable by which other nodes find the server."""
     for host in stack.members("mysql"):
         given = stack.value(host, "mysql_server_settings")
         for name, value in given.items() if isinstance(given, Mapping) else ():
@@ -99,20 +99,20 @@ def check_decided(stack: Stack) -> Iterable[str]:
 
 
 def check_named_hosts(stack: Stack) -> Iterable[str]:
-    """Who names database hosts for a run names such as there are."""
-    known = stack.everybody("mysql")
+    """Hosts that a variable names are hosts of the group mysql."""
+    hosts = stack.everybody("mysql")
     for variable in OF_HOSTS:
         values = [stack.value(host, variable) for host in stack.members("mysql")]
         names = [str(name) for value in values if isinstance(value, (list, tuple)) for name in value]
         for name in dict.fromkeys(names):
-            if name not in known:
-                yield f"{variable} = {name!r} names no host of group mysql: name one of {', '.join(known)}."
+            if name not in hosts:
+                yield f"{variable} = {name!r} names no host of group mysql: name one of {', '.join(hosts)}."
 
 
 def passwords(stack: Stack, host: str) -> Iterable[tuple[str, str, str]]:
     """Accounts that log in with a password: the variable, the account's name and the password.
 
-    One that is not given is generated, and has the shape of all such; it is not made because somebody looks.
+    For one that is not given, a text of the same shape as generated ones: reading the variable would generate it.
     """
     for user, variable in ACCOUNTS.items():
         if variable:
@@ -126,7 +126,7 @@ def passwords(stack: Stack, host: str) -> Iterable[tuple[str, str, str]]:
 
 
 def check_accounts(stack: Stack) -> Iterable[str]:
-    """The accounts can be created: their names and passwords are such as the servers take."""
+    """The accounts can be created: the servers accept their names and passwords."""
     for host in stack.members("mysql"):
         engine = str(stack.value(host, "webstack_mysql_engine"))
         for variable in sorted(ACCOUNTS.keys() - CHECKED_ELSEWHERE):
@@ -152,9 +152,9 @@ def check_accounts(stack: Stack) -> Iterable[str]:
 
 def password_rules(stack: Stack, host: str) -> dict[str, str]:
     """Variables by which the host's server checks passwords: as it runs, with the wanted settings applied."""
-    said = {**(running(stack, host).get("variables") or {}), **wished(stack, host)}
+    variables = {**(running(stack, host).get("variables") or {}), **wanted_settings(stack, host)}
     found = {}
-    for name, value in said.items():
+    for name, value in variables.items():
         # As a component its variables have a dot, as a plugin none.
         match = re.fullmatch(r"(validate_password|simple_password_check)[._](\w+)", name)
         if match:
@@ -163,7 +163,7 @@ def password_rules(stack: Stack, host: str) -> dict[str, str]:
 
 
 def faults(password: str, user: str, rules: Mapping[str, str]) -> Iterable[str]:
-    """What the server, or those who are given it, would not take of a password; the password itself is not told."""
+    """Why the server, or a program that gets it, would refuse a password; the password itself is not shown."""
     if not password:
         yield "is empty: give a password, or leave the variable out to have one generated."
         return
@@ -190,7 +190,7 @@ def faults(password: str, user: str, rules: Mapping[str, str]) -> Iterable[str]:
 
 
 def required(rules: Mapping[str, str]) -> dict[str, tuple[int, str]]:
-    """The least number of each kind of characters, and the variable that says so."""
+    """The least number of each kind of characters, and the variable that requires it."""
     found: dict[str, tuple[int, str]] = {}
 
     def least(what: str, rule: str) -> None:
@@ -214,7 +214,7 @@ def required(rules: Mapping[str, str]) -> dict[str, tuple[int, str]]:
 
 
 def database(stack: Stack, host: str) -> Mapping[str, Any]:
-    """What was found of the host's database."""
+    """The database of the host in the survey."""
     return stack.survey(host).get("database") or {}
 
 
@@ -230,7 +230,7 @@ def named(stack: Stack, host: str, variable: str) -> bool:
 
 
 def check_logins(stack: Stack) -> Iterable[str]:
-    """A server that was there before lets its administrator in, and all take the same password."""
+    """An existing server accepts the login of its administrator, and all have the same password."""
     given = {str(stack.value(host, "webstack_mysql_login_password") or "") for host in stack.members("mysql")}
     if len(given) > 1:
         yield (
@@ -248,7 +248,7 @@ def check_logins(stack: Stack) -> Iterable[str]:
 
 
 def check_gtids(stack: Stack) -> Iterable[str]:
-    """A MySQL with data replicates by GTID already, or may be brought to it."""
+    """A MySQL with data has GTIDs on, or may be switched to them."""
     for host in stack.members("mysql"):
         mode = (running(stack, host).get("variables") or {}).get("gtid_mode", "ON")
         given = stack.value(host, "mysql_server_enable_gtid")
@@ -260,15 +260,15 @@ def check_gtids(stack: Stack) -> Iterable[str]:
         if mode != "ON" and database(stack, host).get("schemas") and not named(stack, host, "mysql_server_enable_gtid"):
             yield (
                 f"{host}: gtid_mode is {mode} on the server with data that runs there, and replication goes by GTID: "
-                f'-e \'{{"mysql_server_enable_gtid": ["{host}"]}}\' brings it to ON while it runs, step by step. '
+                f'-e \'{{"mysql_server_enable_gtid": ["{host}"]}}\' switches it to ON while it runs, step by step. '
                 "Replicas that are not in this inventory have to take each step with it."
             )
 
 
 def check_data_directories(stack: Stack) -> Iterable[str]:
-    """The data are where they are looked for, and the directory is one that the server may have."""
+    """The data are in the configured directory, and the server may use that directory."""
     for host in stack.members("mysql"):
-        wanted = wished(stack, host).get("datadir")
+        wanted = wanted_settings(stack, host).get("datadir")
         if wanted is not None and not re.fullmatch(r"(/[A-Za-z0-9_.-]+)+/?", str(wanted)):
             yield f"{host}: mysql_server_settings: datadir = {wanted!r} is not a usable path: name it from / on."
         elif wanted is not None and str(wanted).startswith(FORBIDDEN):
@@ -283,17 +283,17 @@ def check_data_directories(stack: Stack) -> Iterable[str]:
             )
 
 
-def check_what_is_settled(stack: Stack) -> Iterable[str]:
-    """What is settled when a server is made is not changed, and how names are compared is the same on all of them."""
+def check_fixed_settings(stack: Stack) -> Iterable[str]:
+    """Settings that are fixed with the data directory stay, and names are compared alike on all servers."""
     has: dict[str, str] = {}
     for host in stack.members("mysql"):
         variables = running(stack, host).get("variables") or {}
-        wanted, schemas = wished(stack, host), database(stack, host).get("schemas")
-        for name in SETTLED:
+        wanted, schemas = wanted_settings(stack, host), database(stack, host).get("schemas")
+        for name in FIXED:
             if schemas and name in variables and name in wanted and not same(variables[name], wanted[name]):
                 yield (
                     f"{host}: mysql_server_settings: {name} = {wanted[name]}, but the server with data "
-                    f"({', '.join(schemas)}) has {variables[name]}, and that is settled when a server is made: "
+                    f"({', '.join(schemas)}) has {variables[name]}, and that is fixed when a server is made: "
                     "remove the setting, or load a dump into a new server."
                 )
         letters = variables.get(LETTER_CASE)
@@ -307,12 +307,12 @@ def check_what_is_settled(stack: Stack) -> Iterable[str]:
 
 
 def check_time_zones(stack: Stack) -> Iterable[str]:
-    """A server that is started with a time zone knows it."""
+    """A server that is started with a time zone has it loaded."""
     for host in stack.members("mysql"):
-        wanted = str(wished(stack, host).get("default_time_zone") or "SYSTEM")
-        known = running(stack, host).get("time_zones")
+        wanted = str(wanted_settings(stack, host).get("default_time_zone") or "SYSTEM")
+        loaded = running(stack, host).get("time_zones")
         offset = re.fullmatch(r"SYSTEM|[+-]\d{1,2}:\d\d", wanted, re.IGNORECASE)
-        if stack.answered(host) and not offset and not known:
+        if stack.answered(host) and not offset and not loaded:
             yield (
                 f"{host}: mysql_server_settings: time_zone = {wanted!r} is not known to a server whose time zones are "
                 "not loaded yet, and it would not start: use an offset as '+01:00' for the first run."
@@ -320,7 +320,7 @@ def check_time_zones(stack: Stack) -> Iterable[str]:
 
 
 def check_copies(stack: Stack) -> Iterable[str]:
-    """What an empty replica would be copied from has no tables that the copy leaves empty."""
+    """A server that is copied to an empty replica has no tables that the copy would leave empty."""
     hosts = [host for host in stack.members("mysql") if engine(stack, host) == "mysql" and stack.answered(host)]
     empty = [
         host
@@ -344,6 +344,6 @@ def left_empty(host: str, tables: list[str], copies: list[str]) -> str:
 
 
 CHECKS = (
-    check_settings, check_decided, check_named_hosts, check_accounts, check_logins, check_gtids,
-    check_data_directories, check_what_is_settled, check_time_zones, check_copies,
+    check_settings, check_settings_of_variables, check_named_hosts, check_accounts, check_logins, check_gtids,
+    check_data_directories, check_fixed_settings, check_time_zones, check_copies,
 )  # fmt: skip

@@ -29,19 +29,19 @@ from .node_limits import check_open_files
 from .shared_state import git_problems, state_problems
 from .traffic_contract import check_traffic
 
-# Hosts of the inventory that are in none of these are none of ours. The playbook nodes.yml has them too.
+# Hosts of the inventory that are in none of these do not belong to the stack. The playbook nodes.yml has them too.
 OUR_GROUPS = ("haproxy", "web", "mysql", "monitoring")
 SUPPORTED_SYSTEMS = {"Debian": ("12", "13"), "Ubuntu": ("22.04", "24.04", "26.04")}
 # The first version that is supported and the first that is not.
 SUPPORTED_ENGINES = {"mysql": ((8, 0), (10, 0)), "mariadb": ((10, 11), (12, 0))}
-# Distributions that bring the engine themselves; elsewhere a package source has to be named.
+# Distributions that package the engine; elsewhere a package source has to be named.
 PACKAGED_ENGINES = {"mysql": ("Ubuntu",), "mariadb": ("Debian", "Ubuntu")}
 # Where the packages put the data.
 DATADIR = "/var/lib/mysql"
 IDENTIFIER = {"webstack_app_database": 64, "webstack_app_user": 32, "webstack_app_reader_user": 32}
 DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.I)
 SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-# Where the default site has the paths of its certificate from.
+# Variables from which the default site has the paths of its certificate.
 SITE_FIELDS = {
     "certificate": "webstack_certificate",
     "key": "webstack_certificate_key",
@@ -59,7 +59,7 @@ class Claim:
     processes: tuple[str, ...]
 
 
-# Names of addresses, by which nothing is opened; any is one of either protocol.
+# They stand for addresses in the table below; ANY is every address of either protocol.
 LOOPBACK, NODE, ANY, IPV4 = "127.0.0.1", "node", "*", "0.0.0.0"  # noqa: S104 - names
 SERVICES: dict[str, tuple[Claim, ...]] = {
     "haproxy": (
@@ -84,7 +84,7 @@ SERVICES: dict[str, tuple[Claim, ...]] = {
         Claim("webstack_alertmanager_port", NODE, ("prometheus-aler", "alertmanager")),
     ),
 }
-# Taken only where there is an ACME authority, and only while it is asked.
+# Used only with an ACME authority, and only while certificates are ordered.
 ACME_CLAIMS = (Claim("webstack_acme_port", NODE, ("certbot",)),)
 # Its process may have any name.
 APPLICATION = Claim("webstack_app_port", LOOPBACK, ("",))
@@ -120,7 +120,7 @@ class Stack:
     extra: Collection[str] = ()
     # Hosts that take no part in the run.
     away: Collection[str] = ()
-    # Per host, what is taken in place of values that were refused.
+    # Per host, values to use in place of those that were refused.
     instead: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -146,13 +146,13 @@ class Stack:
         return self.variables[host].get("ansible_facts") or {}
 
     def survey(self, host: str) -> Mapping[str, Any]:
-        """What was found on a host."""
+        """The survey of a host."""
         return self.variables[host].get("__webstack_survey") or {}
 
     def answered(self, host: str) -> bool:
-        """Whether the host could be looked at, and asked for its facts, which comes first."""
-        looked_at = bool(self.survey(host)) and not self.survey(host).get("unreachable")
-        return looked_at and "distribution" in self.facts(host)
+        """Whether the host answered, both when its facts were gathered and in the survey after that."""
+        surveyed = bool(self.survey(host)) and not self.survey(host).get("unreachable")
+        return surveyed and "distribution" in self.facts(host)
 
     def address(self, host: str) -> str:
         """Address by which the others reach the host; empty if unknown."""
@@ -194,7 +194,7 @@ def check_arguments(stack: Stack) -> Iterable[str]:
 
 
 def check_values(stack: Stack) -> Iterable[str]:
-    """Every value that is set means something to the programs that are given it."""
+    """Every value that is set is one that its programs accept."""
     for group, roles in ROLES_OF_GROUP.items():
         for host in stack.members(group):
             options = {name: option for role in roles for name, option in stack.specs.get(role, {}).items()}
@@ -202,7 +202,7 @@ def check_values(stack: Stack) -> Iterable[str]:
                 try:
                     value = stack.variables[host][name]
                 except KeyError:
-                    # It cannot be evaluated, as is said elsewhere.
+                    # It cannot be evaluated, which is reported elsewhere.
                     continue
                 raw = stack.given[host][name] if isinstance(stack.given[host], Mapping) else None
                 value = value_types.typed(value, options[name])
@@ -214,7 +214,7 @@ def check_values(stack: Stack) -> Iterable[str]:
 
 
 def argument_problems(given: Mapping[str, Any], options: Mapping[str, Any], raw: Collection[str]) -> Iterable[str]:
-    """What is wrong with values, by the options that they are of; raw are the same ones as they were written."""
+    """What is wrong with values, by the options that they are of; raw are the same ones as they were given."""
     right = {}
     for name, value in given.items():
         written = raw[name] if isinstance(raw, Mapping) else None
@@ -251,31 +251,31 @@ def without_refused(stack: Stack) -> Stack:
 
 
 def check_unknown_names(stack: Stack) -> Iterable[str]:
-    """Every variable that has the name of one of the collection is one."""
-    known = {name for options in stack.specs.values() for name in options}
+    """Every variable whose name begins like those of the collection is one of them."""
+    documented = {name for options in stack.specs.values() for name in options}
     found: dict[str, dict[str, None]] = {}
     for host in stack.hosts:
         others = stack.value(host, "webstack_other_variables") or []
         for source, names in ((host, stack.named.get(host, ())), ("-e", stack.extra)):
-            for name, advice in variable_names.unknown_names(names, known, stack.specs, others):
+            for name, advice in variable_names.unknown_names(names, documented, stack.specs, others):
                 found.setdefault(f"{name} {advice}", {})[source] = None
     for problem, sources in found.items():
         yield f"{', '.join(sources)}: {problem}"
 
 
 def validator_form(option: Mapping[str, Any]) -> dict[str, Any]:
-    """An option of an argument spec without what only documents it, and without what other variables complete."""
-    kept = {key: option[key] for key in ("type", "elements", "choices") if key in option}
+    """An option of an argument spec as the validator takes it, without texts and without requirements of the top."""
+    form = {key: option[key] for key in ("type", "elements", "choices") if key in option}
     if option.get("options"):
-        kept["options"] = {
+        form["options"] = {
             name: {**validator_form(sub), "required": sub.get("required", False)}
             for name, sub in option["options"].items()
         }
-    return kept
+    return form
 
 
 def check_addresses(stack: Stack) -> Iterable[str]:
-    """The nodes can reach each other by their addresses, and nobody else is let in by them unasked."""
+    """Nodes can reach each other by their addresses, which open nothing to others unless that was decided."""
     ports = {
         host: sorted({port for claim, port, _address in claims(stack, host) if claim.address == NODE})
         for host in stack.hosts
@@ -305,7 +305,7 @@ def check_names(stack: Stack) -> Iterable[str]:
 
 
 def sites(stack: Stack, host: str) -> list[Mapping[str, Any]]:
-    """Sites of a balancer that have what it takes to be one; the argument specs have named the others."""
+    """Sites of a balancer that have a name and domains; the argument specs report the others."""
     found = stack.value(host, "webstack_sites")
     found = found if isinstance(found, list) else []
     return [site for site in found if isinstance(site, Mapping) and site.get("name") and site.get("domains")]
@@ -334,10 +334,10 @@ def check_sites(stack: Stack) -> Iterable[str]:
                     owner = owners[domain]
                     yield f"{host}: webstack_sites: {domain} belongs to {owner} and to {name}: leave it to one."
         served = [str(domain).lower() for site in sites(stack, host) for domain in site["domains"]]
-        mine = str(stack.value(host, "webstack_domain")).lower()
-        if served and mine not in served:
+        domain = str(stack.value(host, "webstack_domain")).lower()
+        if served and domain not in served:
             yield (
-                f"{host}: webstack_domain = {mine!r} is in the domains of none of webstack_sites, and the proof asks "
+                f"{host}: webstack_domain = {domain!r} is in the domains of none of webstack_sites, and the proof asks "
                 f"for it: set it to one of them, as {served[0]}."
             )
 
@@ -351,7 +351,7 @@ def check_site_templates(stack: Stack) -> Iterable[str]:
         names = {name for part in re.findall(r"{{.*?}}", str(raw)) for name in re.findall(r"\w+", part)}
         for name in sorted(names & of_one_role - set(given)):
             yield (
-                f"{host}: webstack_sites is made of {name}, which is not set, and its default is known to one role "
+                f"{host}: webstack_sites is made of {name}, which is not set, and its default exists in one role "
                 f"alone: leave out what only repeats the default, or set {name}."
             )
 
@@ -382,7 +382,7 @@ def acme_sites(stack: Stack, host: str) -> list[Mapping[str, Any]]:
 
 
 def check_acme(stack: Stack) -> Iterable[str]:
-    """The ACME authority can be asked, and the host names are of a kind that it issues certificates for."""
+    """The ACME authority has an account and a URL, and issues certificates for such host names."""
     for host in stack.members("haproxy"):
         wanted = acme_sites(stack, host)
         if not wanted:
@@ -410,7 +410,7 @@ def check_acme(stack: Stack) -> Iterable[str]:
 
 
 def check_state(stack: Stack, directories: Iterable[Path]) -> Iterable[str]:
-    """What all operators of the stack share is here, and kept from everybody else."""
+    """What all operators of the stack share is here, and closed to everybody else."""
     places = sorted(directories)
     yield from check_secrets(places)
     for directory in places:
@@ -435,7 +435,7 @@ def check_secrets(directories: Iterable[Path]) -> Iterable[str]:
 
 
 def exposed(path: Path, top: Path) -> bool:
-    """Whether others can read the file, because neither it nor a directory from top down to it is closed to them."""
+    """Whether others can read the file, because neither it nor a directory above it, up to top, is closed to them."""
     chain = [path, *(parent for parent in path.parents if parent == top or parent.is_relative_to(top))]
     return all(stat.S_IMODE(part.stat().st_mode) & 0o077 for part in chain)
 
@@ -469,7 +469,7 @@ def overlap(one: str, other: str) -> bool:
 
 
 def check_ports(stack: Stack) -> Iterable[str]:
-    """No two services of a host want the same port, and no stranger listens on it already."""
+    """No two services of a host use the same port, and no other program listens on it already."""
     for host in stack.hosts:
         wanted = claims(stack, host)
         for index, (claim, port, address) in enumerate(wanted):
@@ -485,12 +485,13 @@ def check_ports(stack: Stack) -> Iterable[str]:
 
 def strangers(stack: Stack, host: str, wanted: list[tuple[Claim, int, str]]) -> Iterable[str]:
     """Ports that a process which is not the stack's has taken."""
-    told = set()
+    reported = set()
     for claim, port, address in wanted:
         for found in stack.survey(host).get("listeners", []):
-            mine = found["process"].startswith(claim.processes)
-            if found["port"] == port and overlap(address, found["address"]) and not mine and (port, claim) not in told:
-                told.add((port, claim))
+            ours = found["process"].startswith(claim.processes)
+            taken = found["port"] == port and overlap(address, found["address"]) and not ours
+            if taken and (port, claim) not in reported:
+                reported.add((port, claim))
                 yield (
                     f"{host}: port {port} ({claim.port_variable}) is taken by "
                     f"{found['process'] or 'another process'} on {found['address']}: "
@@ -504,13 +505,13 @@ def check_units(stack: Stack) -> Iterable[str]:
         for unit in (stack.survey(host).get("services") or {}).get("masked", []):
             yield (
                 f"{host}: {unit} is masked, so that nothing can start it, and the stack runs it there: "
-                f"run 'systemctl unmask {unit}' on {host}, or take it out of the group that brings the service."
+                f"run 'systemctl unmask {unit}' on {host}, or take the node out of the group that runs it."
             )
 
 
 def check_systems(stack: Stack) -> Iterable[str]:
     """Every node runs a supported system."""
-    known = "; ".join(f"{name} {', '.join(versions)}" for name, versions in SUPPORTED_SYSTEMS.items())
+    supported = "; ".join(f"{name} {', '.join(versions)}" for name, versions in SUPPORTED_SYSTEMS.items())
     for host in stack.hosts:
         if not stack.answered(host):
             continue
@@ -520,11 +521,11 @@ def check_systems(stack: Stack) -> Iterable[str]:
         )
         versions = SUPPORTED_SYSTEMS.get(name, ())
         if not any(version == each or version.startswith(each + ".") for each in versions):
-            yield f"{host}: {name or 'the system'} {version} is not supported: use one of {known}."
+            yield f"{host}: {name or 'the system'} {version} is not supported: use one of {supported}."
 
 
 def check_applications(stack: Stack) -> Iterable[str]:
-    """The application can be had, and run as it is asked for."""
+    """The application can be fetched, and run as configured."""
     found: dict[str, dict[str, None]] = {}
     for host in stack.members("web"):
         for problem in application_problems(lambda name, host=host: stack.value(host, name), stack.given[host]):
@@ -539,7 +540,7 @@ def version_tuple(text: str) -> tuple[int, ...]:
 
 
 def check_databases(stack: Stack) -> Iterable[str]:
-    """The engine can be had, is of a supported version, and finds no data of another one."""
+    """The engine can be installed, is of a supported version, and finds no data of another one."""
     for host in stack.members("mysql"):
         engine = str(stack.value(host, "webstack_mysql_engine"))
         if engine not in SUPPORTED_ENGINES or not stack.answered(host):

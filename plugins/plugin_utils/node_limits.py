@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node allows, and what the services of the stack need of it."""
+"""Limits of a node, and what the services of the stack need of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_open_files(stack: Stack) -> Iterable[str]:
         try:
             wanted = int(stack.value(host, "haproxy_maxconn"))
         except (TypeError, ValueError):
-            # The argument specs have said so already.
+            # The argument specs have reported that already.
             continue
         if allowed is None:
             continue

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who takes part in a run: what it needs of hosts that a limit leaves out, and of those that do not answer. Pure."""
+"""Checks of the hosts that take part in a run, that a limit leaves out, and that do not answer. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .inventory_contract import Stack
 
-# Whose addresses stand in the configuration of a member of a group.
-KNOWN_TO = {
+# Groups whose addresses the configuration of a member of a group has.
+ADDRESSES_IN = {
     "haproxy": ("haproxy", "web", "mysql", "monitoring"),
     "web": ("haproxy", "mysql", "monitoring"),
     "mysql": ("mysql",),
@@ -24,7 +24,7 @@ KNOWN_TO = {
 def why(stack: Stack, host: str) -> str:
     """Why a host that takes part did not answer."""
     if stack.survey(host) and not stack.survey(host).get("unreachable"):
-        return "to the question for its facts, a moment before it did"
+        return "when its facts were gathered, a moment before the survey"
     return " ".join(str(stack.survey(host).get("msg") or "no answer").split()).rstrip(".")
 
 
@@ -48,20 +48,20 @@ def answer_problems(stack: Stack) -> Iterable[str]:
 
 
 def address_problems(stack: Stack) -> Iterable[str]:
-    """The addresses of hosts that take no part are known where they are written down."""
+    """Hosts that take no part have an address where the configuration of others needs it."""
     for host in stack.everybody("all"):
         if host in stack.hosts or stack.address(host):
             continue
-        groups = [group for group in KNOWN_TO if host in stack.everybody(group)]
-        asking = [
+        groups = [group for group in ADDRESSES_IN if host in stack.everybody(group)]
+        needing = [
             each
             for each in stack.hosts
-            if any(each in stack.members(group) and set(KNOWN_TO[group]) & set(groups) for group in KNOWN_TO)
+            if any(each in stack.members(group) and set(ADDRESSES_IN[group]) & set(groups) for group in ADDRESSES_IN)
         ]
-        if asking:
+        if needing:
             yield (
-                f"--limit leaves out {host}, which could not be asked for its address, and the configuration of "
-                f"{', '.join(asking)} has it: set webstack_address for {host}, or start it."
+                f"--limit leaves out {host}, whose address is not known, and the configuration of "
+                f"{', '.join(needing)} needs it: set webstack_address for {host}, or start it."
             )
 
 
@@ -69,8 +69,8 @@ def balancer_problems(stack: Stack, lost: dict[str, str]) -> Iterable[str]:
     """A web node that is to be changed can be taken out of a balancer; lost are hosts that did not answer."""
     balancers, nodes = stack.everybody("haproxy"), stack.members("web")
     if nodes and balancers and not set(balancers) - set(lost):
-        told = "; ".join(f"{host}: {lost[host]}" for host in balancers)
+        reasons = "; ".join(f"{host}: {lost[host]}" for host in balancers)
         yield (
-            f"{', '.join(nodes)}: no balancer answers ({told}), and a web node is changed while the balancers send it "
-            "nothing: start one of them, or leave the web nodes out by --limit '!web'."
+            f"{', '.join(nodes)}: no balancer answers ({reasons}), and a web node is changed while the balancers send "
+            "it nothing: start one of them, or leave the web nodes out by --limit '!web'."
         )

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which database server is the primary, by what all of them said; or why that cannot be told. Pure.
+"""Finds the primary among the database servers by what each returned, or says why it cannot. Pure.
 
 A server that takes writes is the primary; if none does, the one that the others follow. The inventory decides only for
-servers of which none has ever had a role. One that is opened must have all that the others have.
+servers of which none has had a role yet. A server that is opened must have all that the others have.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Member:
-    """What one server said of itself."""
+    """One server, as it was observed."""
 
     name: str
     address: str = ""
@@ -42,19 +42,19 @@ class Member:
     links: tuple[Link, ...] = ()
     history: History = field(default_factory=lambda: History(False, ""))
     schemas: tuple[str, ...] = ()
-    # It was made the primary by this collection, and nothing has ended that.
+    # This collection made it the primary, and nothing has demoted it since.
     primary_marker: bool = False
     # Its data may be overwritten, by a variable that names it.
     given_up: bool = False
 
     @property
     def identity(self) -> str:
-        """By what its followers know it."""
+        """The id by which its followers identify it."""
         return self.history.identity
 
     @property
     def holds(self) -> bool:
-        """Whether there are data here that somebody may want."""
+        """Whether it has data that must not be lost."""
         return bool(self.schemas) and not self.given_up
 
     @property
@@ -63,7 +63,7 @@ class Member:
         return f"SET GLOBAL {'' if self.history.mariadb else 'super_'}read_only = ON"
 
     @property
-    def forget(self) -> str:
+    def stop_following(self) -> str:
         """The statements after which it follows nobody."""
         words = (
             ("STOP ALL SLAVES", "RESET SLAVE ALL") if self.history.mariadb else ("STOP REPLICA", "RESET REPLICA ALL")
@@ -84,39 +84,39 @@ class Choice:
 
 
 class Refused(Exception):
-    """The primary cannot be told, or must not be opened, in one sentence with the remedy."""
+    """The primary cannot be determined or must not be opened; the text is one sentence with the remedy."""
 
 
 def member(
-    name: str, said: Mapping[str, Any] | None, *, address: str = "", installed: bool = True, given_up: bool = False
+    name: str, found: Mapping[str, Any] | None, *, address: str = "", installed: bool = True, given_up: bool = False
 ) -> Member:
     """A server by what the module C(mysql_replication_info) returned of it."""
-    said = said or {}
-    if not said.get("history"):
+    found = found or {}
+    if not found.get("history"):
         return Member(name, address, answered=False, installed=installed, given_up=given_up)
     return Member(
         name,
-        address or str((said.get("engine") or {}).get("report_host") or ""),
-        writable=bool(said["role"]["writable"]),
+        address or str((found.get("engine") or {}).get("report_host") or ""),
+        writable=bool(found["role"]["writable"]),
         links=tuple(
             Link(str(each["source"]["host"]), str(each["source"]["id"] or ""), str(each["receiver"]["state"]))
-            for each in said["channels"]
+            for each in found["channels"]
         ),
-        history=History.from_dict(said["history"]),
-        schemas=tuple(said["schemas"]),
-        primary_marker=bool(said["primary_marker"]),
+        history=History.from_dict(found["history"]),
+        schemas=tuple(found["schemas"]),
+        primary_marker=bool(found["primary_marker"]),
         given_up=given_up,
     )
 
 
-def choose(members: Sequence[Member], wished: Sequence[str]) -> Choice:
-    """The primary of these servers; wished are those that the inventory names for it. Raises Refused."""
-    known = [each for each in members if each.answered]
+def choose(members: Sequence[Member], preferred: Sequence[str]) -> Choice:
+    """The primary of these servers; preferred are those that the inventory names for it. Raises Refused."""
+    live = [each for each in members if each.answered]
     silent = tuple(each.name for each in members if not each.answered and each.installed)
-    primary = _writer(known, members) or _closed(known, members, wished)
+    primary = _writer(live, members) or _closed(live, members, preferred)
     if primary is None:
-        return Choice(wished[0] if wished else "", silent)
-    return Choice(primary.name, silent, dict(_objections(primary, known, members)))
+        return Choice(preferred[0] if preferred else "", silent)
+    return Choice(primary.name, silent, dict(_objections(primary, live, members)))
 
 
 def source_of(link: Link, follower: Member, members: Iterable[Member]) -> Member | None:
@@ -127,7 +127,7 @@ def source_of(link: Link, follower: Member, members: Iterable[Member]) -> Member
 
 
 def _same_address(one: str, other: str) -> bool:
-    """IPv6 has several spellings of an address."""
+    """Whether two texts are the same address, which IPv6 can spell in several ways."""
     try:
         return ipaddress.ip_address(one) == ipaddress.ip_address(other)
     except ValueError:
@@ -145,9 +145,9 @@ def _named(items: Iterable[Any]) -> str:
 # --- with a server that takes writes --------------------------------------------------------------------------------
 
 
-def _writer(known: Sequence[Member], members: Sequence[Member]) -> Member | None:
+def _writer(live: Sequence[Member], members: Sequence[Member]) -> Member | None:
     """The one server that takes writes; None if there is none."""
-    writers = [each for each in known if each.writable]
+    writers = [each for each in live if each.writable]
     free = [each for each in writers if not each.links]
     if len(free) == 1:
         # A replica that runs and takes writes is still a replica; the verdict says what is wrong with it.
@@ -163,116 +163,116 @@ def _writer(known: Sequence[Member], members: Sequence[Member]) -> Member | None
         one = writers[0]
         raise Refused(
             f"{one.name} takes writes and has a channel to {_named(link.host for link in one.links)}: if it was "
-            f"promoted, run '{one.forget}' on it; if it is a replica, '{one.fence}'."
+            f"promoted, run '{one.stop_following}' on it; if it is a replica, '{one.fence}'."
         )
-    for other in known:
+    for other in live:
         if other is not free[0]:
             _refuse_stranger(free[0], other, members)
     return free[0]
 
 
 def _follows(follower: Member, source: Member, members: Sequence[Member]) -> bool:
-    """Whether it has a channel there that was not stopped."""
+    """Whether it has a channel to the source that was not stopped."""
     link = _link_to(source, follower, members)
     return link is not None and link.receiver != "off"
 
 
 def _refuse_stranger(primary: Member, other: Member, members: Sequence[Member]) -> None:
-    """A server that takes writes without having what its followers got from it has taken the place of another one."""
+    """Refuse a writable server that lacks what its followers have: another server was in its place before."""
     if other.given_up:
         return
     link = _link_to(primary, other, members)
     if other.holds and not primary.schemas:
-        raise Refused(f"{primary.name} takes writes and holds no database, {_kept(other, primary)}")
+        raise Refused(f"{primary.name} takes writes and holds no database, {_keep(other, primary)}")
     if link is None:
         _refuse_unknown(primary, other, members)
         return
     _refuse_identity(primary, other, link)
     if not primary.history.shares(other.history):
-        raise Refused(f"{primary.name} takes writes and knows no transaction of {other.name}, {_kept(other, primary)}")
-    # While the receiver runs, the follower may have been asked a moment later than its source.
+        raise Refused(f"{primary.name} takes writes and has no transaction of {other.name}, {_keep(other, primary)}")
+    # While the receiver runs, the follower may have been read a moment later than its source.
     lost = primary.history.lacks(other.history, only_from=[primary.identity])
     if lost and link.receiver != "on":
         raise Refused(
-            f"{primary.name} takes writes and lacks transactions of its own ({_short(lost)}), {_kept(other, primary)}"
+            f"{primary.name} takes writes and lacks transactions of its own ({_short(lost)}), {_keep(other, primary)}"
         )
 
 
 def _refuse_unknown(primary: Member, other: Member, members: Sequence[Member]) -> None:
-    """A server that takes writes but has nothing in common with the others is not their primary, unless it was."""
+    """Refuse a writable server that has nothing in common with the others, unless it was their primary."""
     followed = any(_link_to(primary, each, members) for each in members if each is not primary)
     if other.holds and not (primary.primary_marker or followed or primary.history.shares(other.history)):
         raise Refused(
             f"{primary.name} takes writes, {other.name} holds data ({', '.join(other.schemas)}), and they have no "
             f"transaction in common: decide which one is the primary, and empty the other one or take it out of the "
-            f"group mysql. As long as that is open, run '{primary.fence}' on {primary.name} unless it is the primary."
+            f"group mysql. Until that is decided, run '{primary.fence}' on {primary.name} unless it is the primary."
         )
 
 
 # --- with none ------------------------------------------------------------------------------------------------------
 
 
-def _closed(known: Sequence[Member], members: Sequence[Member], wished: Sequence[str]) -> Member | None:
-    """The server to be opened, where none takes writes; one that does not answer if that one is followed."""
-    followers = [each for each in known if each.links]
+def _closed(live: Sequence[Member], members: Sequence[Member], preferred: Sequence[str]) -> Member | None:
+    """The server to open where none takes writes; it need not answer if the others follow it."""
+    followers = [each for each in live if each.links]
     if not followers:
-        return _without_channels(known, members, wished)
+        return _without_channels(live, members, preferred)
     sources = [source_of(link, each, members) for each in followers for link in each.links]
     roots = list(dict.fromkeys(each for each in sources if each is not None and each not in followers))
-    told = "; ".join(f"{each.name} follows {link.host}" for each in followers for link in each.links)
+    channels = "; ".join(f"{each.name} follows {link.host}" for each in followers for link in each.links)
     if not roots:
         raise Refused(
-            f"no database host is the primary ({told}): start the server that is followed, or choose another "
+            f"no database host is the primary ({channels}): start the server that is followed, or choose another "
             f"({OPERATIONS})."
         )
     if len(roots) > 1:
         raise Refused(
-            f"{_named(each.name for each in roots)} are followed and neither takes writes ({told}): open the one that "
-            f"is the primary ({OPERATIONS})."
+            f"{_named(each.name for each in roots)} are followed and neither takes writes ({channels}): open the one "
+            f"that is the primary ({OPERATIONS})."
         )
     if roots[0].answered:
-        _refuse_opening(roots[0], known, members)
+        _refuse_opening(roots[0], live, members)
     return roots[0]
 
 
-def _without_channels(known: Sequence[Member], members: Sequence[Member], wished: Sequence[str]) -> Member | None:
-    """The server to be opened where none follows another one."""
-    by_wish = next((each for each in members if each.name in wished), None)
-    with_marker = [each for each in known if each.primary_marker]
-    if by_wish is None or not (with_marker or any(each.holds for each in known)):
-        return by_wish
-    candidates = with_marker or [by_wish]
+def _without_channels(live: Sequence[Member], members: Sequence[Member], preferred: Sequence[str]) -> Member | None:
+    """The server to open where none follows another one."""
+    candidate = next((each for each in members if each.name in preferred), None)
+    with_marker = [each for each in live if each.primary_marker]
+    if candidate is None or not (with_marker or any(each.holds for each in live)):
+        return candidate
+    candidates = with_marker or [candidate]
     fit, refusals = [], []
     for each in candidates:
         try:
             if each.answered:
-                _refuse_opening(each, known, members)
+                _refuse_opening(each, live, members)
             fit.append(each)
         except Refused as refusal:
             refusals.append(refusal)
     if not fit:
         raise refusals[0]
-    return by_wish if by_wish in fit else fit[0]
+    return candidate if candidate in fit else fit[0]
 
 
-def _refuse_opening(candidate: Member, known: Iterable[Member], members: Sequence[Member]) -> None:
-    """A server is opened only if it has all that the others have, and is the one that its followers have followed."""
-    for other in known:
+def _refuse_opening(candidate: Member, live: Iterable[Member], members: Sequence[Member]) -> None:
+    """Refuse to open a server that lacks what others have, or that is not the one that its followers followed."""
+    for other in live:
         if other is candidate or other.given_up:
             continue
         link = _link_to(candidate, other, members)
         if link is None and not (other.schemas or other.primary_marker):
-            # Whatever a server without data has executed, nobody misses it.
+            # What a server without data has executed is not needed.
             continue
         if link is not None:
             _refuse_identity(candidate, other, link)
         if other.holds and not candidate.schemas:
-            raise Refused(f"{candidate} holds no database, {_kept(other, candidate)}")
-        # What somebody wrote on a replica is for the verdict, and no reason to leave the site without a primary.
+            raise Refused(f"{candidate} holds no database, {_keep(other, candidate)}")
+        # Local writes on a replica are for the verdict, and no reason to leave the site without a primary.
         local = [other.identity] if link is not None and candidate.history.shares(other.history) else []
         lost = candidate.history.lacks(other.history, not_from=local)
         if lost:
-            raise Refused(f"{candidate} lacks transactions ({_short(lost)}), {_kept(other, candidate)}")
+            raise Refused(f"{candidate} lacks transactions ({_short(lost)}), {_keep(other, candidate)}")
 
 
 def _refuse_identity(source: Member, follower: Member, link: Link) -> None:
@@ -280,12 +280,12 @@ def _refuse_identity(source: Member, follower: Member, link: Link) -> None:
         kind = "server_id" if source.history.mariadb else "server_uuid"
         raise Refused(
             f"{source} has the {kind} {source.identity}, and {follower.name} has followed {link.source_id} there: it "
-            f"is not the same server, {_kept(follower, source)}"
+            f"is not the same server, {_keep(follower, source)}"
         )
 
 
-def _kept(holder: Member, other: Member) -> str:
-    """What to do where the data are not on the server that is in the primary's place."""
+def _keep(holder: Member, other: Member) -> str:
+    """The end of a refusal: which server has the data, and what to do."""
     what = f" ({', '.join(holder.schemas)})" if holder.schemas else ""
     return (
         f"and {holder.name} has the data{what}: keep {holder.name} as it is, and make it the primary ({OPERATIONS}); "
@@ -293,9 +293,9 @@ def _kept(holder: Member, other: Member) -> str:
     )
 
 
-def _objections(primary: Member, known: Iterable[Member], members: Collection[Member]) -> Iterable[tuple[str, str]]:
+def _objections(primary: Member, live: Iterable[Member], members: Collection[Member]) -> Iterable[tuple[str, str]]:
     """Why a replica that follows another server must not be pointed at the primary."""
-    for each in known:
+    for each in live:
         if each is primary or each.given_up or not each.links or _link_to(primary, each, list(members)) is not None:
             continue
         extra = primary.history.lacks(each.history, not_from=[primary.identity] if primary.writable else [])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The proof: what was seen of every part, in; what is right and what is wrong, out. Pure."""
+"""The proof: what was gathered of every part, in; findings, right or wrong, out. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .participants import why
 
 @dataclass(frozen=True)
 class Finding:
-    """One point of the proof: which host, what was looked at, whether it is right, what was seen, what to do."""
+    """One point of the proof: the host, what was checked, whether it is right, what was observed, what to do."""
 
     host: str
     check: str
@@ -31,17 +31,17 @@ def trouble(services: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for unit, what in services.get("failed", {}).items():
         yield f"{unit} {what}", f"Remove the cause; 'journalctl -u {unit}' on that node has more."
     for unit, action in services.get("pending", {}).items():
-        yield f"{unit} has a {action} before it that an earlier run did not come to", "Run site.yml, which does it."
+        yield f"{unit} has a {action} pending from an earlier run", "Run site.yml, which does it."
 
 
 def silence(stack: Stack, host: str, consequence: str = "") -> Finding:
     """A node that does not answer."""
-    remedy = "Start the node, or see why it cannot be reached."
+    remedy = "Start the node, or find out why it cannot be reached."
     return Finding(host, "node", False, f"does not answer ({why(stack, host)}){consequence}", remedy)
 
 
 def nodes(stack: Stack) -> Iterable[Finding]:
-    """Every node answers, and its services listen where the others look for them."""
+    """Every node answers, and its services listen where the others expect them."""
     for host in stack.hosts:
         if not stack.answered(host):
             yield silence(stack, host)
@@ -55,22 +55,22 @@ def nodes(stack: Stack) -> Iterable[Finding]:
             if not any(found["port"] == port and found["address"] in (address, "0.0.0.0", "::") for found in listening)  # noqa: S104 - compares
         ]
         if silent:
-            remedy = "See 'systemctl --failed' and 'journalctl -u' of the service on that node."
+            remedy = "Check 'systemctl --failed' and 'journalctl -u' of the service on that node."
             yield Finding(host, "services", False, f"nothing listens for {', '.join(silent)}", remedy)
         elif not wrong:
             yield Finding(host, "services", True, "all services listen")
 
 
-def taken_out(stack: Stack) -> Iterable[Finding]:
-    """Nothing is kept out of service by what HAProxy was told once."""
+def out_of_service(stack: Stack) -> Iterable[Finding]:
+    """No server of a balancer is drained or in maintenance."""
     for host in stack.hosts:
-        told = stack.survey(host).get("haproxy") or {}
-        for server in once(told.get("drained", [])):
+        haproxy = stack.survey(host).get("haproxy") or {}
+        for server in once(haproxy.get("drained", [])):
             fact = f"{server} is drained"
             yield Finding(
-                host, "haproxy", False, fact, "A rollout is at work on it; if none is, site.yml puts it back."
+                host, "haproxy", False, fact, "A rollout is working on it; if none is, site.yml puts it back."
             )
-        for server in told.get("maintained", []):
+        for server in haproxy.get("maintained", []):
             fact = f"{server} is in maintenance, by hand"
             remedy = f"'set server {server} state ready' to HAProxy's socket there puts it back; no playbook does."
             yield Finding(host, "haproxy", False, fact, remedy)
@@ -112,11 +112,11 @@ def replication(stack: Stack) -> Iterable[Finding]:
 
 
 def settings(stack: Stack) -> Iterable[Finding]:
-    """Settings that are written and wait for the server to be restarted; known after a deployment."""
+    """Settings that are written and need a restart of the server; found only after a deployment in the same run."""
     for host in stack.members("mysql"):
-        waiting = (stack.variables[host].get("mysql_server_live") or {}).get("restart_required")
-        if waiting:
-            fact = f"{', '.join(waiting)} in the configuration, but not yet in the running server"
+        pending = (stack.variables[host].get("mysql_server_live") or {}).get("restart_required")
+        if pending:
+            fact = f"{', '.join(pending)} in the configuration, but not yet in the running server"
             remedy = "Restart the server when it may be away for a moment; a replica before the primary."
             yield Finding(host, "settings", False, fact, remedy)
 
@@ -138,7 +138,7 @@ def monitoring(stack: Stack) -> Iterable[Finding]:
         targets = ((answer.get("json") or {}).get("data") or {}).get("activeTargets")
         if not targets:
             fact = f"Prometheus does not answer ({answer.get('msg', 'no targets')})"
-            yield Finding(host, "monitoring", False, fact, "See 'journalctl -u prometheus' there.")
+            yield Finding(host, "monitoring", False, fact, "Check 'journalctl -u prometheus' there.")
             continue
         down = [target for target in targets if target["health"] != "up"]
         for target in down:
@@ -148,24 +148,25 @@ def monitoring(stack: Stack) -> Iterable[Finding]:
                 "scrape target",
                 False,
                 f"job {labels.get('job')} is {target['health']}: {target.get('lastError') or 'not scraped yet'}",
-                f"See the exporter at {target['scrapeUrl']}.",
+                f"Check the exporter at {target['scrapeUrl']}.",
             )
         if not down:
             yield Finding(host, "monitoring", True, f"all {len(targets)} scrape targets are up")
 
 
 def dropped(stack: Stack, hosts: Iterable[str]) -> Iterable[Finding]:
-    """Hosts that dropped out of the run, so that they were not looked at."""
+    """Hosts that dropped out of the run, so that they were not checked."""
     for host in hosts:
         if not stack.answered(host):
             yield silence(stack, host, ", and this run went on without it")
             continue
-        yield Finding(host, "run", False, "failed earlier in this run", "See its error above.")
+        yield Finding(host, "run", False, "failed earlier in this run", "Read its error above.")
 
 
 def findings(stack: Stack, failed: Collection[str] = ()) -> list[Finding]:
     """The whole proof; failed are the hosts that dropped out of the run."""
-    found = [*nodes(stack), *taken_out(stack), *site(stack), *replication(stack), *settings(stack), *monitoring(stack)]
+    parts = (nodes, out_of_service, site, replication, settings, monitoring)
+    found = [one for part in parts for one in part(stack)]
     return [*dropped(stack, failed), *(one for one in found if one.host not in failed)]
 
 

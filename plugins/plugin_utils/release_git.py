@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Git repositories as a source: a shallow mirror of what was asked for, from which git writes a tree.
+"""Git repositories as a source: a shallow mirror of the wanted version, from which git writes a tree.
 
 Git never asks for anything, gets no password as an argument, and is given a limited time as a whole.
 """
@@ -31,10 +31,10 @@ COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 ABBREVIATED = re.compile(r"[0-9a-f]{7,64}")
 # user@host:path, which git takes for ssh.
 SSH_SHORTHAND = re.compile(r"[^/:]+:(?!//|:).*")
-# What the user set to say how servers are reached, and not a caller to say which repository is meant.
+# Settings by which the user's git reaches servers; others may be of a git that runs this playbook.
 OF_THE_USER = ("GIT_SSL_", "GIT_PROXY_", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
-# Of a mirror that is not whole the one reference.
-KEPT = "refs/kept/version"
+# The one reference of a shallow mirror.
+WANTED_REFERENCE = "refs/kept/version"
 # Tells git the login that was given in the URL, which is in its environment and in no argument.
 LOGIN = """!f() {
   test "$1" = get && printf 'username=%s\\npassword=%s\\n' "$WEBSTACK_GIT_USER" "$WEBSTACK_GIT_PASSWORD"
@@ -43,7 +43,7 @@ LOGIN = """!f() {
 
 @dataclass(frozen=True)
 class Access:
-    """How repositories are reached, and where what they brought is kept."""
+    """How repositories are reached, and where their mirrors are."""
 
     cache: Path
     ssh_key: Path | None = None
@@ -96,7 +96,7 @@ def repository(source: str) -> Repository:
 
 
 def ssh_command(access: Access) -> str:
-    """How git calls ssh: with this key alone, believing known hosts, and new ones once."""
+    """How git calls ssh: with this key alone, trusting known hosts, and new hosts at the first contact."""
     words = ["ssh", "-oBatchMode=yes", "-oConnectTimeout=15"]
     if access.ssh_key:
         words += ["-i", str(access.ssh_key), "-oIdentitiesOnly=yes"]
@@ -125,33 +125,34 @@ def check_ssh(access: Access) -> None:
 
 
 class Mirror:
-    """What is kept of one repository."""
+    """The mirror of one repository."""
 
     def __init__(self, origin: Repository, access: Access) -> None:
         self.origin, self.access = origin, access
         readable = re.sub(r"[^A-Za-z0-9]+", "-", origin.address.removesuffix(".git"))[-40:].strip("-")
         named = hashlib.sha256(origin.address.encode()).hexdigest()[:12]
         self.path = access.cache / f"{readable}-{named}.git"
-        # Is there while git runs, and stays when git was killed: what it left is not built upon.
+        # It exists while git runs. Where it is left over, git was killed, and the mirror is made anew.
         self.unfinished = self.path / "unfinished"
 
     def environment(self, tree: Path | None) -> dict[str, str]:
-        """Environment of git: no question, no program of the user's but those that connect, nothing of a caller's."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "SSH_ASKPASS"))}
-        kept |= {name: value for name, value in os.environ.items() if name.startswith(OF_THE_USER)}
+        """Environment of git: no questions, the user's settings for connections, and no others."""
+        own = os.environ.items()
+        environment = {name: value for name, value in own if not name.startswith(("GIT_", "SSH_ASKPASS"))}
+        environment |= {name: value for name, value in own if name.startswith(OF_THE_USER)}
         settings = [
             ("core.autocrlf", "false"), ("core.hooksPath", "/dev/null"), ("gc.autoDetach", "false"),
             ("maintenance.autoDetach", "false"), ("advice.detachedHead", "false"), ("submodule.recurse", "false"),
             ("fetch.recurseSubmodules", "false"),
         ]  # fmt: skip
         if self.origin.has_login:
-            # No other server is to be told, and no helper of the user's, which the empty value takes from this one.
+            # For this server only; the empty value removes the user's own helpers for it.
             helper = f"credential.https://{urlsplit(self.origin.address).netloc}.helper"
             settings += [(helper, ""), (helper, LOGIN)]
-        kept |= {f"GIT_CONFIG_KEY_{number}": name for number, (name, _value) in enumerate(settings)}
-        kept |= {f"GIT_CONFIG_VALUE_{number}": value for number, (_name, value) in enumerate(settings)}
+        environment |= {f"GIT_CONFIG_KEY_{number}": name for number, (name, _value) in enumerate(settings)}
+        environment |= {f"GIT_CONFIG_VALUE_{number}": value for number, (_name, value) in enumerate(settings)}
         return {
-            **kept,
+            **environment,
             "LC_ALL": "C",
             "GIT_DIR": str(self.path),
             "GIT_CONFIG_COUNT": str(len(settings)),
@@ -166,8 +167,8 @@ class Mirror:
             "WEBSTACK_GIT_PASSWORD": self.origin.password,
         }
 
-    def ask(self, *words: str, tree: Path | None = None) -> tuple[int, str, str]:
-        """Run git; returns its code and what it said."""
+    def attempt(self, *words: str, tree: Path | None = None) -> tuple[int, str, str]:
+        """Run git; returns its exit status and its output."""
         left = self.access.end - time.monotonic()
         self.unfinished.touch()
         try:
@@ -180,7 +181,7 @@ class Mirror:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="surrogateescape",
-                # Those that it starts end with it, and none finds a terminal to ask on.
+                # Its children can be killed with it, and none has a terminal for questions.
                 start_new_session=True,
             )
         except FileNotFoundError as error:
@@ -192,7 +193,7 @@ class Mirror:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             raise SourceError(
-                f"{self.origin.address} did not answer within {self.access.timeout} s: see that it can be reached, "
+                f"{self.origin.address} did not answer within {self.access.timeout} s: check that it can be reached, "
                 "or raise timeout."
             ) from error
         self.unfinished.unlink()
@@ -200,26 +201,26 @@ class Mirror:
 
     def run(self, *words: str, tree: Path | None = None, remedy: str = "") -> str:
         """Run git, and fail with its reason."""
-        code, out, err = self.ask(*words, tree=tree)
+        code, out, err = self.attempt(*words, tree=tree)
         if code:
-            # That the program which answers for the user has no answer is told again as what is missing.
+            # A failure of askpass is left out: another line names the missing login.
             lines = [
                 line.strip()
                 for line in err.splitlines()
                 if line.startswith(("fatal:", "error:", "ERROR:")) and "askpass" not in line
             ]
             said = " ".join(lines or err.split("\n")).strip()
-            # Of a host that is not known or a key that is not taken ssh tells itself, before git.
-            told = [line for line in err.splitlines() if "ermission denied" in line or "erification failed" in line]
-            said = " ".join([*told, said]).replace(f"{tree}/", "")
+            # ssh itself reports an unknown host or a refused key, before git does.
+            reports = [line for line in err.splitlines() if "ermission denied" in line or "erification failed" in line]
+            said = " ".join([*reports, said]).replace(f"{tree}/", "")
             raise SourceError(
                 f"{self.origin.address}: git {words[0]} failed: {said.rstrip('.') + remedy if remedy else said}"
             )
         return out
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Alone, among those that use this mirror."""
+    def locked(self) -> Iterator[None]:
+        """Use this mirror alone, and make it first where it is missing or unfinished."""
         self.access.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -231,21 +232,22 @@ class Mirror:
             yield
 
     def has(self, commit: str) -> bool:
-        """Whether the commit has been brought here with its content."""
-        return self.ask("cat-file", "-e", f"{commit}^{{tree}}")[0] == 0
+        """Whether the mirror has the commit with its content."""
+        return self.attempt("cat-file", "-e", f"{commit}^{{tree}}")[0] == 0
 
     def resolve(self, version: str) -> str:
-        """The commit that a tag, a branch or a commit stands for, brought here."""
+        """The commit that a tag, a branch or a commit stands for, fetched into the mirror."""
         name, commit = (version, version) if COMMIT.fullmatch(version) else self.reference(version)
         if commit and self.has(commit):
             return commit
         if name:
             try:
-                self.run("fetch", "--quiet", "--no-tags", "--depth=1", self.origin.address, f"+{name}:{KEPT}")
-                # A branch may have moved since it was asked for.
-                return self.run("rev-parse", "--verify", f"{KEPT}^{{commit}}").strip()
+                reference = f"+{name}:{WANTED_REFERENCE}"
+                self.run("fetch", "--quiet", "--no-tags", "--depth=1", self.origin.address, reference)
+                # A branch may have moved since it was listed.
+                return self.run("rev-parse", "--verify", f"{WANTED_REFERENCE}^{{commit}}").strip()
             except SourceError:
-                # Of a server that gives no commit by its name everything may still have it.
+                # A server may refuse to send a single commit, which is in its whole history all the same.
                 if name != commit:
                     raise
         if found := self.abbreviated(version):
@@ -263,22 +265,22 @@ class Mirror:
         found = dict(reversed(line.split("\t", 1)) for line in listed.splitlines() if "\t" in line)
         for name in names:
             if name in found:
-                # Of a tag with a message its commit, and not itself.
+                # The commit of an annotated tag, and not the tag itself.
                 return name, found.get(name + "^{}", found[name])
         return "", ""
 
     def abbreviated(self, version: str) -> str | None:
-        """The commit that begins so, for which everything is brought here once."""
+        """The commit that begins so; if need be, the whole history is fetched once."""
         for fetched in (False, True) if ABBREVIATED.fullmatch(version) else ():
             if fetched:
                 self.fetch_all()
-            code, out, _err = self.ask("rev-parse", "--verify", "--quiet", f"{version}^{{commit}}")
+            code, out, _err = self.attempt("rev-parse", "--verify", "--quiet", f"{version}^{{commit}}")
             if code == 0:
                 return out.strip()
         return None
 
     def fetch_all(self) -> None:
-        """Bring all branches and tags with their history."""
+        """Fetch all branches and tags with their history."""
         whole = ["--unshallow"] if (self.path / "shallow").exists() else []
         self.run(
             "fetch", "--quiet", "--prune", *whole, self.origin.address, "+refs/heads/*:refs/heads/*",
@@ -294,8 +296,8 @@ class Mirror:
         update = ("submodule", "--quiet", "update", "--init", "--recursive", "--checkout", "--force")
         # What their relative URLs are relative to.
         self.run("config", "remote.origin.url", self.origin.address)
-        if self.ask(*update, "--depth=1", tree=tree)[0]:
-            # A server that gives no commit by its name, or a submodule that has moved: all of them anew, and whole.
+        if self.attempt(*update, "--depth=1", tree=tree)[0]:
+            # A server refuses single commits, or a submodule has moved: fetch all of them anew, and whole.
             shutil.rmtree(self.path / "modules", ignore_errors=True)
             self.run("submodule", "--quiet", "deinit", "--all", "--force", tree=tree)
             self.run(*update, tree=tree, remedy=": correct .gitmodules, or push what it names.")
@@ -322,7 +324,7 @@ def check_version(version: str) -> None:
 def checked_out(origin: Repository, version: str, submodules: bool, tree: Path, access: Access) -> str:
     """Write the version of the repository into the directory; returns the commit."""
     mirror = Mirror(origin, access)
-    with mirror.held():
+    with mirror.locked():
         commit = mirror.resolve(version)
         mirror.write(commit, tree)
         if submodules:

@@ -20,12 +20,12 @@ from ..module_utils.content_time import content_time
 
 MARKER = ".release"
 PACKED = ".tar.gz"
-# What nodes built of a release lies beside it.
+# End of the name of what nodes have built of a release, which lies beside it.
 BUILT = ".built"
 
 
 class SourceError(ValueError):
-    """What is wrong with a source, as a sentence with its remedy."""
+    """A source cannot be used; the text is a sentence with the remedy."""
 
 
 def members(source: Path, exclude: list[str], but: frozenset[Path] = frozenset()) -> Iterator[Path]:
@@ -74,7 +74,7 @@ def added(links: dict[str, str]) -> Iterator[tarfile.TarInfo]:
 
 
 def digest(source: Path, entries: list[Path], recipe: str, links: dict[str, str]) -> str:
-    """Digest of names, kinds, modes and contents, and of what else makes a release what it is."""
+    """Digest of names, kinds, modes, contents and added links, and of the recipe."""
     result = hashlib.sha256()
     if recipe or links:
         result.update(repr((recipe, sorted(links.items()))).encode())
@@ -97,7 +97,7 @@ def write(source: Path, entries: list[Path], archive: Path, release: str, links:
         for path in entries:
             info = normalised(source, path)
             if info.isfile():
-                # What nginx knows a file by; not a part of the digest, as it follows from the content.
+                # nginx makes validators of it; it follows from the content, and is no part of the digest.
                 info.mtime = content_time(path)
                 with path.open("rb") as content:
                     tar.addfile(info, content)
@@ -156,7 +156,7 @@ def pack(
         if changed:
             archive.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write(source, entries, archive, release, links)
-        # The one that is used again is not the next to go.
+        # So that the archive in use is not the next to be removed.
         os.utime(archive)
         for path in removed:
             path.unlink()

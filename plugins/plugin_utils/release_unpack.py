@@ -30,7 +30,7 @@ from .release_pack import SourceError
 
 CHECKSUM = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 BLOCK = 1 << 20
-# What the readers of archives say of one that is damaged.
+# Errors of the readers for an archive that is damaged.
 DAMAGED = (
     tarfile.TarError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
 )  # fmt: skip
@@ -54,7 +54,7 @@ class Member:
 
 
 def is_url(source: str) -> bool:
-    """Whether the source is somewhere else."""
+    """Whether the source is a URL."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source))
 
 
@@ -84,7 +84,7 @@ def wanted_digest(checksum: str | None) -> str | None:
 
 
 def verify(path: Path, wanted: str | None, shown: str) -> None:
-    """Refuse a file that is not the one that was meant."""
+    """Refuse a file that has another digest than wanted."""
     if wanted and (found := sha256_of(path)) != wanted:
         raise SourceError(
             f"{shown} has the checksum sha256:{found} and not sha256:{wanted}: "
@@ -163,14 +163,14 @@ def unreadable(name: str) -> IO[bytes]:
 
 
 def device(shown: str, name: str) -> str:
-    """What is said of a member that no application has."""
+    """The refusal of a member that is no part of an application."""
     return f"{shown} has {name!r} in it, which is neither a file, a directory nor a link: pack it again without."
 
 
 def zip_members(archive: zipfile.ZipFile, shown: str) -> Iterable[Member]:
     """What a zip archive holds."""
     for info in archive.infolist():
-        # What the archive says itself; zipfile cuts a name at its first NUL.
+        # The name as the archive has it; zipfile cuts it at its first NUL.
         parts = parts_of(info.orig_filename, shown)
         if info.flag_bits & 1:
             raise SourceError(f"{shown} is encrypted: pack it again without a password.")
@@ -227,7 +227,7 @@ def check(found: dict[str, Member], shown: str, room: int) -> None:
 def unpack(path: Path, into: Path, strip: bool, shown: str) -> None:
     """Unpack the archive into an empty directory, unless anything in it is wrong."""
     try:
-        # What a zip archive is known by stands at its end, where a tar archive may have a zip archive.
+        # A zip archive is recognised by its end, which may also be that of a tar archive with a zip archive in it.
         if zipfile.is_zipfile(path) and not tarfile.is_tarfile(path):
             with zipfile.ZipFile(path) as archive:
                 place(list(zip_members(archive, shown)), into, strip, shown)
@@ -246,7 +246,7 @@ def place(found: list[Member], into: Path, strip: bool, shown: str) -> None:
     found = [member for member in found if member.parts]
     if found and strip:
         found = stripped(found)
-    # Of a member that is there twice the last one counts, as for tar.
+    # The last of several members of one name counts, as for tar.
     named = {member.name: member for member in found}
     check(named, shown, shutil.disk_usage(into).free)
     # Links come last, so that nothing is written through one.

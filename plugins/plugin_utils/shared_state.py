@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The authority and the passwords of a stack, which all its operators have to have: what is here, and what nodes know.
+"""Checks that the authority and the passwords on the control node are those that the nodes were deployed with.
 
-A node is told passwords that it keeps only where a program needs them. What it keeps for this comparison is a mark of
-each, keyed by the authority's private key, which never leaves the control node: nobody else can try passwords on it.
+A node stores a password only where a program needs it. For this comparison it stores a digest of each, keyed by the
+authority's private key. That key never leaves the control node, so that nobody else can try passwords on the digests.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from .inventory_contract import Stack
 
 CERTIFICATE, KEY = "webstack_authority_certificate", "webstack_authority_key"
-MARKS = "__webstack_passwords_path"
-# Named after the file below "secrets" in which each is made unless it is given.
+DIGESTS = "__webstack_passwords_path"
+# Named after the file below "secrets" in which each is generated unless it is given.
 PASSWORD = re.compile(r"(?:webstack|mysql_primary)_([a-z_]+)_password")
 SHARED = "'One stack, several operators' in docs/operations.md"
 
@@ -61,14 +61,14 @@ def private_key(text: str) -> PrivateKeyTypes:
         raise UnusableKey("is no key in PEM: give it from its line BEGIN PRIVATE KEY on, line by line.") from error
 
 
-def mark(name: str, password: str, key: str) -> str:
-    """What a node keeps to recognise a password by; key is that of the authority, in PEM."""
+def password_digest(name: str, password: str, key: str) -> str:
+    """The digest by which a node recognises a password; key is that of the authority, in PEM."""
     raw = private_key(key).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     return hmac.new(raw, f"{name}\0{password}".encode(), hashlib.sha256).hexdigest()
 
 
 def secret_file(state: Path, variable: str) -> Path:
-    """Where a password is made, unless it is given."""
+    """The file in which a password is generated, unless it is given."""
     found = PASSWORD.fullmatch(variable)
     return state / "secrets" / (found[1] if found else variable)
 
@@ -79,7 +79,7 @@ def where(stack: Stack, host: str, variable: str, file: Path) -> str:
 
 
 def short(digest: str) -> str:
-    """As much of a fingerprint as people compare."""
+    """The beginning of a fingerprint, for people to compare."""
     return f"SHA-256 {digest[:16]}"
 
 
@@ -109,7 +109,7 @@ def authority_problems(stack: Stack, state: Path) -> Iterable[str]:
 
 
 def pair_problems(certificate: str, key: str, named: str, key_named: str) -> Iterable[str]:
-    """A certificate of an authority and its key, by what they say themselves."""
+    """A certificate and its key belong together, and are those of an authority."""
     try:
         found = x509.load_pem_x509_certificate(certificate.encode())
     except ValueError:
@@ -133,13 +133,13 @@ def pair_problems(certificate: str, key: str, named: str, key_named: str) -> Ite
         yield f"{named} has ended on {found.not_valid_after_utc:%Y-%m-%d}: give one that is valid."
 
 
-def told(stack: Stack) -> Mapping[str, Mapping[str, str]]:
-    """Marks of the passwords that each node was told."""
+def deployed_passwords(stack: Stack) -> Mapping[str, Mapping[str, str]]:
+    """Digests of the passwords that each node was deployed with."""
     return {host: (stack.survey(host).get("deployed") or {}).get("passwords") or {} for host in stack.hosts}
 
 
 def is_here(stack: Stack, host: str, variable: str, state: Path) -> bool:
-    """Whether a password is given or was made here. To ask for the value itself would make it."""
+    """Whether a password is given or was generated here; reading the value would generate it."""
     return variable in stack.given[host] or secret_file(state, variable).is_file()
 
 
@@ -154,19 +154,19 @@ def foreign_authorities(stack: Stack) -> dict[str, list[str]]:
 
 
 def state_problems(stack: Stack, state: Path) -> Iterable[str]:
-    """What nodes know of an earlier deployment is here too, so that no run makes it anew or replaces it by accident."""
+    """What nodes were deployed with is here too, so that no run generates or replaces it by accident."""
     unusable = list(authority_problems(stack, state))
     yield from unusable
     foreign = foreign_authorities(stack)
     absent, other = defaultdict(list), defaultdict(list)
-    for host, known in told(stack).items():
-        for variable, seen in known.items():
-            # A later version may have told passwords that this one does not know.
+    for host, digests in deployed_passwords(stack).items():
+        for variable, digest in digests.items():
+            # A later version may have deployed passwords that this one does not have.
             if variable not in stack.variables[host]:
                 continue
             if not is_here(stack, host, variable, state):
                 absent[variable].append(host)
-            elif not foreign and not unusable and differs(stack, host, variable, seen):
+            elif not foreign and not unusable and differs(stack, host, variable, digest):
                 other[variable].append(host)
     if foreign:
         yield from foreign_problems(stack, state, foreign, absent)
@@ -180,20 +180,20 @@ def state_problems(stack: Stack, state: Path) -> Iterable[str]:
         )
 
 
-def differs(stack: Stack, host: str, variable: str, seen: str) -> bool:
-    """Whether a password that is here is not the one that a node was told, and is not meant to replace it."""
+def differs(stack: Stack, host: str, variable: str, digest: str) -> bool:
+    """Whether a password here is not the one of the node, and is not meant to replace it."""
     key = str(stack.value(host, KEY) or "")
     if not key or variable in (stack.value(host, "webstack_changed_passwords") or []):
         return False
-    return not hmac.compare_digest(mark(variable, str(stack.value(host, variable)), key), str(seen))
+    return not hmac.compare_digest(password_digest(variable, str(stack.value(host, variable)), key), str(digest))
 
 
 def absent_problem(stack: Stack, state: Path, absent: Mapping[str, list[str]]) -> str:
-    """Nodes that know passwords which would be made anew here."""
+    """The problem of passwords that nodes were deployed with and that would be generated anew here."""
     hosts = [host for host in stack.hosts if any(host in those for those in absent.values())]
     return (
         f"{listed(hosts)}: deployed with {listed(absent)}, neither set nor below {state / 'secrets'}, and a new one "
-        f"would lock the stack out of its databases: copy that directory from who deployed "
+        f"would lock the stack out of its databases: copy that directory from whoever deployed "
         f"them, or set the variables ({SHARED})."
     )
 
@@ -202,10 +202,10 @@ def foreign_problems(
     stack: Stack, state: Path, foreign: Mapping[str, list[str]], absent: Collection[str]
 ) -> Iterable[str]:
     """Nodes that were deployed with another authority than is here."""
-    ca_path, marks_path = (stack.value(stack.hosts[0], name) for name in ("webstack_ca_path", MARKS))
+    ca_path, digests_path = (stack.value(stack.hosts[0], name) for name in ("webstack_ca_path", DIGESTS))
     fix = (
-        f"copy the state directory of who deployed them to {state}, or set {CERTIFICATE}, {KEY} and the passwords to "
-        f"what is in it, encrypted by ansible-vault ({SHARED})"
+        f"copy the state directory of whoever deployed them to {state}, or set {CERTIFICATE}, {KEY} and the passwords "
+        f"to what is in it, encrypted by ansible-vault ({SHARED})"
     )
     passwords = f" and with passwords that are not here ({listed(absent)})" if absent else ""
     for theirs, hosts in foreign.items():
@@ -217,7 +217,7 @@ def foreign_problems(
         yield (
             f"{listed(hosts)}: deployed with another authority ({short(theirs)}) than is here ({short(mine)}, {place})"
             f"{passwords}: {fix}. From a machine that leaves another stack for this one, remove "
-            f"{ca_path} and {marks_path} first."
+            f"{ca_path} and {digests_path} first."
         )
 
 
@@ -227,13 +227,13 @@ def in_git(state: Path) -> list[str]:
     if not git or not state.is_dir():
         return []
 
-    def lines(*words: str) -> list[str]:
+    def git_values(*words: str) -> list[str]:
         done = subprocess.run([git, "-C", str(state), *words], capture_output=True, text=True, check=False)
         # Where it is in no repository, git fails.
         return [word for word in done.stdout.split("\0") if word] if done.returncode == 0 else []
 
-    found = lines("ls-files", "-z", "--", "secrets", "pki/*.key")
-    filters = lines("check-attr", "-z", "filter", "--", *found) if found else []
+    found = git_values("ls-files", "-z", "--", "secrets", "pki/*.key")
+    filters = git_values("check-attr", "-z", "filter", "--", *found) if found else []
     # Of each path, git tells the path, the attribute and its value.
     plain = ("unspecified", "unset", "set")
     encrypted = {path for path, value in zip(filters[::3], filters[2::3], strict=True) if value not in plain}
@@ -251,14 +251,14 @@ def git_problems(state: Path) -> Iterable[str]:
 
 
 def close(directories: Iterable[Path]) -> None:
-    """Leave directories, as far as they are there, to their owner alone."""
+    """Close existing directories to everybody but their owner."""
     for directory in directories:
         if directory.is_dir():
             directory.chmod(0o700)
 
 
 def keep_out_of_git(state: Path) -> None:
-    """Have the directory, for its owner alone, with a C(.gitignore) of its own."""
+    """Create the directory for its owner alone, with a C(.gitignore) of its own."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     ignored = state / ".gitignore"
     if not ignored.exists():

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Signing requests of nodes: whether they ask for what they were to ask for, and for nothing else.
+"""Signing requests of nodes: whether they request what they should, and nothing else.
 
-The authority copies into the certificate what a request asks for, and the request was made on a node.
+The authority copies a request into the certificate, and the request was made on a node.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ USAGES = (
 
 
 def request_problems(pem: str, common_name: str, names: Collection[str]) -> list[str]:
-    """Where a request asks for something else than it was to, each with what was found and what was wanted.
+    """Where a request differs from the wanted one, each with what was found and what was wanted.
 
     C(common_name) is empty for a subject without one, C(names) are subject alternative names as C(DNS:) and C(IP:).
     """
     try:
         request = x509.load_pem_x509_csr(pem.encode())
-        found = asked(request)
+        found = requested(request)
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         return [f"it cannot be read: {error}"]
     wanted = {
@@ -52,8 +52,8 @@ def request_problems(pem: str, common_name: str, names: Collection[str]) -> list
     ]
 
 
-def asked(request: x509.CertificateSigningRequest) -> dict[str, str]:
-    """All that a request asks for, in words."""
+def requested(request: x509.CertificateSigningRequest) -> dict[str, str]:
+    """All that a request contains, in words."""
     values = {extension.oid: extension.value for extension in request.extensions}
     authority = values.pop(ExtensionOID.BASIC_CONSTRAINTS, None)
     usage = values.pop(ExtensionOID.KEY_USAGE, None)
@@ -87,5 +87,5 @@ def written(name: x509.GeneralName) -> str:
 
 
 def listed(words: Iterable[str]) -> str:
-    """Words in an order of their own."""
+    """Words in alphabetical order."""
     return ", ".join(sorted(set(words))) or NONE

@@ -15,7 +15,7 @@ from .inventory_contract import OUR_GROUPS, Stack
 
 
 class Variables(Mapping):
-    """Variables of one host, evaluated when asked for, as the roles will see them; notes those that cannot be."""
+    """Variables of one host, evaluated as in its roles when they are read; those that cannot be are noted."""
 
     def __init__(self, host: str, templar: Any, raw: Mapping[str, Any], broken: list[str]) -> None:
         self._host, self._raw, self._broken = host, raw, broken
@@ -31,7 +31,7 @@ class Variables(Mapping):
             raise KeyError(name) from error
 
     def __contains__(self, name: object) -> bool:
-        # Not by the value, which a template may make: a password is made when it is asked for.
+        # Without reading the value: a template may generate a password.
         return name in self._raw
 
     def __iter__(self) -> Iterator[str]:
@@ -83,7 +83,7 @@ def stack_of(templar: Any, loader: Any, task_vars: Mapping[str, Any], broken: li
 
 
 def sources(hostvars: Any) -> tuple[Collection[str], Callable[[str], Collection[str]]]:
-    """Names of the command line, and those that tasks of the run have made of a host: facts and registered results."""
+    """Names of the command line, and per host those that tasks of the run have set: facts and registered results."""
     manager = hostvars._variable_manager
     caches = (manager._nonpersistent_fact_cache, manager._vars_cache)
     return list(manager.extra_vars), lambda host: {name for cache in caches for name in cache.get(host, {})}

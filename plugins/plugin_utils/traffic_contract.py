@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What has to be true of the variables that say which requests come through, and how long they may last.
 
-Pure: hosts and variables in, problems out, as the inventory contract has it.
+Pure: hosts and variables in, problems out, as in the inventory contract.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ HOST = re.compile(
 )
 WITH_PORT = re.compile(r"(?P<host>[^:\[\]]+|\[[0-9A-Fa-f:.]+\]):\d*")
 HEADER = re.compile(r"[A-Za-z0-9-]+")
-# Put as they are into a path that HAProxy and nginx look for.
+# Written unquoted into the configuration of HAProxy and nginx.
 PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 # Set by the balancers themselves; without them nothing behind them would know the client.
 OWN_HEADERS = ("host", "x-request-id", "connection", "upgrade", "content-length", "transfer-encoding")
 
 
 class Variables(Protocol):
-    """The part of the stack that is looked at."""
+    """The part of the stack that is needed here."""
 
     given: Mapping[str, Collection[str]]
 
@@ -37,7 +37,7 @@ class Variables(Protocol):
 
 
 def listed(stack: Variables, host: str, name: str) -> list[str]:
-    """The texts of a list; what is no list is refused elsewhere."""
+    """The texts of a list; a value that is no list is reported elsewhere."""
     found = stack.value(host, name)
     return [str(item) for item in found] if isinstance(found, list) else []
 
@@ -92,7 +92,7 @@ def check_headers(stack: Variables, host: str) -> Iterable[str]:
 
 
 def check_capacity(stack: Variables, host: str, nodes: Iterable[str]) -> Iterable[str]:
-    """A balancer derives what it hands a web node at once from variables that the node has too."""
+    """Variables from which a balancer derives its connections to a web node are the same on that node."""
     if "haproxy_server_maxconn" in stack.given[host]:
         return
     names = ["webstack_app_runtime", "webstack_app_asgi"]
@@ -100,16 +100,16 @@ def check_capacity(stack: Variables, host: str, nodes: Iterable[str]) -> Iterabl
         names += ["webstack_app_workers", "webstack_app_threads"]
     for node in nodes:
         for name in names:
-            mine, theirs = stack.value(host, name), stack.value(node, name)
-            if mine != theirs:
+            here, there = stack.value(host, name), stack.value(node, name)
+            if here != there:
                 yield (
-                    f"{host}: {name} = {mine!r}, but {node} has {theirs!r}, so haproxy_server_maxconn would not fit "
+                    f"{host}: {name} = {here!r}, but {node} has {there!r}, so haproxy_server_maxconn would not fit "
                     f"it: set {name} for the group all, or haproxy_server_maxconn for the group haproxy."
                 )
 
 
 def check_traffic(stack: Variables) -> Iterable[str]:
-    """Everything about requests, on the nodes that see them."""
+    """Everything about requests, on the nodes that handle them."""
     balancers, web = stack.members("haproxy"), stack.members("web")
     for host in balancers:
         yield from check_hosts(stack, host)

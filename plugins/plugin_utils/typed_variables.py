@@ -18,15 +18,15 @@ from ansible.template import Templar
 from . import role_arguments
 from .value_types import is_template, misfits, type_of, typed
 
-# Values that are kept with what they became; more are there only if tasks make new ones all the time.
+# Values whose conversion is cached; there are more only if tasks make new ones all the time.
 MOST = 20_000
-# Types of which the value of a template may come as text: ansible-core 2.18 makes text of every number, and what a
-# lookup or another variable brings is text everywhere. Structures that were written as text are left to preflight.
+# Types of which the value of a template may come as text: ansible-core 2.18 makes text of every number, and what
+# a lookup or another variable returns is text everywhere. Structures that were written as text are left to preflight.
 SCALARS = ("bool", "int", "float")
 
 
-class Known(NamedTuple):
-    """A value that was seen, what it is in its type, and whether it is a template whose value has to be looked at."""
+class Conversion(NamedTuple):
+    """A value, what it is in its type, and whether it is a template whose result has to be checked."""
 
     value: Any
     typed: Any
@@ -40,11 +40,11 @@ class TypedVariables:
         self._manager, self._get_vars = manager, manager.get_vars
         self._options, self._defaults = role_arguments.options(), role_arguments.defaults()
         self._templar = Templar(loader=manager._loader, variables={})
-        # Variables are merged anew for every task and host, of the same values. Each is kept, so that no other one can
-        # get its id.
-        self._known: dict[tuple[str, int], Known] = {}
-        # Templates that were seen to become what they have to, by host.
-        self._right: set[tuple[str, str, str]] = set()
+        # Variables are merged anew for every task and host, from the same values. Each value is held here, so that no
+        # other one can get its id.
+        self._conversions: dict[tuple[str, int], Conversion] = {}
+        # Templates whose result is of the right type, by host.
+        self._well_typed: set[tuple[str, str, str]] = set()
         self._evaluating = False
 
     @classmethod
@@ -59,10 +59,10 @@ class TypedVariables:
         changed, templates = {}, []
         for name in self._options.keys() & found.keys():
             value = found[name]
-            known = self._known.get((name, id(value))) or self._see(name, value)
-            if known.typed is not value:
-                changed[name] = known.typed
-            if known.evaluated:
+            conversion = self._conversions.get((name, id(value))) or self._convert(name, value)
+            if conversion.typed is not value:
+                changed[name] = conversion.typed
+            if conversion.evaluated:
                 templates.append(name)
         found.update(changed)
         if templates and not self._evaluating:
@@ -73,23 +73,22 @@ class TypedVariables:
             found["vars"].update(changed)
         return found
 
-    def _see(self, name: str, value: Any) -> Known:
-        """Convert a value that has not been seen yet.
+    def _convert(self, name: str, value: Any) -> Conversion:
+        """Convert a value, and cache the result.
 
-        Defaults of the roles are not evaluated: what uses them knows the text that ansible-core 2.18 makes of their
-        numbers.
+        Defaults of the roles are not evaluated: their users expect the text that ansible-core 2.18 makes of numbers.
         """
         option = self._options[name]
         evaluated = is_template(value) and may_come_as_text(option) and value != self._defaults.get(name)
-        if len(self._known) > MOST:
-            self._known.clear()
-        known = self._known[name, id(value)] = Known(value, typed(value, option), evaluated)
-        return known
+        if len(self._conversions) > MOST:
+            self._conversions.clear()
+        conversion = self._conversions[name, id(value)] = Conversion(value, typed(value, option), evaluated)
+        return conversion
 
     def _evaluate(self, names: list[str], found: dict[str, Any]) -> dict[str, Any]:
-        """Values of templates that users have set, where they come as text and are to be something else."""
+        """Results of templates that users have set, converted where they are text and must be something else."""
         host = str(found.get("inventory_hostname"))
-        wanted = [name for name in names if (host, name, found[name]) not in self._right]
+        wanted = [name for name in names if (host, name, found[name]) not in self._well_typed]
         if not wanted:
             return {}
         hostvars = {} if "hostvars" in found else {"hostvars": getattr(self._manager, "_hostvars", None) or {}}
@@ -102,7 +101,7 @@ class TypedVariables:
                 if any(misfits(value, self._options[name])):
                     changed[name] = typed(value, self._options[name])
                 elif value is not None:
-                    self._right.add((host, name, found[name]))
+                    self._well_typed.add((host, name, found[name]))
         finally:
             self._evaluating = False
         return changed
@@ -115,9 +114,9 @@ def may_come_as_text(option: Mapping[str, Any]) -> bool:
 
 
 def evaluate(template: Callable[[Any], Any], value: Any) -> Any:
-    """What a template becomes; nothing if it cannot be told yet."""
+    """The result of a template; None if it cannot be evaluated yet."""
     try:
         return template(value)
     except Exception:
-        # Whatever a filter or a lookup raises is told where the value is used, if it is.
+        # An error of a filter or a lookup is reported where the value is used, if it is.
         return None

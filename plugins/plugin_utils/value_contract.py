@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What has to be true of a single value besides its type: times with their units, sizes, ranges, paths and addresses.
 
-One table has the form of every variable that has one, by its name and that of the option inside of it. Whatever is in
-none may not be null, and text not empty where that means nothing and without control characters.
+A table has the form of every variable that has one, by its name and that of the option inside of it. A value without
+a form must not be null; a text without one must not be empty, unless that has a meaning, or have control characters.
 Pure: a value and an option of an argument spec in, sentences out.
 """
 
@@ -22,17 +22,17 @@ BYTES = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**
 # HAProxy keeps times as milliseconds in so many bits.
 LONGEST_TIME = 2**31 - 1
 LARGEST = 2**31 - 1
-# Of the kernel, the byte that ends it left out.
+# The kernel's limit, without the byte that ends the path.
 LONGEST_SOCKET = 107
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# Of these systemd takes none in an environment.
+# systemd accepts none of these in an environment.
 UNREADABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 NGINX_TIME = re.compile(r"(\d+y)?(\d+M)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?")
 PROMETHEUS_TIME = re.compile(r"(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?")
 
 
 class Form(NamedTuple):
-    """What a value has to look like: whether it does, what it is not otherwise, and how to write it."""
+    """The form of a value: a test, what a value that fails it is not, and how to write it."""
 
     fits: Callable[[str], bool]
     not_one: str
@@ -64,7 +64,7 @@ def time(units: str, least: int = 1) -> Form:
 
 
 def composed(pattern: re.Pattern[str], least: int = 1) -> Form:
-    """A time that may be made of several, none of them where it has to be one."""
+    """A time that may have several parts, as 1h30m; at least one of them has to be least or more."""
 
     def fits(text: str) -> bool:
         return bool(text and pattern.fullmatch(text)) and any(int(each) >= least for each in re.findall(r"\d+", text))
@@ -73,7 +73,7 @@ def composed(pattern: re.Pattern[str], least: int = 1) -> Form:
 
 
 def size(pattern: str, least: int, fix: str) -> Form:
-    """A number of bytes with a unit that the program knows, and not fewer than it takes."""
+    """A number of bytes with a unit of the program, and not fewer than least."""
 
     def fits(text: str) -> bool:
         found = re.fullmatch(pattern, text)
@@ -97,7 +97,7 @@ def is_address(text: str) -> bool:
 
 
 def is_network(text: str) -> bool:
-    """Whether it is an address or a network, bits of hosts in it or not."""
+    """Whether it is an address or a network; host bits may be set."""
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -225,7 +225,7 @@ FORMS: dict[str, Form] = {
         ),
         POSITIVE,
     ),
-    # Of apt, for which one below zero forbids a package.
+    # The range of apt; a negative priority forbids a package.
     "packages_repositories.pins.priority": span(-32768, 32767),
     # Below that HAProxy does not speak HTTP/2.
     "haproxy_buffer_size": span(16384),
@@ -237,7 +237,7 @@ FORMS: dict[str, Form] = {
     **dict.fromkeys(
         ("haproxy_admin_address", "haproxy_site_address", "nginx_address", "mysql_server_addresses"), LISTENER
     ),
-    # Neither systemd nor the exporters know a word for all addresses.
+    # Neither systemd nor the exporters have a word for all addresses.
     **dict.fromkeys(("exporters_address", "monitoring_address", "mysql_health_address"), ADDRESS),
     **dict.fromkeys(
         ("webstack_virtual_addresses", "dns_addresses", "acme_http01_address", "mysql_health_peers"), ADDRESS
@@ -292,7 +292,7 @@ FORMS: dict[str, Form] = {
     **dict.fromkeys(("webstack_app_packages", "app_server_build_packages", "packages_names"), PACKAGE),
     "webstack_app_php_version": Form(matches(r"\d+\.\d+"), "is no version of PHP", "write it in quotes, as '8.4'"),
 }  # fmt: skip
-# Names that mappings with names of one's own may have in them.
+# Forms of the names in mappings whose names are the user's own.
 NAMES: dict[str, Form] = {
     **dict.fromkeys(("app_server_environment", "app_server_build_environment"), VARIABLE),
     "monitoring_external_labels": VARIABLE,
@@ -311,10 +311,9 @@ OF_TEXT = {
     "app_server_environment", "app_server_build_environment", "app_server_files", "app_server_php_settings",
     "monitoring_external_labels",
 }  # fmt: skip
-# Options that are as good as left out when they are null.
+# Options for which null is the same as leaving them out.
 MAY_BE_NULL = re.compile(r"mysql_primary_(accounts|databases)\..*")
-# Variables whose text means something when it is empty, besides those with a default that is; passwords, names and
-# addresses that others judge.
+# Variables that may be empty besides those whose default is empty, and names and addresses that are checked elsewhere.
 MAY_BE_EMPTY = {
     "mysql_primary_administration_user", "mysql_primary_monitoring_user", "nginx_front_controller",
     "webstack_address", "webstack_app_database", "webstack_app_docroot", "webstack_app_front_controller",
@@ -326,9 +325,9 @@ MAY_BE_EMPTY = {
     "webstack_removed_headers", "webstack_stream_paths", "haproxy_additional_hosts", "webstack_redirect_from",
     "webstack_sites.redirect_from", "webstack_app_shared_directories",
 }  # fmt: skip
-# PEM, and words of commands, which may be whole programs, and empty.
+# PEM, and words of commands, which may be whole programs, or empty.
 MAY_BE_ANYTHING = re.compile(r"webstack_authority_\w+|app_server_(command|migrate|(background|timers)\.command)")
-# Lists without whose first element nothing can be made.
+# Lists that must not be empty.
 NEEDS_ONE = {
     "acme_certificates.domains", "app_server_background.command", "app_server_timers.command", "webstack_sites.domains",
     "haproxy_tls_ciphers", "haproxy_tls_ciphersuites", "haproxy_tls_curves", "mysql_server_addresses",
@@ -345,7 +344,7 @@ class Part(NamedTuple):
 
 
 def parts(part: Part) -> Iterator[Part]:
-    """A value and everything inside of it that an option is known of."""
+    """A value and everything inside of it that has an option."""
     yield part
     key, where, value, option = part
     kind = type_of(option)
@@ -353,10 +352,10 @@ def parts(part: Part) -> Iterator[Part]:
         for index, element in enumerate(value):
             yield from parts(Part(key, f"{where}[{index}]", element, elements_of(option)))
     elif kind == "dict" and isinstance(value, Mapping):
-        known = option.get("options") or {}
-        for name in value.keys() & known.keys():
-            yield from parts(Part(f"{key}.{name}", f"{where}.{name}", value[name], known[name]))
-        if not known and key in FORMS:
+        options = option.get("options") or {}
+        for name in value.keys() & options.keys():
+            yield from parts(Part(f"{key}.{name}", f"{where}.{name}", value[name], options[name]))
+        if not options and key in FORMS:
             for name, element in value.items():
                 yield from parts(Part(key, f"{where}.{name}", element, {"type": "str"}))
 
@@ -389,7 +388,7 @@ def hidden(part: Part, raw: Any) -> bool:
 
 
 def mapping_problems(name: str, value: Mapping[Any, Any]) -> Iterator[str]:
-    """What is wrong with names and values of a mapping that has names of one's own."""
+    """What is wrong with names and values of a mapping whose names are the user's own."""
     form = NAMES.get(name)
     for inner, text in value.items():
         if form and not form.fits(str(inner)):
@@ -405,10 +404,10 @@ def fault_of(part: Part) -> str | None:
     key, where, value, option = part
     if value is None:
         if option.get("required"):
-            return "says nothing, and is needed: give it a value"
+            return "is no value, and one is required: give it one"
         if MAY_BE_NULL.fullmatch(key):
             return None
-        return "says nothing: give it a value, or leave it out to have the default"
+        return "is no value: give it one, or leave it out to have the default"
     if isinstance(value, list):
         if not value and (key in NEEDS_ONE or where.endswith("]")):
             return "is empty, and has to have an element: add it, or leave it out"
@@ -425,7 +424,7 @@ def fault_of_text(key: str, where: str, text: str, option: Option) -> str | None
         try:
             right = form.fits(text)
         except ValueError:
-            # It is no number, as has been said.
+            # It is no number, which is reported elsewhere.
             return None
         return None if right else f"{form.not_one}: {form.fix}"
     if type_of(option) in ("int", "float", "dict", "list"):

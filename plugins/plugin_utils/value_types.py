@@ -25,7 +25,7 @@ try:
 
     NUMBERS_COME_AS_TEXT = False
 except ImportError:
-    # ansible-core 2.18: a template that makes a number makes text, and revealed knows its vaulted strings.
+    # ansible-core 2.18: the number that a template makes is text, and vaulted strings are of another type.
     NUMBERS_COME_AS_TEXT = True
 
     class EncryptedString:  # type: ignore[no-redef]
@@ -33,7 +33,7 @@ except ImportError:
 
 
 Option = Mapping[str, Any]
-# What cannot be read as the wished type raises one of these.
+# A value that cannot be read as the wanted type raises one of these.
 UNREADABLE = (TypeError, ValueError, ArithmeticError, SyntaxError)
 NEEDED = {
     "bool": "true or false",
@@ -56,7 +56,7 @@ class Misfit(NamedTuple):
 
 
 def type_of(option: Option) -> str:
-    """Type of an option, as text where the spec is silent."""
+    """Type of an option; text where the spec has none."""
     return option.get("type") or ("dict" if option.get("options") else "str")
 
 
@@ -74,10 +74,10 @@ def revealed(value: Any) -> Any:
     """The value with the text of vaulted strings of ansible-core 2.18, which later ones reveal when they are used."""
     if getattr(value, "__ENCRYPTED__", False):
         try:
-            # As before it is no template, whatever it holds.
+            # It stays text, even if it looks like a template.
             return wrap_var(value.data)
         except AnsibleError:
-            # It is told where it is used.
+            # It is reported where it is used.
             return value
     return each_inside(value, lambda _key, inside: revealed(inside))
 
@@ -107,8 +107,8 @@ def typed(value: Any, option: Option) -> Any:
     if kind == "list":
         return each_inside(value, lambda _key, inside: typed(inside, elements_of(option)))
     if kind == "dict":
-        known = option.get("options") or {}
-        return each_inside(value, lambda key, inside: typed(inside, known[key]) if key in known else inside)
+        options = option.get("options") or {}
+        return each_inside(value, lambda key, inside: typed(inside, options[key]) if key in options else inside)
     return value
 
 
@@ -129,7 +129,7 @@ def read_int(value: Any) -> int:
 
 
 def read_text(value: Any) -> str:
-    """Text of a number or a date; what else YAML makes of unquoted text cannot be told any more."""
+    """Text of a number or a date; what else YAML makes of unquoted text cannot be turned back."""
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
     if not isinstance(value, (int, float)):
@@ -163,7 +163,7 @@ def read_dict(value: Any) -> dict[str, Any]:
 
 
 def read_structure(text: str, wanted: type) -> Any:
-    """What JSON, or Python, has written."""
+    """The structure that a text has in JSON, or in the notation of Python."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -185,7 +185,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
 
 
 def misfits(value: Any, option: Option, path: str = "") -> Iterator[Misfit]:
-    """Every part of a value that is not of its type; templates and what is null are left to others."""
+    """Every part of a value that is not of its type; templates and null are not checked here."""
     if value is None or is_template(value):
         return
     kind = type_of(option)
@@ -195,15 +195,15 @@ def misfits(value: Any, option: Option, path: str = "") -> Iterator[Misfit]:
         for index, inside in enumerate(value):
             yield from misfits(inside, elements_of(option), f"{path}[{index}]")
     elif kind == "dict":
-        for key, known in (option.get("options") or {}).items():
-            yield from misfits(value.get(key), known, f"{path}.{key}")
+        for key, inner in (option.get("options") or {}).items():
+            yield from misfits(value.get(key), inner, f"{path}.{key}")
 
 
 def refused(value: Any, option: Option, raw: Any) -> Iterator[Misfit]:
-    """What of a variable's value cannot be used; raw is how it was given.
+    """The parts of a variable's value that cannot be used; raw is the value as it was given.
 
-    Text that is printed as the number that it is does no harm inside of a structure, and a template cannot do better
-    with ansible-core 2.18; the same holds for numbers that are to be text.
+    A number as text is accepted inside of a structure, and from a template with ansible-core 2.18, which always makes
+    text; so is a number where text is wanted.
     """
     for misfit in misfits(value, option):
         kind = type_of(misfit.option)
@@ -215,7 +215,7 @@ def refused(value: Any, option: Option, raw: Any) -> Iterator[Misfit]:
 
 
 def is_vaulted(value: Any) -> bool:
-    """Whether a value is not to be shown."""
+    """Whether a value is vaulted, and so must not be shown."""
     return isinstance(value, EncryptedString) or bool(getattr(value, "__ENCRYPTED__", False))
 
 

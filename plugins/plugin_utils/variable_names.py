@@ -22,26 +22,26 @@ RENAMED = {
 
 
 def unknown_names(
-    names: Iterable[str], known: Collection[str], roles: Iterable[str], others: Iterable[str]
+    names: Iterable[str], documented: Collection[str], roles: Iterable[str], others: Iterable[str]
 ) -> Iterator[tuple[str, str]]:
-    """Each name that begins like ours, is none and belongs to nobody else, with what to do about it.
+    """Each name that begins like ours and is neither ours nor another's, with what to do about it.
 
-    Ours were renamed, or begin with the name of a role or of the stack; others are patterns of names that are not ours.
+    A name begins like ours by the name of a role or of the stack; others are patterns of names that are not ours.
     """
     prefixes = tuple(f"{prefix}_" for prefix in (SHARED, *roles))
     patterns = list(others)
     for name in names:
-        if name in known or any(fnmatchcase(name, pattern) for pattern in patterns):
+        if name in documented or any(fnmatchcase(name, pattern) for pattern in patterns):
             continue
         if name in RENAMED:
             yield name, f"is called {RENAMED[name]} now, and would be ignored: rename it."
         elif name.startswith(prefixes):
-            yield name, advice(name, known)
+            yield name, advice(name, documented)
 
 
-def advice(name: str, known: Collection[str]) -> str:
-    """What to do about a name that is none of ours."""
-    near = get_close_matches(name, known, n=1)
+def advice(name: str, documented: Collection[str]) -> str:
+    """What to do about a name that is not ours."""
+    near = get_close_matches(name, documented, n=1)
     correct = f"it is nearest to {near[0]}, so correct it" if near else "remove it"
     return (
         f"is no variable of pentad.webstack, and would be ignored: {correct}; "

@@ -118,7 +118,7 @@ def test_all_that_is_wrong_with_certificates_is_told_at_once(lab: Lab, tmp_path:
         "webstack_sites[mixed].key = ",
         "is not the key of the certificate for ",
         "webstack_sites[strange].certificate = ",
-        "is no authority that is known here",
+        "is no authority that the control node trusts",
         "webstack_sites[named].certificate = ",
         "is not valid for named.foobar.com but for wrong.foobar.com",
     ):

@@ -38,7 +38,7 @@ def test_without_the_state_nothing_is_changed_and_nothing_is_made(lab: Lab, coll
     run = lab.playbook(playbook, inventory=colleague)
     told = " ".join(run.output.split())
     assert run.code != 0
-    assert f"copy the state directory of who deployed them to {colleague}/.webstack" in told, run.output[-3000:]
+    assert f"copy the state directory of whoever deployed them to {colleague}/.webstack" in told, run.output[-3000:]
     assert all(name in told for name in FILES)
     assert files(colleague) == had
     assert not any(run.changed.values())
@@ -80,7 +80,7 @@ def test_a_part_of_the_stack_by_tag_and_limit(lab: Lab) -> None:
     assert "11m" in lab.sh("web1", "cat /etc/nginx/nginx.conf")
     assert "11m" not in lab.sh("web2", "cat /etc/nginx/nginx.conf")
     assert "3999" not in lab.sh("web1", "cat /etc/haproxy/haproxy.cfg")
-    (left,) = re.findall("Left out by --limit, and not looked at: (.*)", run.output)
+    (left,) = re.findall("Left out by --limit, and not checked: (.*)", run.output)
     # In the order of the inventory, of which Molecule writes one of its own.
     assert sorted(left.split(", ")) == sorted(map(lab.container, ("lb1", "web2", "db1", "db2")))
     again = lab.playbook("site.yml", "--limit", web1, "--tags", "nginx", "--skip-tags", "proof")

@@ -146,9 +146,7 @@ def _account_finding(server: Server, clients: Sequence[tuple[str, Sequence[str]]
     worst = max(findings, key=_gravity, default=None)
     if worst and worst.status == PASS and any("locked" not in r for r in rows):
         grant = server.snapshot.get("replication_account_grant") or ""
-        message = (
-            f"{worst.message} Only the verdict on the primary itself shows whether it is locked or expires soon."
-        )
+        message = f"{worst.message} Only the verdict on the primary itself shows whether it is locked or expires soon."
         return failed(worst.observed, None, message, f"To see it from here, run there: {grant}", cap=INFO)
     return worst
 

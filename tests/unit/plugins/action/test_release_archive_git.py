@@ -74,9 +74,11 @@ def contents(archive: str) -> dict[str, str]:
 def asked(monkeypatch):
     """What git was told to do."""
     told: list[str] = []
-    ask = release_git.Mirror.ask
+    attempt = release_git.Mirror.attempt
     monkeypatch.setattr(
-        release_git.Mirror, "ask", lambda self, *words, **how: (told.append(words[0]), ask(self, *words, **how))[1]
+        release_git.Mirror,
+        "attempt",
+        lambda self, *words, **how: (told.append(words[0]), attempt(self, *words, **how))[1],
     )
     return told
 
@@ -456,7 +458,7 @@ class TestHttps:
     def test_a_server_that_does_not_answer_is_waited_for_as_long_as_was_said(self, pack, server, tmp_path):
         answer = pack(source=f"https://{server.place}/silence/shop.git", version="main", timeout=1)
         assert answer["msg"] == (
-            f"source: https://{server.place}/silence/shop.git did not answer within 1 s: see that it can be reached, "
+            f"source: https://{server.place}/silence/shop.git did not answer within 1 s: check that it can be reached, "
             "or raise timeout."
         )
         # The run that comes next begins anew.

@@ -214,7 +214,7 @@ def test_a_lock_is_renewed_during_a_long_step_and_ends_with_the_run(begin, lock)
     run.go()
     run.seen("given")
     assert run.until() == 0
-    time.sleep(1.5 * LEASE / 4 + action.LOOK)
+    time.sleep(1.5 * LEASE / 4 + action.POLL)
     assert run.until() == 0, "what was given back is not renewed"
     run.go("end")
     told = run.process.communicate(timeout=60)[0]
@@ -232,4 +232,4 @@ def test_a_run_that_does_not_come_to_its_end_holds_nobody_up(begin, how):
     # That nothing of the run is left to hold its output open is seen by the end of this.
     told = run.process.communicate(timeout=30)[0]
     assert run.process.returncode != 0, told
-    wait("the lock to be released", lambda: run.until() == 0, 10 * action.LOOK)
+    wait("the lock to be released", lambda: run.until() == 0, 10 * action.POLL)

@@ -182,9 +182,9 @@ def test_values_that_mean_nothing_are_refused_before_a_password_is_made(play):
     play.variables["db1"]["webstack_app_password"] = None
     problems = play.run(preflight)["problems"]
     for told in (
-        "lb1: haproxy_check_interval = null says nothing: give it a value, or leave it out to have the default.",
+        "lb1: haproxy_check_interval = null is no value: give it one, or leave it out to have the default.",
         "web1: webstack_app_workers = 0 is out of range: use 1 or more.",
-        "db1: webstack_app_password = null says nothing: give it a value, or leave it out to have the default.",
+        "db1: webstack_app_password = null is no value: give it one, or leave it out to have the default.",
         "web2: pki_renew_days = 900 is not less than pki_days = 825, and every run would renew every certificate: "
         "make it smaller.",
     ):
@@ -221,7 +221,7 @@ SILENT = {"unreachable": True, "msg": "timed out."}
 
 def test_a_host_that_does_not_answer_stops_a_run_over_all(play):
     play.facts["db2"]["__webstack_survey"] = SILENT
-    # Made of a fact that it could not be asked for.
+    # It needs a fact that could not be gathered.
     play.variables["db2"]["mysql_server_id"] = "{{ ansible_facts.default_ipv4.address }}"
     answer = play.run(preflight)
     (problem,) = answer["problems"]
@@ -270,11 +270,10 @@ def test_a_limit_judges_nothing_but_what_is_in_it(play, host):
 def test_a_limit_asks_for_the_addresses_that_it_needs_and_for_no_others(play):
     play.variables["db1"]["webstack_address"] = ""
     fix = "set webstack_address for db1, or start it."
-    for limit, asking in ((["web1", "web2"], "web1, web2"), (["db2"], "db2"), (["lb1"], "lb1")):
+    for limit, needing in ((["web1", "web2"], "web1, web2"), (["db2"], "db2"), (["lb1"], "lb1")):
         play.limit = limit
         assert play.run(preflight)["problems"] == [
-            "--limit leaves out db1, which could not be asked for its address, and the configuration of "
-            f"{asking} has it: {fix}"
+            f"--limit leaves out db1, whose address is not known, and the configuration of {needing} needs it: {fix}"
         ]
     play.variables["db1"]["webstack_address"] = "192.0.2.13"
     play.variables["web2"]["webstack_address"] = ""
@@ -287,7 +286,7 @@ def test_the_proof_is_of_what_is_in_the_limit_and_says_so(proven, capsys):
     answer = proven.run(proof)
     assert answer.get("failed") is None
     assert {one["host"] for one in answer["findings"]} == {"lb1", "web1", "site"}
-    assert "Left out by --limit, and not looked at: db1, db2, web2" in capsys.readouterr().out
+    assert "Left out by --limit, and not checked: db1, db2, web2" in capsys.readouterr().out
 
 
 def test_variables_that_roles_keep_for_themselves_are_known_too(play):

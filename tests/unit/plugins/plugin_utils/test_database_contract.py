@@ -166,14 +166,14 @@ WRONG = {
     "GTIDs are off": (
         {"db1": server({"gtid_mode": "OFF"})},
         ["db1: gtid_mode is OFF on the server with data that runs there, and replication goes by GTID: "
-         "-e '{\"mysql_server_enable_gtid\": [\"db1\"]}' brings it to ON while it runs, step by step. "
+         "-e '{\"mysql_server_enable_gtid\": [\"db1\"]}' switches it to ON while it runs, step by step. "
          "Replicas that are not in this inventory have to take each step with it."],
     ),
     "GTIDs are off, another host is named": (
         {"db1": {**server({"gtid_mode": "OFF_PERMISSIVE"}), "mysql_server_enable_gtid": ["db10"]}},
         ["mysql_server_enable_gtid = 'db10' names no host of group mysql: name one of db1, db2.",
          "db1: gtid_mode is OFF_PERMISSIVE on the server with data that runs there, and replication goes by GTID: "
-         "-e '{\"mysql_server_enable_gtid\": [\"db1\"]}' brings it to ON while it runs, step by step. "
+         "-e '{\"mysql_server_enable_gtid\": [\"db1\"]}' switches it to ON while it runs, step by step. "
          "Replicas that are not in this inventory have to take each step with it."],
     ),
     "a name in a string": (
@@ -210,13 +210,13 @@ WRONG = {
     "letter case of a server with data": (
         dict.fromkeys(("db1", "db2"), {"mysql_server_settings": {"lower_case_table_names": 1}, **server()}),
         [f"{host}: mysql_server_settings: lower_case_table_names = 1, but the server with data (shop) has 0, and that "
-         "is settled when a server is made: remove the setting, or load a dump into a new server."
+         "is fixed when a server is made: remove the setting, or load a dump into a new server."
          for host in ("db1", "db2")],
     ),
     "page size of a server with data": (
         {"db1": {"mysql_server_settings": {"innodb-page-size": "8k"}, **server({"innodb_page_size": "16384"})}},
         ["db1: mysql_server_settings: innodb_page_size = 8k, but the server with data (shop) has 16384, and that is "
-         "settled when a server is made: remove the setting, or load a dump into a new server."],
+         "fixed when a server is made: remove the setting, or load a dump into a new server."],
     ),
     "letter case of a primary that was there before": (
         {"db1": server({"lower_case_table_names": "1"})},

@@ -234,7 +234,7 @@ REFUSED = {
     ),
     "no facts": (
         stack({"web1": {"ansible_facts": {}, "webstack_address": ""}}),
-        "web1: did not answer (to the question for its facts, a moment before it did): start it, correct its "
+        "web1: did not answer (when its facts were gathered, a moment before the survey): start it, correct its "
         "ansible_host, leave it out by --limit '!web1', or remove it from the inventory.",
     ),
     "not a choice": (
@@ -388,7 +388,7 @@ REFUSED = {
             }
         ),
         "web2: nginx.service is masked, so that nothing can start it, and the stack runs it there: "
-        "run 'systemctl unmask nginx.service' on web2, or take it out of the group that brings the service.",
+        "run 'systemctl unmask nginx.service' on web2, or take the node out of the group that runs it.",
     ),
     "other system": (stack({"web1": system("Fedora", "42")}), f"web1: Fedora 42 {SYSTEM_FIX}"),
     "old system": (stack({"web1": system("Debian", "11")}), f"web1: Debian 11 {SYSTEM_FIX}"),
@@ -630,7 +630,7 @@ def test_a_site_without_what_it_needs_is_named_on_every_host_that_sees_it():
 def test_sites_are_made_of_nothing_that_one_role_alone_knows():
     shop = {**SITE, "domains": ["{{ lab_domain }}"], "servers": "{{ haproxy_servers }}"}
     assert list(contract.check_site_templates(stack(sites(shop)))) == [
-        "lb1: webstack_sites is made of haproxy_servers, which is not set, and its default is known to one role alone: "
+        "lb1: webstack_sites is made of haproxy_servers, which is not set, and its default exists in one role alone: "
         "leave out what only repeats the default, or set haproxy_servers."
     ]
     assert list(contract.check_site_templates(stack(sites(shop, haproxy_servers=[])))) == []

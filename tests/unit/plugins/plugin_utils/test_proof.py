@@ -90,7 +90,7 @@ def test_units_that_are_masked_failed_or_pending_are_wrong():
             "services",
             "app.service ends as soon as it is started. The journal ends with:\nno module named app\n",
         ),
-        ("web1", "services", "haproxy.service has a reload before it that an earlier run did not come to"),
+        ("web1", "services", "haproxy.service has a reload pending from an earlier run"),
     ]
 
 

@@ -35,7 +35,7 @@ class Operator:
 
     def marks(self, **passwords: str) -> dict[str, str]:
         """What nodes keep of passwords that this operator told them."""
-        return {name: shared_state.mark(name, value, self.key) for name, value in passwords.items()}
+        return {name: shared_state.password_digest(name, value, self.key) for name, value in passwords.items()}
 
     def sees(
         self, given: dict[str, Any] | None = None, authority: str | None = None, marks: dict[str, str] | None = None
@@ -126,7 +126,7 @@ def test_a_checkout_without_the_state_is_refused_and_told_how_to_share_it(first,
     assert problem == (
         f"lb1, web1, web2, db1: deployed with an authority that is not here (SHA-256 {digest}) "
         "and with passwords that are not here (webstack_app_password, webstack_replication_password): "
-        f"copy the state directory of who deployed them to {second.state}, "
+        f"copy the state directory of whoever deployed them to {second.state}, "
         "or set webstack_authority_certificate, webstack_authority_key and the passwords to what is in it, "
         "encrypted by ansible-vault ('One stack, several operators' in docs/operations.md)."
     )

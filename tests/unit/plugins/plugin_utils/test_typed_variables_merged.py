@@ -71,7 +71,7 @@ def test_what_is_kept_is_bounded(manager, monkeypatch):
     for number in range(1000, 1020):
         manager.variables["webstack_app_workers"] = str(number)
         assert manager.get_vars()["webstack_app_workers"] == number
-    assert len(manager.get_vars._known) <= 4
+    assert len(manager.get_vars._conversions) <= 4
 
 
 def test_a_template_is_evaluated_again_only_while_it_gives_text(manager, tmp_path):
