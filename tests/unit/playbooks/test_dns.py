@@ -108,7 +108,7 @@ def test_records_of_one_site_need_no_setting_and_bad_ones_replace_none(publish, 
 )
 def test_a_balancer_is_asked_for_its_address_where_nobody_has_named_one(publish, balancers, asked):
     ran = publish(balancers=balancers, ansible_connection="local", ansible_become=False)
-    assert ("Gather the facts that tell the addresses" in ran.stdout) is asked
+    assert ("Gather the facts about the addresses" in ran.stdout) is asked
     # Without a route to anywhere this machine has no address.
     assert ran.returncode == 0 or "no address is known for lb1" in ran.stdout + ran.stderr
 

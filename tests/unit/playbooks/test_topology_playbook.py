@@ -14,7 +14,11 @@ import yaml
 
 ADDRESSES = {"db1": "192.0.2.31", "db2": "192.0.2.32", "db3": "192.0.2.33"}
 LATER = "A later play"
-ASKING = {"Ask the server for its role", "Ask those that the limit leaves out", "Note what they said"}
+ASKING = {
+    "Gather the role of the server",
+    "Gather the role of servers that the limit leaves out",
+    "Record the role of each of them",
+}
 
 
 def said(writable: bool = False, follows: str = "", executed: str = "0-1-100") -> dict[str, Any]:
@@ -64,7 +68,7 @@ def sources(top, tmp_path):
                 "vars_files": [str(role / "defaults" / "main.yml"), str(role / "vars" / "main.yml")],
                 "tasks": [
                     {
-                        "name": "Know the names of the stack",
+                        "name": "Load the names of the stack",
                         "ansible.builtin.import_role": {"name": "pentad.webstack.topology", "rolespec_validate": False},
                     },
                     {"name": "Tell", "ansible.builtin.debug": {"msg": message}},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What comes between the package of MySQL and its server keeps a new one from being shut down while it is at work."""
+"""The shadow of mysqld keeps a new server from being shut down by its package while it initializes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEGINNING = "USE mysql; \nALTER USER 'root'@'localhost' IDENTIFIED WITH 'auth_so
 
 @pytest.fixture
 def mysqld(top, tmp_path):
-    """What comes between, before a server that tells its arguments."""
+    """The shadow, in front of a server that prints its arguments."""
     server = tmp_path / "server"
     server.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     server.chmod(0o755)
