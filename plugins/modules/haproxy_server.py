@@ -125,16 +125,16 @@ from ..module_utils.haproxy_runtime import MASTER_SOCKET, SOCKET, Runtime, Runti
 # Run by the timer of the lease, which has no file of its own to go stale. Maintenance begun since is left alone.
 RETURN_PROGRAM = """
 import socket, sys
-def ask(command):
+def query(command):
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(sys.argv[1])
         connection.sendall(command.encode() + b"\\n")
         return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 for path in sys.argv[2:]:
     backend, name = path.split("/")
-    rows = [line.split() for line in ask("show servers state " + backend).splitlines() if line[:1] != "#"]
+    rows = [line.split() for line in query("show servers state " + backend).splitlines() if line[:1] != "#"]
     if any(int(row[6]) & 8 for row in rows if len(row) > 6 and row[3] == name):
-        ask("set server " + path + " state ready")
+        query("set server " + path + " state ready")
 """
 
 

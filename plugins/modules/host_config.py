@@ -500,7 +500,7 @@ class Configurator:
         missing = [name for name in wanted if before.get(name, {}).get("LoadState") == "not-found"]
         if missing and not self.module.check_mode:
             self.module.fail_json(
-                msg=f"systemd knows no unit {', '.join(missing)}: its package or unit file is not installed."
+                msg=f"systemd has no unit {', '.join(missing)}: its package or unit file is not installed."
             )
         now = time.monotonic()
         looping = [name for name in started if loops(before.get(name, {}), now)]

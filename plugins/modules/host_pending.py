@@ -79,7 +79,7 @@ def verb(action: str, unit: dict[str, str]) -> str:
         return NOTHING
     if action != pending.RELOAD:
         return "restart"
-    # One that is just starting, or starts again and again, cannot be told to reload.
+    # One that is just starting, or starts again and again, cannot be reloaded.
     return "reload" if unit.get("ActiveState") != "activating" and unit.get("CanReload") != "no" else "restart"
 
 

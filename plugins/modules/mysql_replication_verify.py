@@ -367,7 +367,7 @@ reasons:
   elements: str
   sample: [sql_thread, errant]
 not_judged:
-  description: Ids of the rules that could not be judged, usually for want of a privilege. Their checks name the grant.
+  description: Ids of the rules that could not be judged, usually for lack of a privilege. Their checks name the grant.
   returned: always
   type: list
   elements: str

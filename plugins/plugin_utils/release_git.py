@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Git repositories as a source: a shallow mirror of the wanted version, from which git writes a tree.
 
-Git never asks for anything, gets no password as an argument, and is given a limited time as a whole.
+Git never asks for anything, gets no password as an argument, and has a limited time for all its work.
 """
 
 from __future__ import annotations

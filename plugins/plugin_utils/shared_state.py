@@ -234,7 +234,7 @@ def in_git(state: Path) -> list[str]:
 
     found = git_values("ls-files", "-z", "--", "secrets", "pki/*.key")
     filters = git_values("check-attr", "-z", "filter", "--", *found) if found else []
-    # Of each path, git tells the path, the attribute and its value.
+    # For each path, git prints the path, the attribute and its value.
     plain = ("unspecified", "unset", "set")
     encrypted = {path for path, value in zip(filters[::3], filters[2::3], strict=True) if value not in plain}
     return [path for path in found if path not in encrypted]

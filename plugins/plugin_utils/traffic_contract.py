@@ -20,7 +20,7 @@ WITH_PORT = re.compile(r"(?P<host>[^:\[\]]+|\[[0-9A-Fa-f:.]+\]):\d*")
 HEADER = re.compile(r"[A-Za-z0-9-]+")
 # Written unquoted into the configuration of HAProxy and nginx.
 PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
-# Set by the balancers themselves; without them nothing behind them would know the client.
+# Set or needed by the balancers themselves; without these headers no request would arrive as it should.
 OWN_HEADERS = ("host", "x-request-id", "connection", "upgrade", "content-length", "transfer-encoding")
 
 

@@ -331,7 +331,7 @@ def test_check_mode_tells_the_same_and_does_nothing(run_module, state):
 
 def test_a_unit_that_does_not_exist_is_named(run_module, state):
     answer = run_module(host_config, started=["a.service"])
-    assert answer["msg"] == "systemd knows no unit a.service: its package or unit file is not installed."
+    assert answer["msg"] == "systemd has no unit a.service: its package or unit file is not installed."
 
 
 def test_check_mode_does_not_miss_a_unit_whose_package_it_did_not_install(run_module, state):
