@@ -55,11 +55,11 @@ def recorded(engine: str, side: str, variables: dict[str, Any] | None = None, **
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_replica_is_told_in_the_same_words_by_all_engines(engine):
-    told = health.told(health.build(recorded(engine, "replica")), 10)
+    told = health.state_of(health.build(recorded(engine, "replica")), 10)
     channel = told["channels"][0]
     assert (told["role"], told["writable"], told["fresh"]) == ("replica", False, True)
     assert (channel["receiver"], channel["applier"], channel["lag_seconds"]) == ("on", "on", 0)
-    primary = health.told(health.build(recorded(engine, "primary")), 10)
+    primary = health.state_of(health.build(recorded(engine, "primary")), 10)
     assert channel["source_id"] == primary["id"]
 
 
@@ -69,7 +69,7 @@ def test_a_replica_is_told_in_the_same_words_by_all_engines(engine):
 )
 def test_a_server_that_follows_nobody_is_the_primary_or_fenced(engine, fence, role, writable):
     fences = {"read_only": fence} if "mariadb" in engine else {"read_only": fence, "super_read_only": fence}
-    told = health.told(health.build(recorded(engine, "primary", fences)), 10)
+    told = health.state_of(health.build(recorded(engine, "primary", fences)), 10)
     assert (told["role"], told["writable"], told["fresh"], told["channels"]) == (role, writable, False, [])
 
 
@@ -93,7 +93,7 @@ def test_a_server_that_follows_nobody_is_the_primary_or_fenced(engine, fence, ro
     ],
 )
 def test_reads_go_to_replicas_that_run_within_the_limit(engine, columns, expected):
-    assert health.told(health.build(recorded(engine, "replica", **columns)), 10)["fresh"] is expected
+    assert health.state_of(health.build(recorded(engine, "replica", **columns)), 10)["fresh"] is expected
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -107,9 +107,9 @@ def test_reads_go_to_replicas_that_run_within_the_limit(engine, columns, expecte
     ],
 )
 def test_a_replica_can_be_read_at_need_as_long_as_it_applies(engine, columns, expected):
-    told = health.told(health.build(recorded(engine, "replica", **columns)), 10)
+    told = health.state_of(health.build(recorded(engine, "replica", **columns)), 10)
     assert (told["readable"], told["fresh"]) == (expected, False)
-    assert health.told(health.build(recorded(engine, "primary")), 10)["readable"] is False
+    assert health.state_of(health.build(recorded(engine, "primary")), 10)["readable"] is False
 
 
 @pytest.mark.parametrize("section", ["variables", "replica_status"])
@@ -118,7 +118,7 @@ def test_a_server_that_may_not_be_asked_says_which_grant_is_missing(section):
     grant = "GRANT REPLICATION CLIENT ON *.* TO 'mysql-health'@'localhost';"
     snapshot["denied"] = {section: {"errno": 1227, "error": "Access denied.", "grant": grant}}
     with pytest.raises(health.DatabaseError, match="Access denied. GRANT REPLICATION CLIENT"):
-        health.told(health.build(snapshot), 10)
+        health.state_of(health.build(snapshot), 10)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_a_peer_that_does_not_tell_its_history_yet_is_believed():
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_a_real_replica_tells_is_no_objection_to_its_primary(engine):
-    own = health.told(health.build(recorded(engine, "primary")), 10)
-    peer = health.told(health.build(recorded(engine, "replica")), 10)
+    own = health.state_of(health.build(recorded(engine, "primary")), 10)
+    peer = health.state_of(health.build(recorded(engine, "replica")), 10)
     assert health.objection(own, {"db2": peer}) == ""
     assert health.objection({**own, "history": {**own["history"], "executed": "", "position": ""}}, {"db2": peer})
 
