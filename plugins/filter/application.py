@@ -82,12 +82,12 @@ def moved_below(entries: Iterable[Mapping[str, Any]], directory: str) -> list[di
 
 
 def mounted_from(paths: Iterable[str], directory: str) -> list[str]:
-    """Settings by which a unit sees the files below a directory in their own places; none without a directory."""
+    """Settings that mount the files below a directory at their own paths in a unit; none without a directory."""
     return [f"BindReadOnlyPaths={directory}{path}:{path}" for path in paths] if directory else []
 
 
 def background_units(items: Iterable[Mapping[str, Any]], application: str) -> list[dict[str, Any]]:
-    """A unit for each instance of what runs beside the application."""
+    """A unit for each instance of the application's background commands."""
     return [
         {
             "name": f"{item['name']}{number}",
@@ -105,12 +105,12 @@ def _numbers(count: int) -> list[str]:
 
 
 def timed_units(items: Iterable[Mapping[str, Any]], application: str, kind: str) -> list[dict[str, Any]]:
-    """What runs at certain times, each with the name of its unit of this kind."""
+    """Timers of the application, each with the name of its unit of this kind."""
     return [{**item, "unit": f"{application}-{item['name']}.{kind}"} for item in items]
 
 
 def unit_files(units: Iterable[Mapping[str, Any]], template: str) -> list[dict[str, Any]]:
-    """Files for the module M(pentad.webstack.host_config) of units, each of which the template knows as C(unit)."""
+    """Files for the module M(pentad.webstack.host_config) of units, each of which the template gets as C(unit)."""
     return [
         {"dest": f"/etc/systemd/system/{unit['unit']}", "template": template, "vars": {"unit": unit}} for unit in units
     ]

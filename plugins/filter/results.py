@@ -18,9 +18,9 @@ def failures(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def last_words(result: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> str:
-    """The end of what a command said, or why the module did not run it, with each secret replaced by its name."""
-    spoken = [str(result.get(name) or "") for name in ("stdout", "stderr")]
-    text = " ".join(filter(None, spoken)) or str(result.get("msg") or "no output")
+    """The end of the output of a command, or why the module did not run it, with each secret replaced by its name."""
+    output = [str(result.get(name) or "") for name in ("stdout", "stderr")]
+    text = " ".join(filter(None, output)) or str(result.get("msg") or "no output")
     for name, secret in (secrets or {}).items():
         text = text.replace(secret, name) if secret else text
     return text[-SHOWN:].strip()

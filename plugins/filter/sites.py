@@ -24,12 +24,12 @@ def other_name(domain: str) -> str:
 def complete_sites(
     sites: Iterable[Mapping[str, Any]], source: str, servers: Sequence[Mapping[str, Any]] | None = None
 ) -> list[dict[str, Any]]:
-    """Sites with what they left out: the source of their certificate, names to redirect from, and their servers."""
+    """Sites with defaults for the source of their certificate, names to redirect from, and their servers."""
     return [{"certificate_source": source, "redirect_from": [], "servers": servers or [], **site} for site in sites]
 
 
 def known_hosts(sites: Iterable[Mapping[str, Any]], additional: Iterable[Any]) -> list[str]:
-    """Every C(Host) that is answered, without a port: the names of the sites, and further names and addresses."""
+    """Every C(Host) that balancers accept, without a port: the names of the sites, and further names and addresses."""
     further = [bracketed(str(host).lower()) for host in additional]
     names = [name for site in sites for name in site_names(site)]
     return list(dict.fromkeys(names + further))
@@ -54,12 +54,12 @@ def new_certificates(
 
 
 def ordered_certificates(sites: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What the module M(pentad.webstack.acme_certificates) has to know of the sites' certificates."""
+    """Certificates of the sites for the module M(pentad.webstack.acme_certificates)."""
     return [{"name": site["name"], "domains": site_names(site)} for site in sites]
 
 
 def shown_certificates(sites: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What the module M(pentad.webstack.site_probe) has to know of the sites' certificates."""
+    """Certificates of the sites for the module M(pentad.webstack.site_probe)."""
     return [{"names": site_names(site), "source": site["certificate_source"]} for site in sites]
 
 

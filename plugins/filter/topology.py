@@ -30,7 +30,7 @@ def default_address(facts: Mapping[str, Any]) -> str:
 def host_addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[str, str]:
     """Address of each of the hosts: its C(webstack_address), or that of the interface with the default route.
 
-    Hosts of which neither is known (they did not answer, or gathered no facts) are left out.
+    Hosts without either (they did not answer, or gathered no facts) are left out.
     """
     found = {}
     for host in hosts:
@@ -41,13 +41,13 @@ def host_addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[st
 
 
 def host_values(hosts: Iterable[str], hostvars: Mapping[str, Any], path: str, default: Any = None) -> list[Any]:
-    """What the variables of hosts hold at a path of names with dots; without a default no hosts that hold nothing."""
+    """Values of hosts at a path of names with dots; hosts without one are left out unless there is a default."""
     found = [_at(hostvars[host], path.split(".")) for host in hosts]
     return [default if value is None else value for value in found if value is not None or default is not None]
 
 
 def _at(value: Any, names: list[str]) -> Any:
-    """What is at the end of these names, or nothing."""
+    """The value at the end of these names, or None."""
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
@@ -76,7 +76,7 @@ def zones(domains: list[str]) -> list[str]:
 
 
 def by_zone(domains: list[str], zones_wanted: list[str]) -> dict[str, list[str]]:
-    """Host names by the zone that holds them, the longest that does."""
+    """Host names by the longest zone that they are in."""
     found: dict[str, list[str]] = {zone: [] for zone in zones_wanted}
     for domain in domains:
         holders = [zone for zone in zones_wanted if f".{domain}".endswith(f".{zone}")]
@@ -89,7 +89,7 @@ def by_zone(domains: list[str], zones_wanted: list[str]) -> dict[str, list[str]]
 
 
 def server_settings(settings: Mapping[str, Any], engine: str = "") -> dict[str, str | None]:
-    """Settings of a database server by the one spelling of their names, with values as its option file takes them.
+    """Settings of a database server, with names spelled in one way and values as in its option file.
 
     A setting without a value, as C(skip_name_resolve), stays one.
     """
@@ -101,7 +101,7 @@ def server_settings(settings: Mapping[str, Any], engine: str = "") -> dict[str, 
 def server_id(address: str) -> int:
     """A server_id from 1 to 4294967295: an IPv4 address as a number, and a digest of an IPv6 address.
 
-    No two IPv4 addresses share one. Two IPv6 addresses may, by a chance of one in four thousand millions.
+    No two IPv4 addresses share one. Two IPv6 addresses may, with a chance of one in four billion.
     """
     try:
         found = ipaddress.ip_address(address)
@@ -126,7 +126,7 @@ def scrape_jobs(
 
 
 def tagged_roles(roles: list[str], tags: Iterable[str]) -> list[str]:
-    """Of the roles of a node those that the tags of a run select; all of them without tags, or with C(packages)."""
+    """Roles of a node that the tags of a run select; all of them without tags, or with C(packages)."""
     chosen = set(tags)
     if chosen & {"all", "tagged", "packages"}:
         return list(roles)
@@ -138,7 +138,7 @@ def tagged_roles(roles: list[str], tags: Iterable[str]) -> list[str]:
 def find_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> dict[str, Any]:
     """The primary, by what C(mysql_replication_info) found (C(__webstack_replication) of every database host).
 
-    Returns C(primary); C(refusal), a sentence if it cannot be told; C(silent), other hosts that did not answer;
+    Returns C(primary); C(refusal), a sentence if it cannot be determined; C(silent), other hosts that did not answer;
     C(objections), why a host must not be pointed at the primary.
     """
     hosts = list(groups.get("mysql", []))
