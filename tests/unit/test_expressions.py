@@ -6,8 +6,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import yaml
 from jinja2 import Environment
 from places import TOP
 
@@ -30,6 +32,19 @@ def expressions(text: str) -> Iterator[str]:
             yield " ".join("".join(words).split())
 
 
+def conditions(node: Any) -> Iterator[str]:
+    """Conditions of tasks, which are expressions without braces, in one line each."""
+    if isinstance(node, list):
+        for each in node:
+            yield from conditions(each)
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            if name in ("when", "until", "failed_when", "changed_when", "that"):
+                given = value if isinstance(value, list) else [value]
+                yield from (" ".join(each.split()) for each in given if isinstance(each, str))
+            yield from conditions(value)
+
+
 FOUND = [(path.relative_to(TOP), found) for path in FILES for found in expressions(path.read_text())]
 
 
@@ -41,6 +56,12 @@ def test_an_expression_is_found_whole():
 def test_no_expression_is_too_long_to_be_read():
     assert len(FOUND) > 500
     assert [(str(path), found) for path, found in FOUND if len(found) > LONGEST] == []
+
+
+def test_no_condition_is_too_long_to_be_read():
+    found = [(str(path), each) for path in FILES for each in conditions(yaml.safe_load(path.read_text()))]
+    assert len(found) > 100
+    assert [(path, each) for path, each in found if len(each) > LONGEST] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TOP)))
