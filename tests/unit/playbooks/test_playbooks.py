@@ -148,7 +148,7 @@ def test_a_tag_selects_its_role_and_what_every_role_needs():
     ("tag", "tasks"),
     [
         ("haproxy", {"haproxy : Configure and run HAProxy"}),
-        ("monitoring", {"monitoring : Configure and run Prometheus and Alertmanager, and let Prometheus wait for the"}),
+        ("monitoring", {"monitoring : Configure and run Prometheus and Alertmanager"}),
         ("mysql_server", {"mysql_server : Configure and run the server"}),
         ("mysql", {"mysql_server : Configure and run the server", "mysql_replica : Follow the primary"}),
     ],
