@@ -192,7 +192,7 @@ def test_a_node_that_dies_in_the_middle_is_named_and_costs_no_request(lab: Lab, 
         client.answered(200)
     lab.docker("start", lab.container("web1"))
     assert deploy.returncode != 0
-    failure = told.split("PLAY RECAP", maxsplit=1)[0].rsplit("Say what failed", 1)[-1]
+    failure = told.split("PLAY RECAP", maxsplit=1)[0].rsplit("Fail with what failed", 1)[-1]
     assert lab.container("web1") in failure, told[-3000:]
     assert client.failures == []
     assert release_of(lab, "web2") in before
