@@ -251,7 +251,7 @@ class Deployment:
     @property
     def copy_seconds(self) -> float:
         """Seconds that the tasks took which copy the data and put them to use."""
-        named = r"(?:Copy|Begin to receive|Send|Run the server on) the data of the primary -+ ([0-9.]+)s"
+        named = r"(?:Copy|Start receiving|Send|Start the server with) the data of the primary -+ ([0-9.]+)s"
         return sum(float(seconds) for seconds in re.findall(named, self.output))
 
 

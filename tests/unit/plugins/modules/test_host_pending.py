@@ -221,7 +221,7 @@ def keeping() -> list[tuple[str, dict[str, Any]]]:
 UNREAD = (
     "roles/packages/", "roles/acme/tasks/configure.yml", "roles/mysql_primary/tasks/configure.yml",
     "roles/app_server/tasks/place.yml", "roles/app_server/tasks/roll.yml",
-    "roles/app_server/tasks/configure.yml: See what the turn",
+    "roles/app_server/tasks/configure.yml: Compare the configuration that is deferred",
 )  # fmt: skip
 
 
