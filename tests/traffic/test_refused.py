@@ -50,5 +50,5 @@ def test_a_refused_file_is_refused_with_the_reason(traffic: Traffic, role, name,
     )  # fmt: skip
     said = " ".join((done.stdout + done.stderr).replace("''", "'").split())
     assert done.returncode != 0
-    assert f"/tmp/{name} is refused by" in said
+    assert f"/tmp/{name} was not changed, because '" in said
     assert reason in said
