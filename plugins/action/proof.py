@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ..plugin_utils.participants import without
 from ..plugin_utils.proof import findings, report
 from ..plugin_utils.stack import stack_of
 
@@ -25,14 +26,20 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         failed = [host for host in task_vars["ansible_play_hosts_all"] if host not in task_vars["ansible_play_hosts"]]
-        stack = stack_of(self._templar, self._loader, task_vars, [])
+        whole = stack_of(self._templar, self._loader, task_vars, [])
+        # Only check mode leaves packages out.
+        bare = [host for host in whole.hosts if whole.variables[host].get("packages_missing") and host not in failed]
+        stack = without(whole, bare)
+        if not stack.hosts:
+            return {**result, "skipped": True, "changed": False, "msg": "No node has its packages yet."}
         found = findings(stack, failed)
         wrong = [one for one in found if not one.ok]
         text = report(found)
         self._display.display(f"\n{text}\n")
-        if stack.away:
-            left = ", ".join(host for host in stack.everybody("all") if host in stack.away)
-            self._display.display(f"Left out by --limit, and not checked: {left}\n")
+        for reason, hosts in (("Left out by --limit", whole.away), ("Without their packages", bare)):
+            if hosts:
+                named = ", ".join(host for host in whole.everybody("all") if host in hosts)
+                self._display.display(f"{reason}, and not checked: {named}\n")
         result.update(changed=False, findings=[asdict(one) for one in found])
         if wrong:
             result.update(failed=True, msg=f"{len(wrong)} of {len(found)} points are wrong.\n{report(wrong)}")

@@ -195,7 +195,7 @@ def configure_channel(server: lab.Server, check_mode: bool = False, **options) -
     params = module_params(mysql_replication_channel, **local(server), **options)
     with Connection(ConnectionOptions.from_params(params)) as connection:
         manager = Manager(connection, params["channel"], check_mode)
-        result = mysql_replication_channel.bring(manager, params)
+        result = mysql_replication_channel.apply(manager, params)
         return {**result, "statements": manager.statements, "notes": manager.notes}
 
 

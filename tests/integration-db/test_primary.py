@@ -69,8 +69,11 @@ def test_third_follows_the_promoted_one_though_the_old_one_is_back(pair):
     fence(pair, third)
     pair.settle()
     position = pair.primary.value("SELECT COUNT(*) FROM app.t")
-    wait("the third to have all", lambda: third.sql("SHOW DATABASES LIKE 'app'") and
-          third.value("SELECT COUNT(*) FROM app.t") == position)  # fmt: skip
+
+    def copied() -> bool:
+        return bool(third.sql("SHOW DATABASES LIKE 'app'")) and third.value("SELECT COUNT(*) FROM app.t") == position
+
+    wait("the third to have all", copied)
     fence(pair, pair.primary)
     promote(pair, pair.replica)
     pair.replica.sql("INSERT INTO app.t VALUES (800, 'new primary')")

@@ -78,6 +78,7 @@ def test_a_pair_is_brought_to_gtids_under_a_writer(without, run):
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        wait("the writer to write", lambda: written)
         servers, sources = (pair.primary, pair.replica), []
         for step in STEPS:
             given = {"sources": sources} if step == "require" else {}

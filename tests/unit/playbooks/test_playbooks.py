@@ -160,6 +160,12 @@ def test_a_tag_selects_nothing_of_other_roles(tag, tasks):
     assert [name for name in found if name.startswith(tuple(f"{role} : " for role in others))] == []
 
 
+def test_packages_may_be_left_out():
+    found = {play for play, _task in selected("--skip-tags", "packages")}
+    assert {"Database servers", "Packages of all roles, in one transaction", "Proof"} <= found
+    assert [task for _play, task in selected("--skip-tags", "packages") if "nstall" in task] == []
+
+
 def test_the_proof_may_be_left_out():
     found = {play for play, _task in selected("--skip-tags", "proof")}
     assert {"Gather what every part does", "Proof"} & found == set()

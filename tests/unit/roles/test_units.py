@@ -140,5 +140,6 @@ def test_systemd_finds_what_is_wrong(units: dict[str, str], tmp_path: Path, path
 def test_all_units_of_the_roles_are_looked_at(top: Path) -> None:
     there = {path for path in (top / "roles").glob("*/[tf]*/**/*") if path.parts[-2] in ("templates", "files")}
     there = {path.relative_to(top / "roles") for path in there if path.is_file() and HEADER.search(path.read_text())}
-    rendered = {Path(role, "templates", template) for cases in CASES.values() for role, template, _ in cases.values()}
+    cases = [case for named in CASES.values() for case in named.values()]
+    rendered = {Path(role, "templates", template) for role, template, _changed in cases}
     assert there == rendered | {Path(file) for file in FILES.values()}

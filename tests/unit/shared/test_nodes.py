@@ -24,4 +24,4 @@ def test_a_run_that_reached_no_host_changed_none():
 
 def test_a_run_without_a_recap_says_nothing_of_changes():
     with pytest.raises(AssertionError, match="it ended with 4 and no recap: ERROR! no such playbook"):
-        _ = Run(4, "ERROR! no such playbook").changed
+        assert Run(4, "ERROR! no such playbook").changed

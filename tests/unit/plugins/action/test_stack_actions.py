@@ -412,6 +412,21 @@ def test_a_host_that_failed_in_the_run_is_wrong_whatever_was_seen_of_it(proven):
     assert answer["failed"] is True
 
 
+def test_a_node_without_its_packages_is_named_and_not_judged(proven, capsys):
+    proven.facts["web2"].update(packages_missing=["nginx"])
+    proven.facts["web2"]["__webstack_survey"]["listeners"] = []
+    answer = proven.run(proof)
+    assert answer.get("failed") is None
+    assert [one for one in answer["findings"] if one["host"] == "web2"] == []
+    assert "Without their packages, and not checked: web2" in capsys.readouterr().out
+
+
+def test_where_no_node_has_its_packages_nothing_is_judged(proven):
+    for host in HOSTS:
+        proven.facts[host].update(packages_missing=["nginx"])
+    assert proven.run(proof)["skipped"] is True
+
+
 @pytest.mark.parametrize("given", [False, True], ids=["made by a lookup", "of the user"])
 def test_a_state_directory_that_a_password_made_is_closed(play, monkeypatch, given):
     state = play.folder / "state"
