@@ -116,6 +116,28 @@ def unit_files(units: Iterable[Mapping[str, Any]], template: str) -> list[dict[s
     ]
 
 
+def exporter_files(
+    names: Iterable[str],
+    exporters: Mapping[str, Mapping[str, Any]],
+    template: str,
+    others: Mapping[str, list[Mapping[str, Any]]],
+) -> list[dict[str, Any]]:
+    """Files for the module M(pentad.webstack.host_config) of exporters: options and others, which restart the unit.
+
+    The template of the options gets the name as C(exporter).
+    """
+    return [
+        {**file, "restart": [exporters[name]["unit"]]}
+        for name in names
+        for file in (_options_file(name, exporters[name]["unit"], template), *others.get(name, []))
+    ]
+
+
+def _options_file(name: str, unit: str, template: str) -> dict[str, Any]:
+    """The file from which a unit of the distribution has its command line."""
+    return {"dest": f"/etc/default/{unit.removesuffix('.service')}", "template": template, "vars": {"exporter": name}}
+
+
 class FilterModule:
     """Filters of the collection."""
 
@@ -127,6 +149,7 @@ class FilterModule:
             "directories": directories,
             "environment_lines": environment_lines,
             "exec_line": exec_line,
+            "exporter_files": exporter_files,
             "mounted_from": mounted_from,
             "moved_below": moved_below,
             "relocated": relocated,
