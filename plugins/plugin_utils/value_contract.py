@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from . import role_arguments
 from .value_types import SECRET, Option, elements_of, is_template, is_vaulted, type_of
 
 MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -282,8 +283,8 @@ FORMS: dict[str, Form] = {
     **dict.fromkeys(("app_server_user", "app_server_socket_user", "pki_group"), ACCOUNT),
     **dict.fromkeys(
         (
-            "monitoring_prometheus_options", "monitoring_alertmanager_options", "exporters_node_options",
-            "exporters_mysqld_options", "exporters_nginx_options",
+            "monitoring_prometheus_options", "monitoring_alertmanager_options",
+            *(f"exporters_{name}_options" for name in role_arguments.tables()["__webstack_exporters"]),
         ),
         OPTION,
     ),

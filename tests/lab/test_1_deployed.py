@@ -13,17 +13,34 @@ import subprocess
 from urllib.parse import quote
 
 import pytest
+import yaml
 from client import INVENTORY_DIR, TOP, ask
 from nodes import STATISTICS, Lab
 from waiting import wait
 
-UNITS = {
-    "lb1": ["haproxy", "prometheus", "prometheus-alertmanager", "prometheus-node-exporter"],
-    "web1": ["haproxy", "nginx", "guestbook", "prometheus-node-exporter", "prometheus-nginx-exporter"],
-    "web2": ["haproxy", "nginx", "guestbook", "prometheus-node-exporter", "prometheus-nginx-exporter"],
-    "db1": ["mysql", "prometheus-node-exporter", "prometheus-mysqld-exporter"],
-    "db2": ["mysql", "prometheus-node-exporter", "prometheus-mysqld-exporter"],
+EXPORTERS = yaml.safe_load((TOP / "roles/topology/vars/main.yml").read_text())["__webstack_exporters"].values()
+GROUPS = {
+    "lb1": ["all", "haproxy", "monitoring"],
+    "web1": ["all", "web"],
+    "web2": ["all", "web"],
+    "db1": ["all", "mysql"],
+    "db2": ["all", "mysql"],
 }
+SERVICES = {
+    "haproxy": ["haproxy"],
+    "monitoring": ["prometheus", "prometheus-alertmanager"],
+    "web": ["haproxy", "nginx", "guestbook"],
+    "mysql": ["mysql"],
+}
+
+
+def units(group: str) -> list[str]:
+    """Services and exporters of a group."""
+    exporters = [each["unit"].removesuffix(".service") for each in EXPORTERS if each["group"] == group]
+    return SERVICES.get(group, []) + exporters
+
+
+UNITS = {node: [unit for group in groups for unit in units(group)] for node, groups in GROUPS.items()}
 
 
 @pytest.mark.parametrize(("node", "unit"), [(node, unit) for node, units in UNITS.items() for unit in units])

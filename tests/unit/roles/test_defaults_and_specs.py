@@ -254,18 +254,3 @@ def test_each_role_is_brought_by_a_group_of_the_contract():
     brought = tables()["__webstack_group_roles"]
     assert set(brought) == {"all", *OUR_GROUPS}
     assert {name for names in brought.values() for name in names} == {role.name for role in ROLES}
-
-
-def test_an_exporter_has_its_port_options_and_files():
-    of_role = load(TOP / "roles" / "exporters" / "vars" / "main.yml")
-    described = {**options(TOP / "roles" / "topology"), **options(TOP / "roles" / "exporters")}
-    for name, exporter in tables()["__webstack_exporters"].items():
-        assert exporter["port"] in described
-        assert {f"exporters_{name}_port", f"exporters_{name}_options"} <= described.keys()
-        assert name in of_role["__exporters_options"]
-        assert any(exporter["unit"] in file["restart"] for file in of_role["__exporters_files"][name])
-
-
-def test_processes_of_exporters_are_named_as_the_kernel_cuts_them():
-    names = [name for each in tables()["__webstack_exporters"].values() for name in each["processes"]]
-    assert [name for name in names if len(name) > 15] == []

@@ -10,6 +10,7 @@ from ansible_collections.pentad.webstack.plugins.filter.application import (
     directories,
     environment_lines,
     exec_line,
+    exporter_files,
     mounted_from,
     moved_below,
     relocated,
@@ -128,6 +129,22 @@ def test_each_unit_has_a_file_by_one_template():
     assert unit_files(units, "background.j2") == [
         {"dest": "/etc/systemd/system/shop-a.service", "template": "background.j2", "vars": {"unit": units[0]}},
         {"dest": "/etc/systemd/system/shop-b.service", "template": "background.j2", "vars": {"unit": units[1]}},
+    ]
+
+
+def test_files_of_exporters_restart_their_units():
+    exporters = {"node": {"unit": "prometheus-node-exporter.service"}, "dns": {"unit": "a.service"}, "not": {}}
+    others = {"dns": [{"dest": "/etc/dns.cnf", "template": "dns.j2"}], "not": [{"dest": "/etc/not"}]}
+    options, own = {"template": "options.j2"}, {"restart": ["a.service"]}
+    assert exporter_files(["dns", "node"], exporters, "options.j2", others) == [
+        {"dest": "/etc/default/a", **options, "vars": {"exporter": "dns"}, **own},
+        {"dest": "/etc/dns.cnf", "template": "dns.j2", **own},
+        {
+            "dest": "/etc/default/prometheus-node-exporter",
+            **options,
+            "vars": {"exporter": "node"},
+            "restart": ["prometheus-node-exporter.service"],
+        },
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.pentad.webstack.plugins.plugin_utils import inventory_contract as contract
 from ansible_collections.pentad.webstack.plugins.plugin_utils import value_types, variable_names
-from inputs import GROUPS, SITE, SPECS, TOP, everywhere, stack
+from inputs import DEFAULTS, GROUPS, SITE, SPECS, TOP, everywhere, stack
 
 ACCEPT = {"webstack_accept_public_address": True}
 
@@ -61,6 +61,13 @@ def mariadb(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {host: {"webstack_mysql_engine": "mariadb", **changes.get(host, {})} for host in GROUPS["mysql"]}
 
 
+def inner_ports(*groups: str) -> list[int]:
+    """Ports of the services and exporters of a node in these groups that are for the other nodes alone."""
+    claims = [claim for group in groups for claim in contract.CLAIMS[group]]
+    return sorted({DEFAULTS[claim.port_variable] for claim in claims if claim.address == contract.NODE})
+
+
+INNER_PORTS = inner_ports("all", "mysql")
 ACCEPTED = {
     "five nodes": stack(),
     "more of each": stack(
@@ -295,8 +302,8 @@ REFUSED = {
     "a public address": (
         stack({"db1": {"webstack_address": "8.8.8.8"}}),
         "db1: webstack_address = '8.8.8.8' is a public address, and what is meant for the other nodes alone would "
-        "listen on it (ports 3306, 3380, 9100, 9104): set webstack_address to a private address of the node, or, "
-        "where a firewall keeps these ports for the nodes, webstack_accept_public_address to true.",
+        f"listen on it (ports {', '.join(map(str, INNER_PORTS))}): set webstack_address to a private address of the "
+        "node, or, where a firewall keeps these ports for the nodes, webstack_accept_public_address to true.",
     ),
     "a server_id of two": (
         stack({"db1": {"mysql_server_id": 7}, "db2": {"mysql_server_id": 7}}),
@@ -423,6 +430,10 @@ REFUSED = {
 @pytest.mark.parametrize(("given", "problem"), REFUSED.values(), ids=REFUSED)
 def test_what_is_wrong_is_named_with_host_variable_value_and_fix(given, problem):
     assert contract.problems(given, []) == [problem]
+
+
+def test_inner_ports_are_those_of_services_and_of_exporters():
+    assert {3306, 3380, 9100, 9104} <= set(INNER_PORTS)
 
 
 def test_a_value_of_the_wrong_kind_is_named_with_what_it_has_to_be():

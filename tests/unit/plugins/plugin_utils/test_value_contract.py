@@ -21,6 +21,7 @@ from ansible_collections.pentad.webstack.plugins.plugin_utils.value_types import
 from inputs import SITE, everywhere, stack
 
 OPTIONS = role_arguments.options()
+EXPORTERS = role_arguments.tables()["__webstack_exporters"]
 SERVER = {"name": "web1", "address": "192.0.2.11", "port": 8080}
 DATABASE = {"name": "queue", "port": 5672, "servers": [SERVER]}
 TIMEOUTS = OPTIONS["nginx_timeouts"]["default"]
@@ -180,7 +181,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("webstack_app_socket", "/run/" + "x" * 103, "at most 107 characters."),
     ("webstack_state_dir", "~/state", "is no path from / on: write the whole path"),
     ("app_server_user", "My User", "cannot name a system account"),
-    ("exporters_node_options", ["--a b"], "is no option: write one word"),
+    *((f"exporters_{name}_options", ["--a b"], "is no option: write one word") for name in EXPORTERS),
     ("haproxy_tls_ciphers", [], "is empty, and has to have an element"),
     ("haproxy_tls_ciphers", ["A B"], "is no name that OpenSSL has"),
     ("nginx_gzip_types", ["text; x"], "is no media type"),
