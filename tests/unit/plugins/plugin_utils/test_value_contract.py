@@ -160,6 +160,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("haproxy_max_headers", 32768, "use 1 to 32767."),
     ("haproxy_buffer_size", 8192, "use 16384 or more."),
     ("nginx_upstream_keepalive", 0, "use 1 or more."),
+    ("nginx_worker_connections", 15, "is out of range: use 16 or more."),
     ("haproxy_https_port", 65536, "haproxy_https_port = 65536 is not a port: use 1 to 65535."),
     ("webstack_sites", [{**SITE, "servers": [{**SERVER, "port": 0}]}], "[0].servers[0].port = 0 is not a port"),
     ("haproxy_tcp_services", [{**DATABASE, "check_port": -1}], "haproxy_tcp_services[0].check_port = -1 is not a port"),
