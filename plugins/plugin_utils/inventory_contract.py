@@ -29,8 +29,6 @@ from .node_limits import check_open_files
 from .shared_state import git_problems, state_problems
 from .traffic_contract import check_traffic
 
-# Hosts of the inventory that are in none of these do not belong to the stack. The playbook nodes.yml has them too.
-OUR_GROUPS = ("haproxy", "web", "mysql", "monitoring")
 SUPPORTED_SYSTEMS = {"Debian": ("12", "13"), "Ubuntu": ("22.04", "24.04", "26.04")}
 # The first version that is supported and the first that is not.
 SUPPORTED_ENGINES = {"mysql": ((8, 0), (10, 0)), "mariadb": ((10, 11), (12, 0))}
@@ -91,6 +89,8 @@ APPLICATION = Claim("webstack_app_port", LOOPBACK, ("",))
 # Ends of names that the role haproxy gives to further backends of a site.
 BESIDE = ("-streams", "-static")
 ROLES_OF_GROUP: dict[str, list[str]] = role_arguments.tables()["__webstack_group_roles"]
+# Hosts of the inventory that are in none of these do not belong to the stack. The playbook nodes.yml has them too.
+OUR_GROUPS = tuple(group for group in ROLES_OF_GROUP if group != "all")
 # Ports of a group's services and exporters.
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     group: SERVICES.get(group, ())
