@@ -375,7 +375,7 @@ class Configurator:
                 pending.note(unit, self.noted[unit], not deferred)
 
     def pending(self) -> dict[str, str]:
-        """What is pending for the units of this service, noted by this run or an earlier one."""
+        """What is pending for the units of the files and options, noted by this run or an earlier one."""
         params = self.module.params
         units = dict.fromkeys([*params["started"], *params["enabled"], *consequent(params["files"])])
         there = pending.noted()
@@ -444,7 +444,7 @@ class Configurator:
                 self.run("systemd-sysusers", wanted["dest"])
 
     def previous(self, label: str, files: list[dict[str, Any]]) -> dict[str, Any]:
-        """What there is now of these files and of the units of this service."""
+        """What there is now of these files and of the units that have the label."""
         # Under the paths that were given, by which the caller finds them.
         wanted = {Path(file["dest"]): file for file in files if Path(file["dest"]).is_file()}
         there = {**{path: {"dest": str(path)} for path in labelled(label)}, **wanted}
@@ -459,7 +459,7 @@ class Configurator:
         }
 
     def remove_obsolete(self, label: str, wanted: set[str]) -> None:
-        """Stop, disable and remove the units of this service that are no longer wanted."""
+        """Stop, disable and remove the units that have the label and are no longer wanted."""
         held = {path: content for path, content in labelled(label).items() if str(path) not in wanted}
         gone = list(held)
         if not gone:
@@ -510,7 +510,7 @@ class Configurator:
             if enable:
                 self.systemctl("enable", *enable)
             self.start(start, looping)
-        self.note_units(before, start, enable)
+        self.record_units(before, start, enable)
         return {"newly_started": start, "newly_enabled": enable}
 
     def start(self, start: list[str], looping: list[str]) -> None:
@@ -525,7 +525,7 @@ class Configurator:
         self.systemctl.check_started(fresh)
         self.systemctl.check_started(looping, LOOP_SECONDS)
 
-    def note_units(self, before: dict[str, dict[str, str]], start: list[str], enable: list[str]) -> None:
+    def record_units(self, before: dict[str, dict[str, str]], start: list[str], enable: list[str]) -> None:
         """Record the changes of units, and add them to the diff."""
         if not start + enable:
             return

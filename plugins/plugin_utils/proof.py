@@ -31,7 +31,8 @@ def trouble(services: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for unit, what in services.get("failed", {}).items():
         yield f"{unit} {what}", f"Remove the cause; 'journalctl -u {unit}' on that node has more."
     for unit, action in services.get("pending", {}).items():
-        yield f"{unit} has a {action} pending from an earlier run", "Run site.yml, which does it."
+        what = "restart in a rollout" if action == "deferred" else action
+        yield f"{unit} has a {what} pending from an earlier run", "Run site.yml, which does it."
 
 
 def silence(stack: Stack, host: str, consequence: str = "") -> Finding:

@@ -81,7 +81,7 @@ def test_units_that_are_masked_failed_or_pending_are_wrong():
     services = {
         "masked": ["nginx.service"],
         "failed": {"app.service": "ends as soon as it is started. The journal ends with:\nno module named app\n"},
-        "pending": {"haproxy.service": "reload"},
+        "pending": {"haproxy.service": "reload", "shop.service": "deferred"},
     }
     assert wrong(web1={"__webstack_survey": {"listeners": LISTENERS, "services": services}}) == [
         ("web1", "services", "nginx.service is masked"),
@@ -91,6 +91,7 @@ def test_units_that_are_masked_failed_or_pending_are_wrong():
             "app.service ends as soon as it is started. The journal ends with:\nno module named app\n",
         ),
         ("web1", "services", "haproxy.service has a reload pending from an earlier run"),
+        ("web1", "services", "shop.service has a restart in a rollout pending from an earlier run"),
     ]
 
 
