@@ -225,7 +225,7 @@ def test_the_demonstration_is_back_with_all_that_others_left_undone(lab: Lab) ->
     lab.sh("lb1", "echo reload > /var/lib/webstack/pending/haproxy.service")
     lab.sh("web2", "echo restart > /var/lib/webstack/pending/prometheus-node-exporter.service")
     proof = " ".join(lab.playbook("verify.yml").output.split())
-    for words in (f"site/{web1} is drained", "haproxy.service has a reload before it", "has a restart before it"):
+    for words in (f"site/{web1} is drained", "haproxy.service has a reload pending", "has a restart pending"):
         assert words in proof
     began = lab.sh("web2", "systemctl show -P ExecMainStartTimestamp prometheus-node-exporter")
     put_right = lab.playbook("site.yml")
