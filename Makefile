@@ -1,11 +1,14 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills bench bench-verdict readmes galaxy
+.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills failures-test bench bench-verdict readmes galaxy
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # Machines of the tests stand beside those of the demo.
 BESIDE := WEBSTACK_LAB_SUFFIX=-test ANSIBLE_NOCOLOR=1 NO_COLOR=1
+
+# What the demo deploys: lab, or ha with two balancers and a virtual address.
+INVENTORY := lab
 
 # What the replica of seeding-test copies.
 SEEDING_MEGABYTES := 96
@@ -17,10 +20,10 @@ help: ## this list
 setup: ## what a bare machine lacks: Python environment, Docker engine, node image
 	@tools/setup
 
-demo: setup ## five nodes in containers, deployed and proven, then where to look
+demo: setup ## five nodes in containers, deployed and proven, then where to look (INVENTORY=ha for two balancers)
 	@tools/lab up
-	@ansible-playbook playbooks/site.yml
-	@tools/lab show
+	@ansible-playbook -i inventories/$(INVENTORY) playbooks/site.yml
+	@tools/lab show $(INVENTORY)
 
 down: ## remove the demo's containers, network and secrets
 	@tools/lab down
@@ -75,18 +78,21 @@ soak: ## seeding-test with 1 GB; ten minutes of 500 writes a second, asked every
 	@$(MAKE) --no-print-directory seeding-test SEEDING_MEGABYTES=1000
 	REPLTEST_ENGINES="$(ENGINES)" REPLTEST_SOAK=600 tools/integration -k no_false_alarm
 
-drills: ## long drills on five nodes, on MySQL and on MariaDB: promotion by hand, reboots, upgrades, scaling, dead machines, limits (an hour and a half)
+drills: ## long drills on five nodes, on MySQL and on MariaDB: promotion by hand, switchover, reboots, upgrades, scaling, balancers that die (more than an hour and a half)
 	@tools/setup
 	@tools/setup tests
 	ANSIBLE_NOCOLOR=1 NO_COLOR=1 tools/drills
 
-test: ## everything: set-up, lint, unit, sanity, molecule, real database servers
+failures-test: ## the first of these drills: a balancer and the primary lost, switchover, all five off and on
+	ANSIBLE_NOCOLOR=1 NO_COLOR=1 DRILL_SWITCHOVERS=1 WEBSTACK_DRILLS='nothing_single/test_*.py' WEBSTACK_DRILL_OPTIONS='-m first' tools/drills
+
+test: ## set-up, lint, unit, sanity, molecule, real database servers
 	@tools/setup
 	@tools/setup tests
 	@$(MAKE) --no-print-directory lint galaxy
-	@# The servers of integration and the streams of traffic-test mostly wait.
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=recurse without-nodes integration traffic-test
-	@$(MAKE) --no-print-directory seeding-test production-test lab-test
+	@# The servers of integration mostly wait.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse without-nodes integration
+	@$(MAKE) --no-print-directory traffic-test seeding-test production-test lab-test
 
 without-nodes: unit
 	@$(MAKE) --no-print-directory sanity

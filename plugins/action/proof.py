@@ -28,21 +28,21 @@ class ActionModule(ActionBase):
         failed = [host for host in task_vars["ansible_play_hosts_all"] if host not in task_vars["ansible_play_hosts"]]
         whole = stack_of(self._templar, self._loader, task_vars, [])
         # Only check mode leaves packages out.
-        bare = [host for host in whole.hosts if whole.variables[host].get("packages_missing") and host not in failed]
+        others = [host for host in whole.hosts if host not in failed]
+        bare = [host for host in others if whole.variables[host].get("__webstack_missing_packages")]
         stack = without(whole, bare)
         if not stack.hosts:
             return {**result, "skipped": True, "changed": False, "msg": "No node has its packages yet."}
         found = findings(stack, failed)
         wrong = [one for one in found if not one.ok]
-        text = report(found)
-        self._display.display(f"\n{text}\n")
+        # What is wrong comes last, as the error.
+        self._display.display(f"\n{report([one for one in found if one.ok])}\n")
         for reason, hosts in (("Left out by --limit", whole.away), ("Without their packages", bare)):
             if hosts:
                 named = ", ".join(host for host in whole.everybody("all") if host in hosts)
                 self._display.display(f"{reason}, and not checked: {named}\n")
-        result.update(changed=False, findings=[asdict(one) for one in found])
         if wrong:
-            result.update(failed=True, msg=f"{len(wrong)} of {len(found)} points are wrong.\n{report(wrong)}")
-        else:
-            result["msg"] = f"All {len(found)} points are right."
-        return result
+            msg = f"{len(wrong)} of {len(found)} points are wrong.\n{report(wrong)}"
+            return {**result, "changed": False, "failed": True, "msg": msg}
+        msg = f"All {len(found)} points are right."
+        return {**result, "changed": False, "findings": [asdict(one) for one in found], "msg": msg}

@@ -29,6 +29,7 @@ callbacks_enabled: >
   callbacks_enabled = pentad.webstack.typed_variables
 """
 
+import gc
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -47,3 +48,5 @@ class CallbackModule(CallbackBase):
         """Type the variables of this run; all its plays have the same variable manager."""
         for play in playbook.get_plays():
             TypedVariables.install(play.get_variable_manager())
+        # Every task of a host forks this process; a garbage collection in the child would copy all of its memory.
+        gc.freeze()

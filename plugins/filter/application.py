@@ -73,6 +73,11 @@ def directories(paths: Iterable[str], settings: Mapping[str, Any] | None = None)
     return [{"path": path, **(settings or {})} for path in paths]
 
 
+def copied_files(paths: Iterable[str], source: str, target: str) -> list[dict[str, Any]]:
+    """Files for the module M(pentad.webstack.host_config), copied from a directory of the control node."""
+    return [{"dest": f"{target}/{path}", "src": f"{source}/{path}"} for path in paths]
+
+
 def moved_below(entries: Iterable[Mapping[str, Any]], directory: str) -> list[dict[str, Any]]:
     """Files and directories for the module M(pentad.webstack.host_config) below another directory than the root."""
     return [
@@ -146,6 +151,7 @@ class FilterModule:
         return {
             "background_units": background_units,
             "below": below,
+            "copied_files": copied_files,
             "directories": directories,
             "environment_lines": environment_lines,
             "exec_line": exec_line,

@@ -26,9 +26,25 @@ def last_words(result: Mapping[str, Any], secrets: Mapping[str, str] | None = No
     return text[-SHOWN:].strip()
 
 
+def switchover_report(done: Mapping[str, Any]) -> str:
+    """What the module mysql_switchover did, or would do in check mode, in sentences."""
+    if done["outcome"] == "planned":
+        steps = ", ".join(f"{step['name']} ({step['server']})" for step in done["steps"])
+        return f"{done['new']} would become the primary instead of {done['old']}, in these steps: {steps}."
+    ended = [(len(done[f"ended_{what}"]), what) for what in ("transactions", "sessions")]
+    return " ".join(
+        [
+            f"{done['new']} is the primary instead of {done['old']}; writes paused for "
+            f"{done['seconds_without_writer']:.2f} s.",
+            f"Ended on {done['old']}: " + ", ".join(f"{count} {what}" for count, what in ended) + ".",
+            *done["problems"],
+        ]
+    )
+
+
 class FilterModule:
     """Filters of the collection."""
 
     def filters(self) -> dict[str, Any]:
         """Names of the filters."""
-        return {"failures": failures, "last_words": last_words}
+        return {"failures": failures, "last_words": last_words, "switchover_report": switchover_report}

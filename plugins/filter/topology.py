@@ -14,7 +14,7 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils.addresses import certificate_name, host_port
 from ..module_utils.mysql.gtid import GtidError
 from ..module_utils.mysql.values import option_name, option_value
-from ..plugin_utils.primary import Refused, choose, member
+from ..plugin_utils.primary import Member, Refused, choose, member
 from ..plugin_utils.shared_state import password_digest
 
 # Of a server_id; 0 is none.
@@ -44,6 +44,11 @@ def host_values(hosts: Iterable[str], hostvars: Mapping[str, Any], path: str, de
     """Values of hosts at a path of names with dots; hosts without one are left out unless there is a default."""
     found = [_at(hostvars[host], path.split(".")) for host in hosts]
     return [default if value is None else value for value in found if value is not None or default is not None]
+
+
+def unreachable_hosts(hosts: Iterable[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """Hosts that did not answer the survey, C(__webstack_survey) of each."""
+    return [host for host in hosts if _at(hostvars[host], ["__webstack_survey", "unreachable"])]
 
 
 def _at(value: Any, names: list[str]) -> Any:
@@ -139,30 +144,36 @@ def find_primary(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -
     """The primary, by what C(mysql_replication_info) found (C(__webstack_replication) of every database host).
 
     Returns C(primary); C(refusal), a sentence if it cannot be determined; C(silent), other hosts that did not answer;
-    C(objections), why a host must not be pointed at the primary.
+    C(objections), why a host must not be pointed at the primary; C(events), those that the primary has to run.
     """
-    hosts = list(groups.get("mysql", []))
-    addresses = host_addresses(hostvars, hosts)
-    members = [
-        member(
-            host,
-            hostvars[host].get("__webstack_replication"),
-            address=addresses.get(host, ""),
-            installed=not hostvars[host].get("packages_missing"),
-            given_up=host in _listed(hostvars[host].get("mysql_replica_rebuild")),
-        )
-        for host in hosts
-    ]
+    members = members_of(hostvars, groups)
     try:
         choice = choose(members, groups.get("mysql_primary", []))
     except (Refused, GtidError) as refusal:
-        return {"primary": "", "refusal": str(refusal), "silent": [], "objections": {}}
+        return {"primary": "", "refusal": str(refusal), "silent": [], "objections": {}, "events": []}
     return {
         "primary": choice.primary,
         "refusal": "",
         "silent": [host for host in choice.silent if host != choice.primary],
         "objections": dict(choice.objections),
+        "events": [dict(zip(("schema", "name"), each, strict=True)) for each in choice.events],
     }
+
+
+def members_of(hostvars: Mapping[str, Any], groups: Mapping[str, list[str]]) -> list[Member]:
+    """The database servers, by what C(mysql_replication_info) found of each."""
+    hosts = list(groups.get("mysql", []))
+    addresses = host_addresses(hostvars, hosts)
+    return [
+        member(
+            host,
+            hostvars[host].get("__webstack_replication"),
+            address=addresses.get(host, ""),
+            installed=not hostvars[host].get("__webstack_missing_packages"),
+            given_up=host in _listed(hostvars[host].get("mysql_replica_rebuild")),
+        )
+        for host in hosts
+    ]
 
 
 def _listed(value: Any) -> list[str]:
@@ -170,7 +181,7 @@ def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def password_marks(passwords: Mapping[str, str], key: str) -> str:
+def password_digests(passwords: Mapping[str, str], key: str) -> str:
     """Lines by which a node recognises the passwords, keyed by the authority's private key (PEM)."""
     return "".join(f"{name} {password_digest(name, str(password), key)}\n" for name, password in passwords.items())
 
@@ -190,10 +201,11 @@ class FilterModule:
             "endpoints": endpoints,
             "find_primary": find_primary,
             "host_port": host_port,
-            "password_marks": password_marks,
+            "password_digests": password_digests,
             "scrape_jobs": scrape_jobs,
             "server_id": server_id,
             "server_settings": server_settings,
             "tagged_roles": tagged_roles,
+            "unreachable_hosts": unreachable_hosts,
             "zones": zones,
         }

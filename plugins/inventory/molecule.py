@@ -38,6 +38,12 @@ options:
     description: Values for names that are not in the environment.
     type: dict
     default: {}
+  groups:
+    description:
+      - Names of machines by the groups that they are in besides those that their platforms name; filled in as the
+        scenario is.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -109,18 +115,22 @@ class InventoryModule(BaseInventoryPlugin):
         base = Path(path).resolve().parent
         scenario = base / self.get_option("scenario") / "molecule.yml"
         try:
-            text = expand(scenario.read_text(), {**self.get_option("environment"), **os.environ})
+            environment = {**self.get_option("environment"), **os.environ}
+            text = expand(scenario.read_text(), environment)
             platforms = yaml.safe_load(text)["platforms"]
             machines = [(each["name"], address_of(each), list(each.get("groups") or [])) for each in platforms]
         except (OSError, AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
             raise AnsibleParserError(
                 f"{path}: option scenario: {scenario} has no readable list of platforms ({error})."
             ) from error
+        more = {
+            group: [expand(name, environment) for name in names] for group, names in self.get_option("groups").items()
+        }
         variables = access((base / self.get_option("access")).resolve(), self.get_option("user"))
         for name, address, groups in machines:
             inventory.add_host(name)
             for key, value in {"ansible_host": address, **variables}.items():
                 inventory.set_variable(name, key, value)
-            for group in groups:
+            for group in [*groups, *(group for group, names in more.items() if name in names)]:
                 inventory.add_group(group)
                 inventory.add_host(name, group=group)

@@ -1,13 +1,14 @@
 # Copyright (c) 2026, the pentad.webstack contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two programs in a pipe, with the exit status and the standard error of each."""
+"""Programs in a pipe: two with the exit status and the standard error of each, or one that is read."""
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 
 class Ended(NamedTuple):
@@ -31,3 +32,8 @@ def pipeline(first: list[str], second: list[str]) -> tuple[Ended, Ended]:
         first_stderr.seek(0)
         second_stderr.seek(0)
         return Ended(codes[1], first_stderr.read()), Ended(codes[0], second_stderr.read())
+
+
+def output_of(command: Sequence[str], stderr: Any) -> subprocess.Popen[str]:
+    """Start a program whose output is read while it runs, because it may be long."""
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, errors="replace")

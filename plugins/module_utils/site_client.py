@@ -36,6 +36,11 @@ class Answer:
         """The answer in a few words."""
         return f"{self.status or 'no answer'}: {' '.join(self.body.split())[:SHORT]}"
 
+    @property
+    def told(self) -> str:
+        """The answer as the end of a sentence of which the subject was asked."""
+        return f"{'answers' if self.status else 'gives'} {self.summary}"
+
 
 class Place:
     """Where to send requests, for which host, and the name to verify; plain HTTP without a context."""

@@ -18,7 +18,7 @@ description:
   - The administrative state counts, and not the status that HAProxy shows, so that a server which is down is drained
     and put back like any other.
   - A server that an operator has put into maintenance (C(set server site/web1 state maint)) is left alone, and not
-    waited for; RV(maintained) names it.
+    waited for; RV(maintained) names it. Only O(state=maintenance) and O(state=unmaintained) are about that.
   - Refuses to drain the last server of a backend that is up.
   - In a backend of mode C(tcp) the sessions that backup servers hold end when a server is put back, so that they open
     anew on it; C(on-marked-up shutdown-backup-sessions) does so for a server that was down, and not for one that was
@@ -36,8 +36,10 @@ options:
       - V(drain) takes it out, V(ready) puts it back.
       - V(undrained) puts back every server that is drained, whatever its health, and waits for none. Use it while
         holding M(pentad.webstack.rollout_lock), so that no other run is working on them.
+      - V(maintenance) refuses the server whatever its health, and ends its sessions at once, also those that processes
+        from before a reload still have. V(unmaintained) ends that, whoever began it, and waits for nothing.
     type: str
-    choices: [drain, ready, undrained]
+    choices: [drain, ready, undrained, maintenance, unmaintained]
     required: true
   backends:
     description: Backends to change it in; by default every one that has a server of this name and checks its health.
@@ -77,6 +79,12 @@ EXAMPLES = r"""
 - name: Put back what an interrupted rollout has left drained
   pentad.webstack.haproxy_server:
     state: undrained
+
+- name: Refuse a database server whatever it says of itself
+  pentad.webstack.haproxy_server:
+    name: db1
+    state: maintenance
+    backends: [mysql_primary]
 
 - name: Take this node out of every balancer
   pentad.webstack.haproxy_server:
@@ -120,8 +128,17 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.haproxy_runtime import MASTER_SOCKET, SOCKET, Runtime, RuntimeRefusal, Server, old_processes
+from ..module_utils.haproxy_runtime import (
+    MAINTAINED,
+    MASTER_SOCKET,
+    SOCKET,
+    Runtime,
+    RuntimeRefusal,
+    Server,
+    old_processes,
+)
 
+STATES = ["drain", "ready", "undrained", "maintenance", "unmaintained"]
 # Run by the timer of the lease, which has no file of its own to go stale. Maintenance begun since is left alone.
 RETURN_PROGRAM = """
 import socket, sys
@@ -229,6 +246,18 @@ def end_backup_sessions(runtime: Runtime, returned: list[Server]) -> None:
             runtime.end_sessions(each)
 
 
+def maintain(runtime: Runtime, before: list[Server], wanted: bool, master: str) -> None:
+    """Begin or end the maintenance of these servers; where it begins their sessions end in every process."""
+    for each in before:
+        if bool(each.admin & MAINTAINED) != wanted:
+            runtime.set_state(each, "maint" if wanted else "ready")
+        if wanted:
+            runtime.end_sessions(each)
+            for process in old_processes(master):
+                # One that has ended meanwhile, or has no such server, has none of its sessions either.
+                process.query(f"shutdown sessions server {each.path}")
+
+
 def shown(server: Server) -> str:
     """The status of a server, with a note that it is drained where the status does not show that."""
     return server.status + (" (drained)" if server.drained and not server.status.startswith("DRAIN") else "")
@@ -252,20 +281,19 @@ def put_back_all(module: AnsibleModule) -> dict[str, Any]:
 
 
 def result(
-    before: list[Server], after: list[Server], changed: bool, state: str, sessions: int | None = None
+    before: list[Server], after: list[Server], wrong: list[Server], state: str, sessions: int | None = None
 ) -> dict[str, Any]:
-    """What the module returns; sessions are counted from the servers unless they are given."""
-    status = {"drain": "DRAIN", "ready": "UP"}[state]
+    """What the module returns; wrong are those that are changed, and sessions are counted unless they are given."""
+    status = {"drain": "DRAIN", "maintenance": "MAINT"}.get(state, "UP")
+    changing = [each.backend for each in wrong]
     return {
-        "changed": changed,
+        "changed": bool(wrong),
         "maintained": [each.backend for each in after if each.maintained],
         "backends": {each.backend: each.status for each in after},
         "sessions": sum(each.sessions for each in after) if sessions is None else sessions,
         "diff": {
             "before": "".join(f"{each.path} {shown(each)}\n" for each in before),
-            "after": "".join(
-                f"{each.path} {status if changed and not each.maintained else shown(each)}\n" for each in after
-            ),
+            "after": "".join(f"{each.path} {status if each.backend in changing else shown(each)}\n" for each in after),
         },
     }
 
@@ -282,6 +310,13 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         module.fail_json(
             msg=f"name: HAProxy has no server {name} in {where}: run site.yml, which writes its configuration."
         )
+    if state in ("maintenance", "unmaintained"):
+        wanted = state == "maintenance"
+        wrong = [each for each in before if bool(each.admin & MAINTAINED) != wanted]
+        if not module.check_mode:
+            maintain(runtime, before, wanted, module.params["master_socket"])
+        after = before if module.check_mode else chosen(runtime.servers(), name, backends)
+        return result(before, after, wrong, state)
     wrong = [each for each in before if not each.maintained and each.drained != (state == "drain")]
     alone = without_another(servers, wrong) if state == "drain" else []
     if alone:
@@ -290,14 +325,14 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             "bring another one up first, or the site is down without it."
         )
     if module.check_mode:
-        return result(before, before, bool(wrong), state)
+        return result(before, before, wrong, state)
     if state == "drain" and module.params["lease"]:
         begin_lease(module, before, module.params["lease"])
     for each in wrong:
         runtime.set_state(each, state)
     if state == "drain":
         after, left = wait_for_end(runtime, module.params["master_socket"], name, backends, module.params["timeout"])
-        return result(before, after, bool(wrong), state, left)
+        return result(before, after, wrong, state, left)
     end_lease(module, name)
     after = wait_until_up(runtime, name, backends, module.params["timeout"])
     if not all(each.usable or each.maintained for each in after):
@@ -305,10 +340,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         module.fail_json(
             msg=f"name: {name} was put back, but its health checks do not pass ({states}) after "
             f"{module.params['timeout']} s: check what the health path answers on {name}.",
-            **result(before, after, bool(wrong), state),
+            **result(before, after, wrong, state),
         )
     end_backup_sessions(runtime, wrong)
-    return result(before, after, bool(wrong), state)
+    return result(before, after, wrong, state)
 
 
 def main() -> None:
@@ -316,14 +351,14 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str"},
-            "state": {"type": "str", "required": True, "choices": ["drain", "ready", "undrained"]},
+            "state": {"type": "str", "required": True, "choices": STATES},
             "backends": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
             "lease": {"type": "int", "default": 0},
             "socket": {"type": "path", "default": SOCKET},
             "master_socket": {"type": "path", "default": MASTER_SOCKET},
         },
-        required_if=[("state", "drain", ["name"]), ("state", "ready", ["name"])],
+        required_if=[("state", state, ["name"]) for state in STATES if state != "undrained"],
         supports_check_mode=True,
     )
     try:

@@ -103,11 +103,11 @@ listeners:
 database:
   description: >-
     What the data directory holds: its path C(datadir), C(engine) (empty if nothing is there), C(schemas) that are not
-    the server's own, C(server_uuid), and C(version) of the server program that is installed. C(elsewhere) are the
-    schemas in data directories that were found beside it, by path. C(server) is what a running server answers, empty
-    where none runs; C(refused) with the reason where it refuses the login, otherwise C(variables), whether it has
-    C(time_zones), C(not_cloned), the tables of MySQL that a clone leaves empty, and C(valid), from when and until
-    when the certificate is valid that it shows.
+    the server's own, C(server_uuid), and C(version) of the server program that is installed. C(packaged_datadir) is
+    where the packages make one. C(elsewhere) are the schemas in data directories that were found beside it, by path.
+    C(server) is what a running server answers, empty where none runs; C(refused) with the reason where it refuses the
+    login, otherwise C(variables), whether it has C(time_zones), C(not_cloned), the tables of MySQL that a clone leaves
+    empty, and C(valid), from when and until when the certificate is valid that it shows.
   returned: if gathered
   type: dict
   sample:
@@ -116,6 +116,7 @@ database:
     schemas: [guestbook]
     server_uuid: c0ffee00-0000-11f0-8000-000000000001
     version: 9.7.4
+    packaged_datadir: /var/lib/mysql
     elsewhere: {}
     server:
       variables: {gtid_mode: "ON", lower_case_table_names: "0"}
@@ -224,6 +225,7 @@ STATEMENTS = """
 SELECT '#time_zones', COUNT(*) FROM mysql.time_zone_name WHERE Name = 'UTC';
 SHOW GLOBAL VARIABLES WHERE Variable_name IN
   ('datadir', 'gtid_mode', 'lower_case_table_names', 'innodb_page_size', 'innodb_data_file_path')
+  OR Variable_name LIKE 'rpl_semi_sync_%_enabled'
   OR Variable_name LIKE 'validate_password%' OR Variable_name LIKE 'simple_password_check%';
 SHOW GLOBAL STATUS WHERE Variable_name IN ('Ssl_server_not_before', 'Ssl_server_not_after');
 /*!80000 SELECT '#table', CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, ' (', ENGINE, ')') FROM information_schema.TABLES
@@ -346,6 +348,7 @@ def database(module: AnsibleModule) -> dict[str, Any]:
         "schemas": schemas_in(datadir),
         "server_uuid": server_uuid(datadir),
         "version": version,
+        "packaged_datadir": str(DATADIR),
         "elsewhere": {path: names for path, names in found.items() if names},
         "server": server,
     }
@@ -565,7 +568,7 @@ def text_of(path: str) -> str:
 
 
 def deployed(module: AnsibleModule) -> dict[str, Any]:
-    """Fingerprints of the authority and the passwords that an earlier deployment left."""
+    """Fingerprint of the authority, and digests of the passwords, that an earlier deployment left."""
     lines = [line.split() for line in text_of(module.params["passwords_path"]).splitlines()]
     return {
         "authority": fingerprint(text_of(module.params["ca_path"])),

@@ -28,6 +28,9 @@ options:
   primary_marker:
     description: File that exists on the node that was made the primary last.
     type: path
+  handover_marker:
+    description: File with the name of the server that this one was handing over to.
+    type: path
 seealso:
   - module: pentad.webstack.mysql_replication_verify
 """
@@ -37,6 +40,7 @@ EXAMPLES = r"""
   pentad.webstack.mysql_replication_info:
     login_unix_socket: /run/mysqld/mysqld.sock
     primary_marker: /etc/mysql/webstack-primary
+    handover_marker: /etc/mysql/webstack-handover
   register: server
 """
 
@@ -74,6 +78,13 @@ history:
   type: dict
   sample: {mariadb: false, identity: 3e11fa47-71ca-11e1-9e33-c80aa9429562, executed:
     "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77", applied: "", position: ""}
+acknowledging:
+  description: >-
+    How many replicas have to acknowledge each commit where this server is the primary (C(wanted), V(0) for none), and
+    how many are connected to it that do (C(connected)).
+  returned: success
+  type: dict
+  sample: {wanted: 1, connected: 2}
 schemas:
   description: Databases that are not the server's own.
   returned: success
@@ -85,6 +96,18 @@ primary_marker:
   returned: success
   type: bool
   sample: true
+handed_over_to:
+  description: The name in the file O(handover_marker), or nothing.
+  returned: success
+  type: str
+  sample: ""
+events:
+  description: >-
+    Scheduled events that run here (C(enabled)), and those that have run on no server but the primary of that time and
+    are stopped here since (C(waiting)).
+  returned: success
+  type: dict
+  sample: {enabled: [{schema: shop, name: tidy}], waiting: []}
 """
 
 from pathlib import Path
@@ -95,7 +118,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.mysql.connection import Connection, ConnectionOptions, DatabaseError, argument_spec, user_schemas
 from ..module_utils.replication.facts import Collector
 from ..module_utils.replication.history import History
-from ..module_utils.replication.model import Channel, Server, build, describe
+from ..module_utils.replication.model import Channel, Server, as_int, build, describe, is_on
+
+ENABLED = {"ENABLED"}
+# As the versions of both engines write it.
+WAITING = {"REPLICA_SIDE_DISABLED", "SLAVESIDE_DISABLED"}
 
 
 def gather(connection: Connection) -> Server:
@@ -123,6 +150,16 @@ def channel_result(channel: Channel) -> dict[str, Any]:
     }
 
 
+def acknowledging(connection: Connection, server: Server) -> dict[str, int]:
+    """How many replicas have to acknowledge a commit, and how many are there for it."""
+    if not is_on(server.setting("semi_sync_source_enabled")):
+        return {"wanted": 0, "connected": 0}
+    name = connection.dialect["semi_sync_source_clients"]
+    row = connection.one("SHOW GLOBAL STATUS WHERE Variable_name = %s", (name,))
+    wanted = as_int(server.setting("semi_sync_source_wait_for")) or 1
+    return {"wanted": wanted, "connected": as_int(row.get("Value")) or 0}
+
+
 def server_result(server: Server) -> dict[str, Any]:
     """The part of the result on the server itself."""
     about = describe(server)
@@ -137,18 +174,46 @@ def server_result(server: Server) -> dict[str, Any]:
     }
 
 
+def events(connection: Connection) -> dict[str, list[dict[str, str]]]:
+    """Scheduled events that run here, and those that are stopped because this server was a replica."""
+    rows = connection.rows(
+        "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n, STATUS AS status FROM information_schema.EVENTS ORDER BY 1, 2"
+    )
+    return {
+        kind: [{"schema": row["s"], "name": row["n"]} for row in rows if (row["status"] in words)]
+        for kind, words in (("enabled", ENABLED), ("waiting", WAITING))
+    }
+
+
+def content(marker: str | None) -> str:
+    """The name in a file; empty where there is none."""
+    try:
+        return Path(marker).read_text(encoding="utf-8").strip() if marker else ""
+    except FileNotFoundError:
+        return ""
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={**argument_spec(), "primary_marker": {"type": "path"}}, supports_check_mode=True
-    )
+    options = {name: {"type": "path"} for name in ("primary_marker", "handover_marker")}
+    module = AnsibleModule(argument_spec={**argument_spec(), **options}, supports_check_mode=True)
     marker = module.params["primary_marker"]
     try:
         with Connection(ConnectionOptions.from_params(module.params)) as connection:
-            found = {**server_result(gather(connection)), "schemas": user_schemas(connection)}
+            server = gather(connection)
+            found = {
+                **server_result(server),
+                "acknowledging": acknowledging(connection, server),
+                "schemas": user_schemas(connection),
+                "events": events(connection),
+            }
     except DatabaseError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, primary_marker=bool(marker) and Path(marker).exists(), **found)
+    found.update(
+        primary_marker=bool(marker) and Path(marker).exists(),
+        handed_over_to=content(module.params["handover_marker"]),
+    )
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

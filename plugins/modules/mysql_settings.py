@@ -94,11 +94,14 @@ from ..module_utils.mysql.values import (
     variable,
 )
 
-READ_ONLY_VARIABLE = {1193, 1238, 1621}
+# The last one where an option of the start forbids it, as event_scheduler = DISABLED does.
+READ_ONLY_VARIABLE = {1193, 1238, 1621, 1290}
 ONE_STEP_AT_A_TIME = 1788
 # They take a file name in the configuration and read back as a switch.
 SWITCHES = {"log_bin"}
 POOL = "innodb_buffer_pool_size"
+# A pool that has to give up many pages takes longer, and goes on by itself.
+POOL_SECONDS = 30
 
 Differences = dict[str, tuple[str, Any]]
 
@@ -191,12 +194,21 @@ def apply(connection: Connection, differences: Differences, dry: bool) -> tuple[
                 # An enumeration given by number, or a set, may mean the value that it had.
                 if number(now) is None and running_values(connection, [name])[name] == now:
                     continue
+                if name == POOL:
+                    wait_for_pool(connection, now)
             live.append(name)
         except DatabaseError as error:
             if error.errno not in READ_ONLY_VARIABLE:
                 raise with_setting(error, name, then) from error
             restart.append(name)
     return live, restart
+
+
+def wait_for_pool(connection: Connection, before: str) -> None:
+    """Wait until the size of the pool reads as set: MySQL resizes it in a thread of its own, and shows the old size."""
+    deadline = time.monotonic() + POOL_SECONDS
+    while running_values(connection, [POOL])[POOL] == before and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def with_setting(error: DatabaseError, name: str, value: Any) -> DatabaseError:

@@ -20,7 +20,18 @@ options:
   goes_on:
     description: >-
       Whether the run goes on without hosts that did not answer, as long as others did, and as long as a balancer
-      answers where web nodes take part. Otherwise each of them is a problem.
+      answers where web nodes take part. Otherwise each of them is a problem. A database server that is masked, because
+      it was fenced, is none then.
+    type: bool
+    default: false
+  drains:
+    description: Whether web nodes are taken out of the balancers, one of which has to answer for that.
+    type: bool
+    default: true
+  urgent:
+    description: >-
+      Whether the run is an emergency, which is refused only for what concerns the databases, the addresses and the
+      variables that nodes share. Every other problem is a warning.
     type: bool
     default: false
 attributes:

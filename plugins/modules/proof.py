@@ -12,8 +12,8 @@ short_description: Judge what the proof found on every part of the stack
 version_added: 0.1.0
 author: The pentad.webstack contributors (@pentad)
 description:
-  - Puts together what P(pentad.webstack.proof#role) has registered on every host, shows it as a table, and fails if any
-    point is wrong, naming host, fact and remedy.
+  - Puts together what P(pentad.webstack.proof#role) has registered on every host, shows what is right as a table, and
+    fails with each point that is wrong, its host, fact and remedy.
   - Runs on the control node.
 attributes:
   action:
@@ -39,8 +39,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: Every point that was checked.
-  returned: always
+  description: Every point that was checked. Those that are wrong are in the message of the failure.
+  returned: success
   type: list
   elements: dict
   sample: [{"host": "web1", "check": "services", "ok": true, "fact": "all services listen", "remedy": ""}]

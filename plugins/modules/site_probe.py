@@ -39,6 +39,11 @@ options:
     description: What clients send as C(Host), with the port where that is not the usual one; O(domain) if empty.
     type: str
     default: ""
+  virtual_addresses:
+    description: Addresses, besides that of the balancer, by which clients reach the site.
+    type: list
+    elements: str
+    default: []
   nodes:
     description: Web nodes, each with C(name), for which its certificate has to be valid, C(address) and C(port).
     type: list
@@ -89,6 +94,10 @@ options:
     description: Path that answers 200 only when the application reaches its databases.
     type: str
     required: true
+  application:
+    description: Unit of the application on the nodes, by which its journal is named.
+    type: str
+    default: app
   canary_path:
     description: Path that takes and shows canaries; empty for an application that has none.
     type: str
@@ -193,8 +202,9 @@ def probe_node(
         node["name"],
         "ready",
         answer.status == 200,
-        f"{params['ready_path']} answers {answer.summary}",
-        "Check the application ('journalctl -u') and nginx on that node, and at its database endpoints.",
+        f"{params['ready_path']} {answer.told}",
+        f"Read 'journalctl -u {params['application']} -u nginx -u haproxy' on {node['name']}: the application reaches "
+        "its databases through HAProxy there.",
     )
 
 
@@ -266,7 +276,7 @@ def probe_canary(params: dict[str, Any]) -> list[dict[str, Any]]:
     written = request(*where, send={"token": token})
     if written.status != 200:
         remedy = "Writes fail: find out which database node is the primary (port of the health endpoint, /status)."
-        return [finding("site", "write", False, f"writing a canary answers {written.summary}", remedy)]
+        return [finding("site", "write", False, f"writing a canary {written.told}", remedy)]
     node, database = written.json.get("node"), written.json.get("database")
     result = [finding("site", "write", True, f"{node} wrote a canary on {database}", "")]
     start = time.monotonic()
@@ -293,7 +303,7 @@ def probe_redirect(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Whether plain HTTP leads to HTTPS."""
     answer = request(Place(params["address"], params["http_port"], params["domain"]), "/", params["timeout"])
     ok = answer.status in (301, 308) and answer.location.startswith(f"https://{params['domain']}")
-    fact = f"plain HTTP is redirected to {answer.location}" if ok else f"plain HTTP answers {answer.summary}"
+    fact = f"plain HTTP is redirected to {answer.location}" if ok else f"plain HTTP {answer.told}"
     return [finding("site", "redirect", ok, fact, "Plain HTTP must lead to HTTPS: check haproxy.cfg on the balancer.")]
 
 
@@ -303,6 +313,17 @@ def probe_maintenance(params: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     fact = "is on: everybody but haproxy_maintenance_allow is answered with 503"
     return [finding("site", "maintenance", True, fact, "")]
+
+
+def probe_virtual(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Whether the site answers at every virtual address, whoever holds it."""
+    found = []
+    for address in params["virtual_addresses"]:
+        answer = request(balancer({**params, "address": address}), params["ready_path"], params["timeout"])
+        fact = f"{params['ready_path']} {answer.told}"
+        remedy = "Find out which balancer holds the address ('ip address'), and whether this node reaches it there."
+        found.append(finding(address, "site", answer.status == 200, fact, remedy))
+    return found
 
 
 def probe_certificates(params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -363,7 +384,9 @@ def main() -> None:
             "min_days": {"type": "int", "default": 14},
             "ca_path": {"type": "path", "required": True},
             "authorities": {"type": "str", "default": ""},
+            "virtual_addresses": {"type": "list", "elements": "str", "default": []},
             "nodes": {"type": "list", "elements": "dict", "required": True, "options": endpoint},
+            "application": {"type": "str", "default": "app"},
             "ready_path": {"type": "str", "required": True},
             "canary_path": {"type": "str", "default": ""},
             "share": {"type": "str", "choices": ["even", "some", "any"], "default": "even"},
@@ -375,6 +398,7 @@ def main() -> None:
     if not Path(module.params["ca_path"]).is_file():
         module.fail_json(msg=f"{module.params['ca_path']} is not there: run site.yml, which places the authority.")
     findings = probe_nodes(module.params) + probe_balancer(module.params)
+    findings += probe_virtual(module.params)
     findings += probe_maintenance(module.params) + probe_redirect(module.params) + probe_certificates(module.params)
     if module.params["canary_path"] and not module.check_mode:
         findings += probe_canary(module.params)

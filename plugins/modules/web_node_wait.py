@@ -91,7 +91,7 @@ def trouble(place: Place, paths: list[str], deadline: float) -> str:
         patience = min(LONGEST_ANSWER, max(1.0, deadline - time.monotonic()))
         answer = request(place, path, patience)
         if answer.status != 200:
-            return f"{path} answers {answer.summary}"
+            return f"{path} {answer.told}"
     return ""
 
 

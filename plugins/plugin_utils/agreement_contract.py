@@ -21,7 +21,15 @@ PROXIES = ("admin", "http", "sites", "acme-challenge")
 SHARED = {
     "webstack_domain": ("haproxy", "web", "monitoring"),
     "webstack_sites": ("all",),
+    "webstack_virtual_addresses": ("all",),
+    "webstack_haproxy_peers_port": ("haproxy",),
     "webstack_mysql_engine": ("mysql",),
+    # Any of them may become the primary.
+    "webstack_semi_sync": ("mysql",),
+    "webstack_semi_sync_unanswered": ("mysql",),
+    "webstack_semi_sync_timeout": ("mysql",),
+    "webstack_semi_sync_replicas": ("mysql",),
+    "webstack_semi_sync_wait_point": ("mysql",),
     "webstack_web_port": ("haproxy", "web"),
     "webstack_mysql_port": ("web", "mysql"),
     "webstack_mysql_health_port": ("web", "mysql"),
@@ -36,6 +44,8 @@ SHARED = {
     "webstack_replication_password": ("mysql",),
     "webstack_verification_user": ("mysql",),
     "webstack_verification_password": ("mysql",),
+    "webstack_switchover_user": ("mysql",),
+    "webstack_switchover_password": ("mysql",),
 }
 
 

@@ -24,6 +24,7 @@ ACCOUNTS = {
     "webstack_app_reader_user": "webstack_app_reader_password",
     "webstack_replication_user": "webstack_replication_password",
     "webstack_verification_user": "webstack_verification_password",
+    "webstack_switchover_user": "webstack_switchover_password",
     "mysql_primary_administration_user": "mysql_primary_administration_password",
     "mysql_primary_monitoring_user": "",
     "webstack_mysql_health_user": "",
@@ -43,6 +44,8 @@ DECIDED_BY = {
     "bind_address": "mysql_server_addresses",
     "report_host": "webstack_address",
 }
+# What plugin_load_add has to name.
+SEMI_SYNC_PLUGINS = ("semisync_source.so", "semisync_replica.so")
 # Variables that are lists of database hosts.
 OF_HOSTS = ("mysql_replica_rebuild", "mysql_server_enable_gtid")
 # Places that systemd or AppArmor deny the server.
@@ -96,6 +99,29 @@ def check_settings_of_variables(stack: Stack) -> Iterable[str]:
                     f"{host}: mysql_server_settings: {name} = {value!r} would not be known to the other nodes: "
                     f"remove it and set {variable}."
                 )
+
+
+def check_semi_sync(stack: Stack) -> Iterable[str]:
+    """There are enough replicas to acknowledge, and the servers load what that needs."""
+    hosts = stack.everybody("mysql")
+    for host in stack.members("mysql"):
+        if not stack.value(host, "webstack_semi_sync"):
+            continue
+        wanted, others = stack.value(host, "webstack_semi_sync_replicas"), len(hosts) - 1
+        if wanted > others:
+            yield (
+                f"{host}: webstack_semi_sync_replicas = {wanted}, and the group mysql has {others} host(s) besides it: "
+                + (f"use {others} or less." if others else "add a replica, or set webstack_semi_sync to false.")
+            )
+        if wanted > 1 and stack.value(host, "webstack_mysql_engine") == "mariadb":
+            yield f"{host}: webstack_semi_sync_replicas = {wanted}, and MariaDB waits for one replica: use 1."
+        loaded = wanted_settings(stack, host).get("plugin_load_add")
+        missing = [name for name in SEMI_SYNC_PLUGINS if name not in str(loaded)]
+        if loaded is not None and missing and stack.value(host, "webstack_mysql_engine") == "mysql":
+            yield (
+                f"{host}: mysql_server_settings: plugin_load_add = {loaded!r} leaves out what webstack_semi_sync "
+                f"needs: add ;{';'.join(missing)} to it."
+            )
 
 
 def check_named_hosts(stack: Stack) -> Iterable[str]:
@@ -344,6 +370,6 @@ def left_empty(host: str, tables: list[str], copies: list[str]) -> str:
 
 
 CHECKS = (
-    check_settings, check_settings_of_variables, check_named_hosts, check_accounts, check_logins, check_gtids,
-    check_data_directories, check_fixed_settings, check_time_zones, check_copies,
+    check_settings, check_settings_of_variables, check_semi_sync, check_named_hosts, check_accounts, check_logins,
+    check_gtids, check_data_directories, check_fixed_settings, check_time_zones, check_copies,
 )  # fmt: skip

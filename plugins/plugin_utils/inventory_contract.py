@@ -28,14 +28,13 @@ from .database_contract import CHECKS as DATABASE_CHECKS
 from .node_limits import check_open_files
 from .shared_state import git_problems, state_problems
 from .traffic_contract import check_traffic
+from .virtual_contract import check_virtual
 
 SUPPORTED_SYSTEMS = {"Debian": ("12", "13"), "Ubuntu": ("22.04", "24.04", "26.04")}
 # The first version that is supported and the first that is not.
 SUPPORTED_ENGINES = {"mysql": ((8, 0), (10, 0)), "mariadb": ((10, 11), (12, 0))}
 # Distributions that package the engine; elsewhere a package source has to be named.
 PACKAGED_ENGINES = {"mysql": ("Ubuntu",), "mariadb": ("Debian", "Ubuntu")}
-# Where the packages put the data.
-DATADIR = "/var/lib/mysql"
 IDENTIFIER = {"webstack_app_database": 64, "webstack_app_user": 32, "webstack_app_reader_user": 32}
 DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.I)
 SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -55,37 +54,43 @@ class Claim:
     port_variable: str
     address: str
     processes: tuple[str, ...]
+    # What its journal is under, with the names that vary in braces.
+    unit: str
 
 
 # They stand for addresses in the table below; ANY is every address of either protocol.
 LOOPBACK, NODE, ANY, IPV4 = "127.0.0.1", "node", "*", "0.0.0.0"  # noqa: S104 - names
 SERVICES: dict[str, tuple[Claim, ...]] = {
     "haproxy": (
-        Claim("webstack_site_port", ANY, ("haproxy",)),
-        Claim("webstack_https_port", ANY, ("haproxy",)),
-        Claim("webstack_haproxy_admin_port", NODE, ("haproxy",)),
+        Claim("webstack_site_port", ANY, ("haproxy",), "haproxy"),
+        Claim("webstack_https_port", ANY, ("haproxy",), "haproxy"),
+        Claim("webstack_haproxy_admin_port", NODE, ("haproxy",), "haproxy"),
     ),
     "web": (
-        Claim("webstack_web_port", NODE, ("nginx",)),
-        Claim("webstack_nginx_status_port", LOOPBACK, ("nginx",)),
-        Claim("webstack_primary_endpoint_port", LOOPBACK, ("haproxy",)),
-        Claim("webstack_replica_endpoint_port", LOOPBACK, ("haproxy",)),
-        Claim("webstack_haproxy_admin_port", NODE, ("haproxy",)),
+        Claim("webstack_web_port", NODE, ("nginx",), "nginx"),
+        Claim("webstack_nginx_status_port", LOOPBACK, ("nginx",), "nginx"),
+        Claim("webstack_primary_endpoint_port", LOOPBACK, ("haproxy",), "haproxy"),
+        Claim("webstack_replica_endpoint_port", LOOPBACK, ("haproxy",), "haproxy"),
+        Claim("webstack_haproxy_admin_port", NODE, ("haproxy",), "haproxy"),
     ),
     "mysql": (
-        Claim("webstack_mysql_port", NODE, ("mysqld", "mariadbd")),
-        Claim("webstack_mysql_port", LOOPBACK, ("mysqld", "mariadbd")),
-        Claim("webstack_mysql_health_port", NODE, ("systemd", "mysql-health", "python3")),
+        Claim("webstack_mysql_port", NODE, ("mysqld", "mariadbd"), "{engine}"),
+        Claim("webstack_mysql_port", LOOPBACK, ("mysqld", "mariadbd"), "{engine}"),
+        Claim("webstack_mysql_health_port", NODE, ("systemd", "mysql-health", "python3"), "mysql-health"),
     ),
     "monitoring": (
-        Claim("webstack_prometheus_port", NODE, ("prometheus",)),
-        Claim("webstack_alertmanager_port", NODE, ("prometheus-aler", "alertmanager")),
+        Claim("webstack_prometheus_port", NODE, ("prometheus",), "prometheus"),
+        Claim("webstack_alertmanager_port", NODE, ("prometheus-aler", "alertmanager"), "prometheus-alertmanager"),
     ),
 }
+# Units of database servers, which a failover masks.
+FENCED_UNITS = ("mysql.service", "mariadb.service")
 # Used only with an ACME authority, and only while certificates are ordered.
-ACME_CLAIMS = (Claim("webstack_acme_port", NODE, ("certbot",)),)
+ACME_CLAIMS = (Claim("webstack_acme_port", NODE, ("certbot",), "certbot"),)
+# Used only by several balancers that share what they count.
+PEER_CLAIMS = (Claim("webstack_haproxy_peers_port", NODE, ("haproxy",), "haproxy"),)
 # Its process may have any name.
-APPLICATION = Claim("webstack_app_port", LOOPBACK, ("",))
+APPLICATION = Claim("webstack_app_port", LOOPBACK, ("",), "{application}")
 # Ends of names that the role haproxy gives to further backends of a site.
 BESIDE = ("-streams", "-static")
 ROLES_OF_GROUP: dict[str, list[str]] = role_arguments.tables()["__webstack_group_roles"]
@@ -95,7 +100,7 @@ OUR_GROUPS = tuple(group for group in ROLES_OF_GROUP if group != "all")
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     group: SERVICES.get(group, ())
     + tuple(
-        Claim(each["port"], NODE, tuple(each["processes"]))
+        Claim(each["port"], NODE, tuple(each["processes"]), each["unit"].removesuffix(".service"))
         for each in role_arguments.tables()["__webstack_exporters"].values()
         if each["group"] == group
     )
@@ -120,6 +125,8 @@ class Stack:
     extra: Collection[str] = ()
     # Hosts that take no part in the run.
     away: Collection[str] = ()
+    # Whether the run goes on without what is down.
+    goes_on: bool = False
     # Per host, values to use in place of those that were refused.
     instead: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -160,11 +167,15 @@ class Stack:
 
 
 def check_groups(stack: Stack) -> Iterable[str]:
-    """The groups hold as many hosts as the topology needs, and none plays two parts that exclude each other."""
+    """The groups hold as many hosts as the topology needs."""
     for group, least in (("haproxy", 1), ("web", 2), ("mysql_primary", 1), ("mysql_replica", 1)):
         count = len(stack.everybody(group))
         if count < least:
             yield f"group {group} has {count} hosts and needs at least {least}: add hosts to it in the inventory."
+
+
+def check_database_groups(stack: Stack) -> Iterable[str]:
+    """There is one primary, and no host plays two parts that exclude each other."""
     primaries = stack.everybody("mysql_primary")
     if len(primaries) > 1:
         yield (
@@ -445,7 +456,7 @@ def claims(stack: Stack, host: str) -> list[tuple[Claim, int, str]]:
     result = []
     for group, fixed in {**CLAIMS, "application": (APPLICATION,)}.items():
         if host in (listeners_of_their_own(stack) if group == "application" else stack.members(group)):
-            for claim in fixed + (ACME_CLAIMS if group == "haproxy" and acme_sites(stack, host) else ()):
+            for claim in fixed + (sometimes(stack, host) if group == "haproxy" else ()):
                 address = stack.address(host) if claim.address == NODE else claim.address
                 try:
                     result.append((claim, int(stack.value(host, claim.port_variable)), address))
@@ -453,6 +464,12 @@ def claims(stack: Stack, host: str) -> list[tuple[Claim, int, str]]:
                     # The argument specs have said so already.
                     continue
     return result
+
+
+def sometimes(stack: Stack, host: str) -> tuple[Claim, ...]:
+    """Ports of a balancer that depend on its variables."""
+    limited = str(stack.value(host, "haproxy_rate_limit") or 0) != "0" and len(stack.everybody("haproxy")) > 1
+    return (ACME_CLAIMS if acme_sites(stack, host) else ()) + (PEER_CLAIMS if limited else ())
 
 
 def listeners_of_their_own(stack: Stack) -> list[str]:
@@ -476,11 +493,20 @@ def check_ports(stack: Stack) -> Iterable[str]:
             for other, other_port, other_address in wanted[:index]:
                 named_twice = claim.port_variable == other.port_variable
                 if port == other_port and not named_twice and overlap(address, other_address):
+                    groups = " and ".join(dict.fromkeys(claiming(stack, host, each) for each in (claim, other)))
                     yield (
-                        f"{host}: {claim.port_variable} and {other.port_variable} are both {port} on this host: "
+                        f"{host}: {claim.port_variable} and {other.port_variable} are both {port} on this host, as a "
+                        f"member of {groups}: "
                         "give one of them another port, or move one of the services to another host."
                     )
         yield from strangers(stack, host, wanted)
+
+
+def claiming(stack: Stack, host: str, claim: Claim) -> str:
+    """The group by which a host has a claim."""
+    further = {"haproxy": ACME_CLAIMS + PEER_CLAIMS, "web": (APPLICATION,)}
+    groups = (group for group, fixed in CLAIMS.items() if claim in fixed + further.get(group, ()))
+    return next((group for group in groups if host in stack.members(group)), "all")
 
 
 def strangers(stack: Stack, host: str, wanted: list[tuple[Claim, int, str]]) -> Iterable[str]:
@@ -500,13 +526,19 @@ def strangers(stack: Stack, host: str, wanted: list[tuple[Claim, int, str]]) -> 
 
 
 def check_units(stack: Stack) -> Iterable[str]:
-    """Nothing that the stack runs has been masked."""
+    """Nothing that the stack runs has been masked, but a database server that was fenced."""
     for host in stack.hosts:
         for unit in (stack.survey(host).get("services") or {}).get("masked", []):
-            yield (
-                f"{host}: {unit} is masked, so that nothing can start it, and the stack runs it there: "
-                f"run 'systemctl unmask {unit}' on {host}, or take the node out of the group that runs it."
-            )
+            if unit in FENCED_UNITS and not stack.goes_on:
+                yield (
+                    f"{host}: {unit} is masked, as a failover does with an old primary: "
+                    f"run rejoin.yml with -e mysql_rejoin={host}, which takes it back."
+                )
+            elif unit not in FENCED_UNITS:
+                yield (
+                    f"{host}: {unit} is masked, so that nothing can start it, and the stack runs it there: "
+                    f"run 'systemctl unmask {unit}' on {host}, or take the node out of the group that runs it."
+                )
 
 
 def check_systems(stack: Stack) -> Iterable[str]:
@@ -548,7 +580,7 @@ def check_databases(stack: Stack) -> Iterable[str]:
         found = stack.survey(host).get("database", {})
         if found.get("engine") and found["engine"] != engine:
             yield (
-                f"{host}: webstack_mysql_engine = {engine!r}, but {found.get('datadir', DATADIR)} holds data of "
+                f"{host}: webstack_mysql_engine = {engine!r}, but {found['datadir']} holds data of "
                 f"{found['engine']}: set webstack_mysql_engine to {found['engine']}, or move the data away."
             )
         version = found.get("version")
@@ -580,9 +612,10 @@ def duplicated_uuids(stack: Stack) -> tuple[list[str], list[str]]:
         hosts = [host for host in uuids if uuids[host] == uuid]
         filled = [host for host in hosts if stack.survey(host)["database"].get("schemas")]
         if len(filled) > 1:
+            files = sorted({f"{stack.survey(host)['database']['datadir']}/auto.cnf" for host in filled})
             problems.append(
                 f"{', '.join(filled)}: hold data and share the server UUID {uuid}: "
-                f"stop the server on all but one of them, remove {DATADIR}/auto.cnf there and start it again."
+                f"stop the server on all but one of them, remove {' or '.join(files)} there and start it again."
             )
         keeper = filled[0] if filled else hosts[0]
         renew += [host for host in hosts if host != keeper and host not in filled]
@@ -592,16 +625,37 @@ def duplicated_uuids(stack: Stack) -> tuple[list[str], list[str]]:
 def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     """Everything that is wrong with the input, each sentence once."""
     found: list[str] = []
-    for check in (check_groups, participants.answer_problems, check_arguments, check_values):
+    for check in (
+        check_groups, check_database_groups, participants.answer_problems, check_arguments, check_values,
+    ):  # fmt: skip
         found += check(stack)
     stack = without_refused(stack)
     for check in (
         check_addresses, check_names, check_sites, check_site_templates, check_proxies, check_shared,
         check_certificates, check_acme, check_applications, check_ports, check_units, check_systems, check_open_files,
-        check_databases, *DATABASE_CHECKS, check_traffic,
+        check_databases, *DATABASE_CHECKS, check_traffic, check_virtual,
     ):  # fmt: skip
         found += check(stack)
     found += duplicated_uuids(stack)[1]
     found += check_unknown_names(stack)
     found += check_state(stack, state_directories)
+    return list(dict.fromkeys(found))
+
+
+def urgent_problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
+    """What is wrong with databases, addresses and shared values, for which an emergency is refused, too.
+
+    Of nodes without a database only the variables of the role topology are checked.
+    """
+    nodes = replace(stack, specs={"topology": stack.specs.get("topology", {})})
+    databases = participants.without(stack, set(stack.hosts) - set(stack.members("mysql")))
+    found = [*check_database_groups(stack), *participants.answer_problems(stack), *check_units(databases)]
+    for checked in (nodes, databases):
+        found += [*check_arguments(checked), *check_values(checked)]
+    stack = without_refused(stack)
+    for check in (check_addresses, check_shared, check_databases, *DATABASE_CHECKS):
+        found += check(stack)
+    found += duplicated_uuids(stack)[1]
+    for directory in sorted(state_directories):
+        found += state_problems(stack, directory)
     return list(dict.fromkeys(found))

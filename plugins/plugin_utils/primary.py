@@ -16,7 +16,7 @@ from typing import Any
 
 from ..module_utils.replication.history import History
 
-OPERATIONS = "docs/operations.md, 'Another primary'"
+BY_HAND = "docs/failover.md, 'By hand'"
 LONGEST_SET = 200
 
 
@@ -44,6 +44,11 @@ class Member:
     schemas: tuple[str, ...] = ()
     # This collection made it the primary, and nothing has demoted it since.
     primary_marker: bool = False
+    # A switchover to the server of this name was begun on it, and has not been completed.
+    handed_over_to: str = ""
+    # Events, each by database and name: those that it runs, and those that it does not because it was a replica.
+    runs: frozenset[tuple[str, str]] = frozenset()
+    waiting: frozenset[tuple[str, str]] = frozenset()
     # Its data may be overwritten, by a variable that names it.
     given_up: bool = False
 
@@ -76,11 +81,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Choice:
-    """The primary; servers that did not answer; why a replica of another server must not be pointed at the primary."""
+    """The primary; servers that did not answer; why a replica of another server must not be pointed at the primary.
+
+    events: those that the primary has to run from now on.
+    """
 
     primary: str
     silent: tuple[str, ...] = ()
     objections: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[tuple[str, str], ...] = ()
 
 
 class Refused(Exception):
@@ -105,8 +114,15 @@ def member(
         history=History.from_dict(found["history"]),
         schemas=tuple(found["schemas"]),
         primary_marker=bool(found["primary_marker"]),
+        handed_over_to=str(found.get("handed_over_to") or ""),
+        runs=_event_names(found, "enabled"),
+        waiting=_event_names(found, "waiting"),
         given_up=given_up,
     )
+
+
+def _event_names(found: Mapping[str, Any], kind: str) -> frozenset[tuple[str, str]]:
+    return frozenset((each["schema"], each["name"]) for each in (found.get("events") or {}).get(kind, []))
 
 
 def choose(members: Sequence[Member], preferred: Sequence[str]) -> Choice:
@@ -116,7 +132,16 @@ def choose(members: Sequence[Member], preferred: Sequence[str]) -> Choice:
     primary = _writer(live, members) or _closed(live, members, preferred)
     if primary is None:
         return Choice(preferred[0] if preferred else "", silent)
-    return Choice(primary.name, silent, dict(_objections(primary, live, members)))
+    return Choice(primary.name, silent, dict(_objections(primary, live, members)), _events(primary, live))
+
+
+def _events(primary: Member, live: Iterable[Member]) -> tuple[tuple[str, str], ...]:
+    """What the former primary ran until another one took its place, and nobody runs since.
+
+    Every other event of a replica waits, too, whether the primary runs it or not.
+    """
+    run = [each for other in live if other is not primary for each in other.runs]
+    return tuple(sorted(primary.waiting & set(run)))
 
 
 def source_of(link: Link, follower: Member, members: Iterable[Member]) -> Member | None:
@@ -194,7 +219,7 @@ def _refuse_stranger(primary: Member, other: Member, members: Sequence[Member]) 
     lost = primary.history.lacks(other.history, only_from=[primary.identity])
     if lost and link.receiver != "on":
         raise Refused(
-            f"{primary.name} takes writes and lacks transactions of its own ({_short(lost)}), {_keep(other, primary)}"
+            f"{primary.name} takes writes and lacks transactions of its own ({short(lost)}), {_keep(other, primary)}"
         )
 
 
@@ -223,40 +248,50 @@ def _closed(live: Sequence[Member], members: Sequence[Member], preferred: Sequen
     if not roots:
         raise Refused(
             f"no database host is the primary ({channels}): start the server that is followed, or choose another "
-            f"({OPERATIONS})."
+            f"({BY_HAND})."
         )
     if len(roots) > 1:
         raise Refused(
             f"{_named(each.name for each in roots)} are followed and neither takes writes ({channels}): open the one "
-            f"that is the primary ({OPERATIONS})."
+            f"that is the primary ({BY_HAND})."
         )
-    if roots[0].answered:
-        _refuse_opening(roots[0], live, members)
-    return roots[0]
+    return _first_fit([roots[0], *_successor(roots[0], live)], live, members)
 
 
 def _without_channels(live: Sequence[Member], members: Sequence[Member], preferred: Sequence[str]) -> Member | None:
     """The server to open where none follows another one."""
     candidate = next((each for each in members if each.name in preferred), None)
     with_marker = [each for each in live if each.primary_marker]
-    if candidate is None or not (with_marker or any(each.holds for each in live)):
+    # In the middle of a switchover nobody has the marker.
+    handing_over = [each for each in live if each.handed_over_to and not with_marker]
+    if candidate is None or not (with_marker or handing_over or any(each.holds for each in live)):
         return candidate
-    candidates = with_marker or [candidate]
-    fit, refusals = [], []
+    candidates = with_marker or [node for each in handing_over for node in (each, *_successor(each, live))]
+    ordered = sorted(candidates, key=lambda each: each is not candidate) if with_marker else candidates
+    return _first_fit(ordered or [candidate], live, members)
+
+
+def _successor(server: Member, members: Iterable[Member]) -> list[Member]:
+    """The server that a switchover was to make the primary; it may have been opened, and closed since."""
+    return [each for each in members if each.name == server.handed_over_to]
+
+
+def _first_fit(candidates: Iterable[Member], live: Sequence[Member], members: Sequence[Member]) -> Member:
+    """The first that may be opened or does not answer. Raises what stands against the first one if there is none."""
+    refusals = []
     for each in candidates:
         try:
             if each.answered:
                 _refuse_opening(each, live, members)
-            fit.append(each)
+            return each
         except Refused as refusal:
             refusals.append(refusal)
-    if not fit:
-        raise refusals[0]
-    return candidate if candidate in fit else fit[0]
+    raise refusals[0]
 
 
 def _refuse_opening(candidate: Member, live: Iterable[Member], members: Sequence[Member]) -> None:
     """Refuse to open a server that lacks what others have, or that is not the one that its followers followed."""
+    _refuse_handed_over(candidate, members)
     for other in live:
         if other is candidate or other.given_up:
             continue
@@ -272,7 +307,37 @@ def _refuse_opening(candidate: Member, live: Iterable[Member], members: Sequence
         local = [other.identity] if link is not None and candidate.history.shares(other.history) else []
         lost = candidate.history.lacks(other.history, not_from=local)
         if lost:
-            raise Refused(f"{candidate} lacks transactions ({_short(lost)}), {_keep(other, candidate)}")
+            raise Refused(f"{candidate} lacks transactions ({short(lost)}), {_either(candidate, other)}")
+
+
+def _either(candidate: Member, other: Member) -> str:
+    """The end of a refusal where the candidate may be the primary by right, and the other one an old primary."""
+    if not candidate.primary_marker or other.primary_marker or other.links:
+        return _keep(other, candidate)
+    return (
+        f"and {other.name} has them and follows nobody: if {candidate.name} replaced it, save what is wanted of them "
+        f"and give up the data of {other.name} by site.yml with -e mysql_replica_rebuild={other.name}; if {other.name} "
+        f"was promoted by hand, make it the primary ({BY_HAND}). Nothing was changed on either."
+    )
+
+
+def _refuse_handed_over(candidate: Member, members: Iterable[Member]) -> None:
+    """Refuse to open a server that was about to hand over to one of which nobody knows whether it takes writes."""
+    name = candidate.handed_over_to
+    if not name:
+        return
+    successor = next(iter(_successor(candidate, members)), None)
+    if successor is None:
+        raise Refused(
+            f"{candidate} was closed to hand over to {name}, which is not in the group mysql and may take writes: put "
+            f"{name} back into the inventory, or, if it is gone for good, delete the file that "
+            f"webstack_mysql_handover_marker names on {candidate.name}."
+        )
+    if not successor.answered:
+        raise Refused(
+            f"{candidate} was closed to hand over to {name}, which does not answer and may take writes: start the "
+            f"database server of {name} and repeat this, or, if it is lost, run failover.yml."
+        )
 
 
 def _refuse_identity(source: Member, follower: Member, link: Link) -> None:
@@ -288,7 +353,7 @@ def _keep(holder: Member, other: Member) -> str:
     """The end of a refusal: which server has the data, and what to do."""
     what = f" ({', '.join(holder.schemas)})" if holder.schemas else ""
     return (
-        f"and {holder.name} has the data{what}: keep {holder.name} as it is, and make it the primary ({OPERATIONS}); "
+        f"and {holder.name} has the data{what}: keep {holder.name} as it is, and make it the primary ({BY_HAND}); "
         f"{other.name} can then follow it. Nothing was changed on either."
     )
 
@@ -303,11 +368,12 @@ def _objections(primary: Member, live: Iterable[Member], members: Collection[Mem
             sources = _named(link.host for link in each.links)
             text = (
                 f"{each.name} follows {sources} and has transactions that the primary {primary.name} lacks "
-                f"({_short(extra)}): it was left as it is. Compare the two, repeat on {primary.name} what is wanted, "
-                f"and only then name {each.name} in mysql_replica_rebuild."
+                f"({short(extra)}): it was left as it is: run rejoin.yml with "
+                f"-e mysql_rejoin={each.name}, which lists and saves them."
             )
             yield each.name, text
 
 
-def _short(transactions: str) -> str:
+def short(transactions: str) -> str:
+    """A set of transactions as messages show it."""
     return transactions if len(transactions) <= LONGEST_SET else f"{transactions[:LONGEST_SET]}..."

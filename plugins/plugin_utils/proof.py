@@ -9,8 +9,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .inventory_contract import BESIDE, Stack, claims
+from .inventory_contract import BESIDE, FENCED_UNITS, Claim, Stack, claims
 from .participants import why
+from .virtual_addresses import addresses_of
+from .virtual_contract import given_rows
+
+# Backends in which a failover refuses an old primary, and the one that follows them.
+DATABASE_BACKENDS = ("mysql_primary", "mysql_replica")
 
 
 @dataclass(frozen=True)
@@ -24,21 +29,34 @@ class Finding:
     remedy: str = ""
 
 
-def trouble(services: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def trouble(host: str, services: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """What is wrong with the units of a node, with what to do."""
     for unit in services.get("masked", []):
-        yield f"{unit} is masked", f"Run 'systemctl unmask {unit}' on that node, then site.yml."
+        if unit in FENCED_UNITS:
+            yield f"{unit} is masked, as a failover does with an old primary", rejoin(host)
+        else:
+            yield f"{unit} is masked", f"Run 'systemctl unmask {unit}' on {host}, then site.yml."
     for unit, what in services.get("failed", {}).items():
-        yield f"{unit} {what}", f"Remove the cause; 'journalctl -u {unit}' on that node has more."
+        yield f"{unit} {what}", f"Remove the cause; 'journalctl -u {unit}' on {host} has more."
     for unit, action in services.get("pending", {}).items():
         what = "restart in a rollout" if action == "deferred" else action
         yield f"{unit} has a {what} pending from an earlier run", "Run site.yml, which does it."
 
 
+def rejoin(host: str) -> str:
+    """How a database server that was fenced comes back."""
+    return f"Run rejoin.yml with -e mysql_rejoin={host}, which takes it back."
+
+
 def silence(stack: Stack, host: str, consequence: str = "") -> Finding:
     """A node that does not answer."""
-    remedy = "Start the node, or find out why it cannot be reached."
+    remedy = f"Start {host}, or find out why it cannot be reached."
     return Finding(host, "node", False, f"does not answer ({why(stack, host)}){consequence}", remedy)
+
+
+def gone(stack: Stack) -> list[str]:
+    """Nodes that do not answer."""
+    return [host for host in stack.hosts if not stack.answered(host)]
 
 
 def nodes(stack: Stack) -> Iterable[Finding]:
@@ -47,19 +65,26 @@ def nodes(stack: Stack) -> Iterable[Finding]:
         if not stack.answered(host):
             yield silence(stack, host)
             continue
-        wrong = list(trouble(stack.survey(host).get("services") or {}))
+        wrong = list(trouble(host, stack.survey(host).get("services") or {}))
         yield from (Finding(host, "services", False, fact, remedy) for fact, remedy in wrong)
         listening = stack.survey(host).get("listeners", [])
-        silent = [
-            f"{claim.processes[0]} on {address}:{port}"
+        silent = {
+            f"{claim.processes[0] or unit_of(stack, host, claim)} on {address}:{port}": unit_of(stack, host, claim)
             for claim, port, address in claims(stack, host)
             if not any(found["port"] == port and found["address"] in (address, "0.0.0.0", "::") for found in listening)  # noqa: S104 - compares
-        ]
+        }
         if silent:
-            remedy = "Check 'systemctl --failed' and 'journalctl -u' of the service on that node."
+            units = " ".join(f"-u {unit}" for unit in dict.fromkeys(silent.values()))
+            remedy = f"Read 'journalctl {units}' on {host}, remove the cause, and run site.yml."
             yield Finding(host, "services", False, f"nothing listens for {', '.join(silent)}", remedy)
         elif not wrong:
             yield Finding(host, "services", True, "all services listen")
+
+
+def unit_of(stack: Stack, host: str, claim: Claim) -> str:
+    """The unit of a service on a host."""
+    names = {"engine": "webstack_mysql_engine", "application": "webstack_app_name"}
+    return claim.unit.format(**{word: stack.value(host, name) for word, name in names.items()})
 
 
 def out_of_service(stack: Stack) -> Iterable[Finding]:
@@ -72,6 +97,14 @@ def out_of_service(stack: Stack) -> Iterable[Finding]:
                 host, "haproxy", False, fact, "A rollout is working on it; if none is, site.yml puts it back."
             )
         for server in haproxy.get("maintained", []):
+            backend, _slash, name = server.partition("/")
+            if backend in DATABASE_BACKENDS:
+                # Those that are named otherwise follow it.
+                if name in stack.everybody("mysql"):
+                    # While its node is away, it has to be.
+                    away = not stack.answered(name)
+                    yield Finding(host, "haproxy", away, f"{name} is refused as a fenced primary", rejoin(name))
+                continue
             fact = f"{server} is in maintenance, by hand"
             remedy = f"'set server {server} state ready' to HAProxy's socket there puts it back; no playbook does."
             yield Finding(host, "haproxy", False, fact, remedy)
@@ -95,6 +128,26 @@ def site(stack: Stack) -> Iterable[Finding]:
             yield Finding(
                 host, "site", False, f"could not be probed: {probed.get('msg', 'no result')}", "Run again with -v."
             )
+
+
+def virtual(stack: Stack) -> Iterable[Finding]:
+    """Exactly one balancer holds each virtual address."""
+    balancers = stack.members("haproxy")
+    rows = given_rows(stack, balancers[0]) if len(stack.everybody("haproxy")) > 1 and balancers else []
+    asked = [host for host in balancers if stack.answered(host)]
+    for address in (address for row in rows for address in addresses_of(row)):
+        holders = [host for host in asked if address in (stack.survey(host).get("addresses") or [])]
+        if len(holders) == 1:
+            yield Finding(address, "virtual address", True, f"{holders[0]} holds it")
+        elif holders:
+            remedy = "Find out why their keepalived do not hear each other: VRRP (protocol 112) from node to node."
+            yield Finding(address, "virtual address", False, f"{' and '.join(holders)} hold it", remedy)
+        elif len(asked) == len(stack.everybody("haproxy")):
+            remedy = "Check 'journalctl -u keepalived -u keepalived-check -u haproxy' on the balancers."
+            yield Finding(address, "virtual address", False, "no balancer holds it", remedy)
+        else:
+            fact = f"none of {', '.join(asked) or 'those that answer'} holds it; others were not asked"
+            yield Finding(address, "virtual address", True, fact)
 
 
 def replication(stack: Stack) -> Iterable[Finding]:
@@ -139,8 +192,9 @@ def monitoring(stack: Stack) -> Iterable[Finding]:
         targets = ((answer.get("json") or {}).get("data") or {}).get("activeTargets")
         if not targets:
             fact = f"Prometheus does not answer ({answer.get('msg', 'no targets')})"
-            yield Finding(host, "monitoring", False, fact, "Check 'journalctl -u prometheus' there.")
+            yield Finding(host, "monitoring", False, fact, f"Read 'journalctl -u prometheus' on {host}.")
             continue
+        targets = [target for target in targets if target["labels"].get("instance") not in gone(stack)]
         down = [target for target in targets if target["health"] != "up"]
         for target in down:
             labels = target["labels"]
@@ -166,8 +220,11 @@ def dropped(stack: Stack, hosts: Iterable[str]) -> Iterable[Finding]:
 
 def findings(stack: Stack, failed: Collection[str] = ()) -> list[Finding]:
     """The whole proof; failed are the hosts that dropped out of the run."""
-    parts = (nodes, out_of_service, site, replication, settings, monitoring)
+    parts = (nodes, out_of_service, virtual, site, replication, settings, monitoring)
     found = [one for part in parts for one in part(stack)]
+    away = gone(stack)
+    # Of a node that does not answer nothing else is said, such as that the balancer gets nothing from it.
+    found = [one for one in found if one.ok or one.host not in away or one.check == "node"]
     return [*dropped(stack, failed), *(one for one in found if one.host not in failed)]
 
 

@@ -142,6 +142,13 @@ ACCOUNT = Form(
     "use letters, digits, '_', '.' and '-', at most 31",
 )  # fmt: skip
 OPTION = Form(matches(r"""[^\s"'\\$]+"""), "is no option", "write one word, without spaces, quotes, '\\' and '$'")
+# What Linux takes as a name of one.
+INTERFACE = Form(matches(r"[A-Za-z0-9_.:@-]{1,15}"), "is no name of an interface", "write it as eth0")
+SECONDS = Form(lambda text: 0.05 <= float(text) <= 10, "is out of range", "use 0.05 to 10")
+HTTP_URL = Form(
+    matches(r"http://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9/._~-]*)?"), "is no URL of plain HTTP",
+    "write it as http://192.0.2.11:8404/healthz",
+)  # fmt: skip
 CIPHER = Form(matches(r"[A-Za-z0-9_+!@=.-]+"), "is no name that OpenSSL has", "write one name for each element")
 MEDIA_TYPE = Form(matches(r"\*|[\w.+-]+/[\w.+-]+"), "is no media type", "write it as text/css")
 PACKAGE = Form(
@@ -161,7 +168,9 @@ HAPROXY_TIMEOUTS = (
 )  # fmt: skip
 
 SERVERS = {"name": LABEL, "address": HOST, "verify_host": HOST, "ca_file": either(PLACE, "@system-ca")}
-SERVICES = {"name": LABEL, "address": LISTENER, "check_path": URL_PATH, "fallbacks": LABEL}
+SERVICES = {
+    "name": LABEL, "address": LISTENER, "check_path": URL_PATH, "check_interval": HAPROXY_TIME, "fallbacks": LABEL,
+}  # fmt: skip
 
 
 def inside(name: str, forms: Mapping[str, Form]) -> dict[str, Form]:
@@ -172,11 +181,18 @@ def inside(name: str, forms: Mapping[str, Form]) -> dict[str, Form]:
 FORMS: dict[str, Form] = {
     **dict.fromkeys(
         (
-            "haproxy_timeouts", "haproxy_check_interval", "haproxy_rate_limit_period", "haproxy_health_timeout",
-            "haproxy_tcp_timeout", "haproxy_hard_stop_after",
+            "haproxy_timeouts", "haproxy_check_interval", "haproxy_primary_check_interval",
+            "haproxy_rate_limit_period", "haproxy_health_timeout", "haproxy_tcp_timeout", "haproxy_hard_stop_after",
         ),
         HAPROXY_TIME,
     ),
+    **dict.fromkeys(
+        ("keepalived_advert_interval", "keepalived_check_interval", "keepalived_check_timeout"), SECONDS
+    ),
+    "keepalived_check_url": HTTP_URL,
+    "webstack_virtual_addresses.virtual_router_id": span(1, 255),
+    "webstack_virtual_addresses.interface": INTERFACE,
+    "webstack_virtual_addresses.balancers": LABEL,
     "haproxy_slowstart": time("ms s m h d", 0),
     # HAProxy and nginx both read them.
     "webstack_stream_idle_timeout": BOTH_TIME,
@@ -208,9 +224,11 @@ FORMS: dict[str, Form] = {
     **dict.fromkeys(
         (
             "app_server_keep_releases", "dns_ttl", "haproxy_hsts_seconds", "haproxy_maintenance_retry_after",
-            "haproxy_rate_limit", "haproxy_retries", "haproxy_server_queue", "mysql_health_max_lag",
-            "mysql_health_resume_timeout", "mysql_replica_delay", "mysql_replica_wait", "nginx_static_max_age",
-            "mysql_primary_accounts.max_user_connections",
+            "haproxy_rate_limit", "haproxy_retries", "haproxy_server_queue", "keepalived_garp_delay",
+            "keepalived_garp_refresh", "mysql_health_isolation_timeout", "mysql_health_max_lag",
+            "mysql_switchover_catch_up_timeout", "mysql_switchover_transaction_timeout",
+            "mysql_health_resume_timeout", "mysql_primary_accounts.max_user_connections", "mysql_replica_delay",
+            "mysql_replica_wait", "nginx_static_max_age",
             "proof_max_lag", "rollout_drain_timeout", "webstack_apt_patience", "webstack_certificate_min_days",
         ),
         ANY_NUMBER,
@@ -219,13 +237,16 @@ FORMS: dict[str, Form] = {
         (
             "app_server_background.instances", "app_server_build_timeout", "app_server_graceful_timeout",
             "app_server_source_timeout", "haproxy_maxconn", "haproxy_server_maxconn",
-            "haproxy_server_streams", "haproxy_server_static",
-            "mysql_health_verdict_interval", "mysql_replica_seed_timeout", "nginx_upstream_keepalive",
+            "haproxy_server_streams", "haproxy_server_static", "keepalived_notify_timeout", "keepalived_probe_seconds",
+            "mysql_failover_apply_timeout", "mysql_failover_sight_timeout",
+            "mysql_health_verdict_interval", "mysql_replica_seed_timeout", "mysql_switchover_apply_timeout",
+            "mysql_switchover_lock_timeout", "nginx_upstream_keepalive",
             "proof_ready_timeout", "proof_timeout", "rollout_health_timeout", "rollout_lease",
             "upkeep_reboot_timeout", "webstack_app_threads", "webstack_app_workers",
         ),
         POSITIVE,
     ),
+    "mysql_switchover_max_lag": Form(lambda text: float(text) >= 0.01, "is too little", "use 0.01 or more"),
     # The range of apt; a negative priority forbids a package.
     "packages_repositories.pins.priority": span(-32768, 32767),
     # Below that HAProxy does not speak HTTP/2.
@@ -233,6 +254,9 @@ FORMS: dict[str, Form] = {
     "haproxy_max_headers": span(1, 32767),
     "mysql_server_binlog_expire_seconds": span(0, 2**32 - 1),
     "mysql_server_max_connections": span(1, 100_000),
+    "webstack_semi_sync_replicas": span(1, 65535),
+    # A day; that it shall wait without end has a word of its own.
+    "webstack_semi_sync_timeout": span(1, 86400),
     "nginx_worker_connections": span(16),
     **dict.fromkeys(("pki_days", "pki_renew_days", "pki_ca_days"), span(1, 36500)),
     **dict.fromkeys(
@@ -241,7 +265,7 @@ FORMS: dict[str, Form] = {
     # Neither systemd nor the exporters have a word for all addresses.
     **dict.fromkeys(("exporters_address", "monitoring_address", "mysql_health_address"), ADDRESS),
     **dict.fromkeys(
-        ("webstack_virtual_addresses", "dns_addresses", "acme_http01_address", "mysql_health_peers"), ADDRESS
+        ("webstack_virtual_addresses.addresses", "dns_addresses", "acme_http01_address", "mysql_health_peers"), ADDRESS
     ),
     "mysql_replica_source_address": HOST,
     **dict.fromkeys(
@@ -272,8 +296,8 @@ FORMS: dict[str, Form] = {
     **dict.fromkeys(
         (
             "webstack_app_root", "webstack_pki_dir", "webstack_ca_path", "webstack_certificates_dir",
-            "webstack_mysql_primary_marker", "nginx_certificate", "nginx_certificate_key", "nginx_docroot",
-            "nginx_static_root", "pki_dir",
+            "webstack_mysql_primary_marker", "webstack_mysql_handover_marker", "nginx_certificate",
+            "nginx_certificate_key", "nginx_docroot", "nginx_static_root", "pki_dir",
         ),
         PLACE,
     ),
@@ -320,16 +344,19 @@ MAY_BE_EMPTY = {
     "webstack_address", "webstack_app_database", "webstack_app_docroot", "webstack_app_front_controller",
     "webstack_app_name", "webstack_app_reader_user", "webstack_app_user",
     "webstack_domain", "webstack_mysql_health_user", "webstack_mysql_login_user",
-    "webstack_replication_user", "webstack_verification_user",
+    "webstack_replication_user", "webstack_switchover_user", "webstack_verification_user",
     "acme_directory_url", "app_server_background.name", "app_server_timers.name",
     "webstack_sites.certificate", "webstack_sites.chain", "webstack_sites.key",
     "webstack_removed_headers", "webstack_stream_paths", "haproxy_additional_hosts", "webstack_redirect_from",
     "webstack_sites.redirect_from", "webstack_app_shared_directories",
 }  # fmt: skip
 # PEM, and words of commands, which may be whole programs, or empty.
-MAY_BE_ANYTHING = re.compile(r"webstack_authority_\w+|app_server_(command|migrate|(background|timers)\.command)")
+MAY_BE_ANYTHING = re.compile(
+    r"webstack_authority_\w+|app_server_(command|migrate|(background|timers)\.command)|keepalived_notify_command"
+)
 # Lists that must not be empty.
 NEEDS_ONE = {
+    "webstack_virtual_addresses.addresses",
     "acme_certificates.domains", "app_server_background.command", "app_server_timers.command", "webstack_sites.domains",
     "haproxy_tls_ciphers", "haproxy_tls_ciphersuites", "haproxy_tls_curves", "mysql_server_addresses",
 }  # fmt: skip

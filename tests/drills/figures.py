@@ -11,16 +11,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-NOTES = Path(__file__).resolve().parents[2] / ".cache" / "drill-figures"
+TOP = Path(__file__).resolve().parents[2]
+NOTES = TOP / ".cache" / "drill-figures"
+DOCS = TOP / "docs"
+HEADING = "## Measured\n"
 ENGINES = {"mysql": "MySQL", "mariadb": "MariaDB"}
 
 
 def figure(drill: str, measured: str) -> None:
     """Note what a drill has measured on the engine of this run."""
     engine = os.environ.get("WEBSTACK_LAB_ENGINE", "mysql")
+    place = "failover" if "/nothing_single/" in os.environ["PYTEST_CURRENT_TEST"] else "drills"
     NOTES.parent.mkdir(exist_ok=True)
     with NOTES.open("a") as file:
-        file.write(json.dumps({"engine": engine, "drill": drill, "measured": measured}) + "\n")
+        note = {"engine": engine, "place": place, "drill": drill, "measured": measured}
+        file.write(json.dumps(note) + "\n")
 
 
 def table(notes: list[dict[str, Any]]) -> str:
@@ -33,20 +38,51 @@ def table(notes: list[dict[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def page(notes: list[dict[str, Any]]) -> str:
-    """The page for docs."""
+def measured_by() -> str:
+    """Where the figures are from."""
+    day, cores = time.strftime("%Y-%m-%d"), os.cpu_count()
+    return f"Written by `make drills` on {day}, on one machine with {cores} cores for all of it."
+
+
+def drills(notes: list[dict[str, Any]]) -> str:
+    """The page of the drills."""
     return f"""# Drills
 
-Written by `make drills` on {time.strftime("%Y-%m-%d")}, on one machine with {os.cpu_count()} cores for all of it.
+{measured_by()}
 Each file of [tests/drills](../tests/drills) begins with the same five deployed nodes. Requests come at 200 or 50 a
-second over HTTPS, half of them on new connections; entries are written at 20 a second.
+second over HTTPS, half of them on new connections; entries are written at 20 a second. What happens where nothing is
+single is measured in [failover.md](failover.md#measured).
 
 {table(notes)}
 """
+
+
+def failover(page: str, notes: list[dict[str, Any]]) -> str:
+    """The page of failovers, with its section of figures written anew."""
+    before, _old, after = page.partition(HEADING)
+    _figures, found, more = after.partition("\n## ")
+    return f"""{before.rstrip()}
+
+{HEADING}
+{measured_by()}
+By [tests/drills/nothing_single](../tests/drills/nothing_single): the five nodes of the lab with two balancers and
+`webstack_semi_sync`. Rows are written at 200 a second, through the database endpoints of both web nodes; requests come
+at 100 a second, by the virtual address. Web and database nodes note twenty times a second which servers take writes.
+Where nothing else is said, there were never two, and afterwards `site.yml` changed nothing and all tables were equal.
+
+{table(notes)}
+{found}{more}"""
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "forget":
         NOTES.unlink(missing_ok=True)
     else:
-        print(page([json.loads(line) for line in NOTES.read_text().splitlines()]), end="")
+        noted: dict[str, list[dict[str, Any]]] = {"drills": [], "failover": []}
+        for line in NOTES.read_text().splitlines():
+            found_note = json.loads(line)
+            noted[found_note["place"]].append(found_note)
+        if noted["drills"]:
+            (DOCS / "drills.md").write_text(drills(noted["drills"]))
+        if noted["failover"]:
+            (DOCS / "failover.md").write_text(failover((DOCS / "failover.md").read_text(), noted["failover"]))

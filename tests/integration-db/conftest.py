@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import lab
+import pymysql
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
@@ -126,7 +127,8 @@ class Pair:
         return self.third
 
     def settle(self, seconds: int = 20) -> None:
-        """Wait until the replica has applied everything the primary has."""
+        """Wait until the replica is connected, where it is to be, and has applied everything the primary has."""
+        wait("the receiver to connect", lambda: self.replica.channel()["Replica_IO_Running"] in ("Yes", "No"))
         variable, function = (
             ("gtid_binlog_pos", "MASTER_GTID_WAIT") if self.mariadb else ("gtid_executed", "WAIT_FOR_EXECUTED_GTID_SET")
         )
@@ -169,6 +171,30 @@ class Pair:
         before = [] if self.mariadb else ["SET GLOBAL super_read_only=OFF"]
         after = [] if self.mariadb else ["SET GLOBAL super_read_only=ON"]
         self.replica.sql(*before, *([] if binlog else ["SET SESSION sql_log_bin=0"]), *statements, *after)
+
+
+def remove_semi_sync(pair: Pair) -> None:
+    """Leave neither server with the plugins of semi-synchronous replication, as other tests expect it."""
+    for server in (pair.primary, pair.replica):
+        with contextlib.suppress(pymysql.err.MySQLError):
+            server.sql(f"STOP {'SLAVE' if pair.mariadb else 'REPLICA'}")
+    for server in (pair.primary, pair.replica) if not pair.mariadb else ():
+        for side in ("source", "replica"):
+            wait(f"the {side}'s plugin to be removed", lambda server=server, side=side: _removed(server, side))
+
+
+def _removed(server: lab.Server, side: str) -> bool:
+    """Whether the plugin is gone, or the server; one that a session still uses cannot be removed."""
+    try:
+        for row in server.sql("SHOW PROCESSLIST"):
+            if row["Command"].startswith("Binlog Dump"):
+                server.sql(f"KILL {row['Id']}")
+        server.sql(
+            "SET GLOBAL super_read_only=OFF", "SET SESSION sql_log_bin=0", f"UNINSTALL PLUGIN rpl_semi_sync_{side}"
+        )
+    except pymysql.err.MySQLError as error:
+        return error.args[0] in {1305, 2002, 2003}
+    return True
 
 
 def module_params(module, **options) -> dict:
@@ -292,8 +318,10 @@ def pair(running):
 
 
 @pytest.fixture
-def run(capsys):
+def run(capsys, monkeypatch):
     """Run a module as Ansible does."""
+    # Tests of plugins load Ansible's controller, in which a warning is printed in the place of being returned.
+    monkeypatch.setattr("ansible.module_utils._internal.is_controller", False)
 
     def call(module, check_mode=False, **options):
         arguments = {"config_file": "", "_ansible_check_mode": check_mode, **options}

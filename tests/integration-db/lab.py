@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+from pymysql.constants import ER
 
-NETWORK = "repltest-net"
-SUBNET = "172.31.77.0/24"
+# Another number for a second run at the same time, and for each process of one run.
+LAB = int(os.environ.get("REPLTEST_LAB", "77")) + 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+NAME = "repltest" if LAB == 77 else f"repltest{LAB}"
+NETWORK, SUBNET = f"{NAME}-net", f"172.31.{LAB}.0/24"
 # Of this account alone, which could not write into what another one made.
-DATA = Path(os.environ.get("REPLTEST_DATA", f"/dev/shm/repltest-{os.getuid()}"))
-ROOT = Path(os.environ.get("REPLTEST_DIR", f"/tmp/repltest-{os.getuid()}"))
+DATA = Path(os.environ.get("REPLTEST_DATA", f"/dev/shm/{NAME}-{os.getuid()}"))
+ROOT = Path(os.environ.get("REPLTEST_DIR", f"/tmp/{NAME}-{os.getuid()}"))
 IMAGES = {"mysql97": "repltest-mysql97", "mariadb118": "repltest-mariadb118", "mariadb1011": "repltest-mariadb1011"}
 REPL_USER, REPL_PASSWORD = "repl", "Repl-pass-1"
 MONITOR_USER, MONITOR_PASSWORD = "verify", "Verify-pass-1"
@@ -87,7 +90,7 @@ def prepare() -> None:
     if (tls / "server.pem").exists():
         return
     tls.mkdir(parents=True, exist_ok=True)
-    san = ",".join(f"IP:172.31.77.{n}" for n in range(10, 60))
+    san = ",".join(f"IP:172.31.{LAB}.{n}" for n in range(10, 60))
     script = f"""
         openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=repltest-ca -keyout ca.key -out ca.pem
         openssl req -newkey rsa:2048 -nodes -subj /CN=repltest -keyout server.key -out server.csr
@@ -112,11 +115,11 @@ class Server:
 
     @property
     def name(self) -> str:
-        return f"repltest-{self.engine}-{self.number}"
+        return f"{NAME}-{self.engine}-{self.number}"
 
     @property
     def ip(self) -> str:
-        return f"172.31.77.{self.number}"
+        return f"172.31.{LAB}.{self.number}"
 
     @property
     def run_dir(self) -> Path:
@@ -207,15 +210,17 @@ class Server:
         """Take the network interface down, so that packets vanish without a reset."""
         self.exec("ip", "link", "set", "eth0", "down" if off else "up")
         if not off:
-            run("docker", "exec", self.name, "ip", "route", "replace", "default", "via", "172.31.77.1", check=False)
+            run("docker", "exec", self.name, "ip", "route", "replace", "default", "via", f"172.31.{LAB}.1", check=False)
 
     def exec(self, *command: str) -> str:
         return run("docker", "exec", self.name, *command)
 
     def connect(self, **kwargs) -> pymysql.connections.Connection:
+        # Over a socket; to read all authorities of the system takes longer than anything that is tested.
         return pymysql.connect(
-            unix_socket=self.socket, user="root", autocommit=True, connect_timeout=5, read_timeout=60, **kwargs
-        )
+            unix_socket=self.socket, user="root", autocommit=True, connect_timeout=5, read_timeout=60,
+            ssl_disabled=True, **kwargs
+        )  # fmt: skip
 
     def sql(self, *statements: str) -> list[dict]:
         """Run statements in one session; the rows of the last one."""
@@ -225,8 +230,13 @@ class Server:
             return list(cursor.fetchall())
 
     def has(self, number: int) -> bool:
-        """Whether app.t has the row of this number."""
-        return bool(self.sql(f"SELECT 1 FROM app.t WHERE id = {number}"))
+        """Whether app.t has the row of this number; a new replica may not have the table yet."""
+        try:
+            return bool(self.sql(f"SELECT 1 FROM app.t WHERE id = {number}"))
+        except pymysql.err.MySQLError as error:
+            if error.args[0] in (ER.BAD_DB_ERROR, ER.NO_SUCH_TABLE):
+                return False
+            raise
 
     def channel(self) -> dict[str, Any]:
         """The status of the channel in today's words; empty if there is none."""

@@ -149,7 +149,7 @@ def test_a_dump_thread_of_the_host_itself(pair):
 
 def test_an_expired_account_of_another_host(pair):
     auth = "IDENTIFIED BY 'Other-pass-1'"
-    for host in ("192.0.2.9", "172.31.77.9"):
+    for host in ("192.0.2.9", f"172.31.{lab.LAB}.9"):
         pair.primary.sql("SET SESSION sql_log_bin=0", f"CREATE USER repl@'{host}' {auth}",
                          f"GRANT REPLICATION SLAVE ON *.* TO repl@'{host}'",
                          f"ALTER USER repl@'{host}' PASSWORD EXPIRE")  # fmt: skip

@@ -12,14 +12,14 @@ NUMBERS = (13, 14, 15)
 
 
 def member(number: int) -> lab.Server:
-    seeds = ",".join(f"172.31.77.{n}:33061" for n in NUMBERS)
+    seeds = ",".join(f"172.31.{lab.LAB}.{n}:33061" for n in NUMBERS)
     options = [
         "--plugin-load-add=group_replication.so",
         "--loose-group-replication-group-name=aaaaaaaa-71ca-11e1-9e33-c80aa9429562",
-        f"--loose-group-replication-local-address=172.31.77.{number}:33061",
+        f"--loose-group-replication-local-address=172.31.{lab.LAB}.{number}:33061",
         f"--loose-group-replication-group-seeds={seeds}",
         "--loose-group-replication-start-on-boot=OFF",
-        "--loose-group-replication-ip-allowlist=172.31.77.0/24",
+        f"--loose-group-replication-ip-allowlist={lab.SUBNET}",
         "--loose-group-replication-recovery-get-public-key=ON",
         "--loose-group-replication-member-expel-timeout=3600",
     ]

@@ -71,7 +71,7 @@ def test_third_follows_the_promoted_one_though_the_old_one_is_back(pair):
     position = pair.primary.value("SELECT COUNT(*) FROM app.t")
 
     def copied() -> bool:
-        return bool(third.sql("SHOW DATABASES LIKE 'app'")) and third.value("SELECT COUNT(*) FROM app.t") == position
+        return third.has(1) and third.value("SELECT COUNT(*) FROM app.t") == position
 
     wait("the third to have all", copied)
     fence(pair, pair.primary)

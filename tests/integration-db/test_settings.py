@@ -41,8 +41,10 @@ def settings(running, run):
         return run(mysql_settings, check_mode=check_mode, settings=wanted, **local(server))
 
     yield call
+    after = {row["Variable_name"]: row["Value"] for row in server.sql("SHOW GLOBAL VARIABLES")}
     with server.connect() as connection, connection.cursor() as cursor:
-        for name in sorted(names & set(before)):
+        # The others are not set to what they are: a buffer pool would begin a resize beside that of the next test.
+        for name in sorted(name for name in names & set(before) if after[name] != before[name]):
             value = before[name]
             plain = value if value.replace(".", "").isdigit() else repr(value)
             cursor.execute(f"SET GLOBAL {name} = {plain}")
@@ -54,7 +56,7 @@ def test_a_setting_is_set_once(settings, name, value):
     assert not first.get("failed"), first
     assert first["restart_required"] == []
     again = settings({name: value})
-    assert (again["changed"], again["live"]) == (False, [])
+    assert (again["changed"], again["live"]) == (False, []), f"{first['diff']} {again['diff']}"
 
 
 def test_all_at_once_and_check_mode_agrees(settings):

@@ -214,8 +214,7 @@ def test_filter(pair):
         pair.start_replica("SQL_THREAD")
     wait("the receiver to have no error", lambda: not pair.replica.channel()["Last_IO_Errno"])
     pair.settle()
-    result = both(pair)
-    assert troubles(result) == {"filters": "fail"}
+    result = wait_for_troubles({"filters": "fail"}, lambda: both(pair))
     assert "junk" in result["summary"]
     assert both(pair, allow_filters=True)["verdict"] == "ok"
 
@@ -446,9 +445,9 @@ def test_replica_that_is_not_attached(pair):
 
 def test_unexpected_second_channel(pair):
     if pair.mariadb:
-        pair.replica.sql("CHANGE MASTER 'extra' TO MASTER_HOST='172.31.77.9', MASTER_USER='x', MASTER_SSL=1")
+        pair.replica.sql(f"CHANGE MASTER 'extra' TO MASTER_HOST='172.31.{lab.LAB}.9', MASTER_USER='x', MASTER_SSL=1")
     else:
-        pair.replica.sql("CHANGE REPLICATION SOURCE TO SOURCE_HOST='172.31.77.9' FOR CHANNEL 'extra'")
+        pair.replica.sql(f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='172.31.{lab.LAB}.9' FOR CHANNEL 'extra'")
     result = both(pair, channel="")
     assert troubles(result) == {"channels_unexpected": "fail"}
     assert both(pair, channel="", allow_multi_source=True)["verdict"] == "ok"
@@ -489,7 +488,7 @@ def _semi_sync(pair, on):
 
 
 def test_semi_sync_silently_degraded(pair):
-    assert troubles(verify(role="primary", require_semi_sync=True, **local(pair.primary))) == {"semi_sync": "warn"}
+    assert troubles(verify(role="primary", require_semi_sync=True, **local(pair.primary))) == {"semi_sync": "fail"}
     _semi_sync(pair, 1)
     try:
         found = both(pair)
@@ -497,8 +496,10 @@ def test_semi_sync_silently_degraded(pair):
         pair.stop_replica("IO_THREAD")
         pair.start_replica("IO_THREAD")
         wait_until_ok(lambda: both(pair))
-        required = {"role": "primary", "require_semi_sync": True, **local(pair.primary)}
-        wait_until_ok(lambda: verify(**required))
+        required = wait_for_troubles(
+            {"semi_sync": "warn"}, lambda: verify(role="primary", require_semi_sync=True, **local(pair.primary))
+        )
+        assert "a switchover would end semi-synchronous replication" in required["summary"]
         pair.stop_replica("IO_THREAD")
         pair.primary.sql("INSERT INTO app.t VALUES (99, 'unconfirmed')")
         result = verify(role="primary", **local(pair.primary))
@@ -801,9 +802,9 @@ def test_wrong_credentials(pair):
 
 
 def test_unreachable_host(pair):
-    result = verify(login_user="x", login_host="172.31.77.250", connect_timeout=2)
+    result = verify(login_user="x", login_host=f"172.31.{lab.LAB}.250", connect_timeout=2)
     assert result["reasons"] == ["connect"]
-    assert "172.31.77.250:3306" in result["summary"]
+    assert f"172.31.{lab.LAB}.250:3306" in result["summary"]
 
 
 def test_accepting_but_hanging_server(pair):

@@ -97,7 +97,7 @@ def test_restarted_primary_takes_writes_while_its_replica_follows_it(lab: Lab) -
 
 
 def test_restarted_primary_stays_read_only_while_nobody_confirms_it(lab: Lab) -> None:
-    lab.sh("db2", "systemctl stop mysql-health.socket mysql-health.service")
+    lab.sh("db2", "systemctl stop mysql")
     try:
         lab.sh("db1", "systemctl restart mysql")
         wait("mysql-resume to look", lambda: lab.host("db1").service("mysql-resume").is_running, 20)
@@ -105,7 +105,7 @@ def test_restarted_primary_stays_read_only_while_nobody_confirms_it(lab: Lab) ->
         lab.sh("db1", "sleep 3")
         assert lab.sql("db1", "SELECT @@super_read_only") == "1"
     finally:
-        lab.sh("db2", "systemctl start mysql-health.socket")
+        lab.sh("db2", "systemctl start mysql")
     wait("db1 to take writes", lambda: lab.sql("db1", "SELECT @@super_read_only") == "0", 30)
 
 

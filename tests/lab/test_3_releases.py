@@ -102,6 +102,7 @@ def test_what_was_rolled_back_stays_away_until_it_is_asked_for(lab: Lab, version
         client.answered(200)
         configured = lab.playbook("site.yml", "-vvv", "--diff", *changed, *environment)
         assert configured.code == 0, configured.output[-3000:]
+        assert f"Release {second} was rolled back and is left out" in " ".join(configured.output.split())
         assert secret["environment"] in lab.sh("web1", "cat /etc/guestbook.env")
         assert secret["environment"] not in without_wishes(configured.output)
         assert {node: journal_has(lab, node, secret) for node in WEB} == dict.fromkeys(WEB, [])

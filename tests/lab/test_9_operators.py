@@ -22,6 +22,7 @@ FILES = {
     "webstack_app_reader_password": "secrets/app_reader",
     "webstack_replication_password": "secrets/replication",
     "webstack_verification_password": "secrets/verification",
+    "webstack_switchover_password": "secrets/switchover",
     "mysql_primary_administration_password": "secrets/administration",
 }
 

@@ -97,6 +97,7 @@ class Background:
     """Threads that work until it is left; used as a context."""
 
     def __enter__(self: Started) -> Started:
+        self.ended = 0.0
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._tickets = itertools.count()
@@ -108,6 +109,7 @@ class Background:
 
     def __exit__(self, *_error: Any) -> None:
         self._stop.set()
+        self.ended = time.monotonic() - self._start
         for thread in self._threads:
             thread.join(CLIENT_TIMEOUT + 5)
 
@@ -122,10 +124,14 @@ class Client(Background):
 
     url: str = SITE
     rate: int = 200
+    # By which the server is verified; the site's behind the published port.
+    name: str = ""
     paths: tuple[str, ...] = ("/", "/static/guestbook.css", "/api/entries")
     failures: list[str] = field(default_factory=list)
     served_by: Counter = field(default_factory=Counter)
     longest: float = 0.0
+    # When requests on new connections began that were answered.
+    begun: list[float] = field(default_factory=list)
     total: int = 0
     reopened: int = 0
     workers: int = 40
@@ -134,7 +140,7 @@ class Client(Background):
         return [self._work] * self.workers
 
     def _work(self) -> None:
-        kept = Connection(self.url)
+        kept = Connection(self.url, self.name)
         while not self._stop.is_set():
             ticket = next(self._tickets)
             self._stop.wait(max(0.0, self._start + ticket / self.rate - time.monotonic()))
@@ -160,11 +166,13 @@ class Client(Background):
             self.total += 1
             self.longest = max(self.longest, took)
             self.served_by[node] += 1
+            if not kept and not problem:
+                self.begun.append(begun - self._start)
             if problem:
                 self.failures.append(f"{begun - self._start:.2f} s {'kept' if kept else 'new'} {problem}")
 
     def _on_new(self, path: str) -> Any:
-        connection = Connection(self.url)
+        connection = Connection(self.url, self.name)
         try:
             return connection.ask(path, headers={"Connection": "close"})
         finally:
@@ -185,6 +193,12 @@ class Client(Background):
             self.reopened += 1
         return connection.ask(path)
 
+    @property
+    def interruption(self) -> float:
+        """Seconds during which at most no new connection was made that was then answered."""
+        times = sorted([0.0, *self.begun, self.ended])
+        return max((later - earlier for earlier, later in zip(times, times[1:], strict=False)), default=0.0)
+
     def answered(self, count: int, seconds: float = 60) -> None:
         """Go on until so many more requests have been answered."""
         target = self.total + count
@@ -199,6 +213,7 @@ class Writer(Background):
     """Writes entries at a steady rate until it is left, and remembers which were acknowledged; used as a context."""
 
     name: str
+    url: str = SITE
     rate: int = 20
     workers: int = 4
     acknowledged: dict[str, float] = field(default_factory=dict)
@@ -215,7 +230,7 @@ class Writer(Background):
                 self._write(f"{self.name} {ticket}")
 
     def _write(self, message: str) -> None:
-        connection = Connection(SITE)
+        connection = Connection(self.url, DOMAIN)
         try:
             body = json.dumps({"name": self.name, "message": message})
             answer = connection.ask("/api/entries", "POST", body, {"Content-Type": "application/json"})

@@ -10,16 +10,20 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import testinfra
-from client import INVENTORY_DIR, TOP, ask
+from client import INVENTORY_DIR, TOP, Writer, ask
 from waiting import wait
 
 WEB = ("web1", "web2")
+DATABASES = ("db1", "db2")
+# MariaDB's has a name of its own.
+CLIENT = "$(command -v mysql || command -v mariadb)"
 SUFFIX = os.environ.get("WEBSTACK_LAB_SUFFIX", "")
 PLAIN = f"http://127.0.0.1:{os.environ.get('WEBSTACK_LAB_SITE_PORT', '8080')}"
 STATISTICS = f"http://127.0.0.1:{os.environ.get('WEBSTACK_LAB_STATS_PORT', '8404')}"
@@ -62,7 +66,7 @@ class Lab:
 
     def sql(self, name: str, statement: str) -> str:
         """Result of a statement, as the administrator on the node, without headings."""
-        return self.sh(name, f"mysql --batch --skip-column-names --execute={json.dumps(statement)}")
+        return self.sh(name, f"{CLIENT} --batch --skip-column-names --execute={json.dumps(statement)}")
 
     def docker(self, *words: str) -> None:
         """Run a Docker command."""
@@ -79,6 +83,11 @@ class Lab:
         )
         (network,) = json.loads(shown.stdout)[0]["NetworkSettings"]["Networks"].values()
         return network["IPAMConfig"]["IPv4Address"]
+
+    @property
+    def mariadb(self) -> bool:
+        """Whether the databases are of MariaDB."""
+        return self.host("db1").run("command -v mariadbd").rc == 0
 
     def playbook(
         self,
@@ -100,6 +109,44 @@ class Lab:
             check=False,
         )
         return Run(done.returncode, done.stdout)
+
+
+class Command:
+    """A playbook that runs while something else happens."""
+
+    def __init__(self, output: Path, name: str, *words: str, inventory: Path = INVENTORY_DIR) -> None:
+        self._output = output
+        self._process = subprocess.Popen(
+            ["ansible-playbook", "-i", str(inventory), str(TOP / "playbooks" / name), *words],
+            cwd=TOP,
+            env={**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+            stdout=output.open("w"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def kill(self) -> None:
+        """End it at once, with all that it has started here."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(30)
+
+    @property
+    def output(self) -> str:
+        """What it has said so far."""
+        return self._output.read_text()
+
+    def reaches(self, task: str) -> None:
+        """Wait until it begins a task."""
+        wait(f"the task {task!r}", lambda: f"[{task}]" in self._said() or self._process.poll() is not None, 120)
+        assert f"[{task}]" in self._said(), self.output[-4000:]
+
+    def _said(self) -> str:
+        """Without the names of roles."""
+        return re.sub(r"\[pentad\.webstack\.\w+ : ", "[", self.output)
+
+    def ends(self) -> Run:
+        """How it ended, and all that it said."""
+        return Run(self._process.wait(300), self.output)
 
 
 def another_operator(folder: Path) -> Path:
@@ -124,10 +171,7 @@ def fingerprints(lab: Lab) -> dict[str, str]:
     found = {node: lab.sh(node, f"({configured}) | sha256sum") for node in lab.names}
     accounts = "SELECT * FROM mysql.user ORDER BY User, Host; SELECT * FROM mysql.db ORDER BY User, Host, Db"
     for node in ("db1", "db2"):
-        # MariaDB's client has a name of its own.
-        program = "$(command -v mysql || command -v mariadb)"
-        told = lab.sh(node, f"{program} --batch --skip-column-names --execute='{accounts}'")
-        found[f"accounts of {node}"] = hashlib.sha256(told.encode()).hexdigest()
+        found[f"accounts of {node}"] = hashlib.sha256(lab.sql(node, accounts).encode()).hexdigest()
     return found
 
 
@@ -185,6 +229,33 @@ def servers() -> dict[str, str]:
 def in_the_balancer(lab: Lab, node: str) -> str:
     """What the balancer says of a web node."""
     return servers()[lab.container(node)]
+
+
+def answers(lab: Lab, node: str) -> bool:
+    """Whether the database server of a node answers its administrator."""
+    return lab.host(node).run(f"{CLIENT} --execute='SELECT 1'").rc == 0
+
+
+def closed(lab: Lab, node: str) -> bool:
+    """Whether the database server of a node takes no writes."""
+    return lab.sql(node, "SELECT @@GLOBAL.read_only") != "0"
+
+
+def open_node(lab: Lab) -> str:
+    """The node whose database server takes writes."""
+    found = [node for node in DATABASES if answers(lab, node) and not closed(lab, node)]
+    assert len(found) == 1, f"{found} take writes"
+    return found[0]
+
+
+def nothing_is_lost(lab: Lab, writer: Writer) -> None:
+    """Wait until both database servers have every entry that was acknowledged."""
+    for node in DATABASES:
+        command = f"SELECT message FROM guestbook.entries WHERE name = '{writer.name}'"
+        wait(
+            f"{node} to have {len(writer.acknowledged)} entries",
+            lambda node=node, command=command: writer.acknowledged.keys() <= {*lab.sql(node, command).splitlines()},
+        )
 
 
 def booted(lab: Lab) -> dict[str, str]:

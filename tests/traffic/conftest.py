@@ -111,7 +111,7 @@ def play(host: str, output: Path) -> dict[str, Any]:
     """A play that tells the files that the roles would write; their tasks are not tagged."""
     files = "__haproxy_files" if host in BALANCERS else "[__nginx_configuration]"
     if host == "php":
-        files += " + __app_server_php_files[:1]"
+        files += " + __app_server_fpm_files[:1]"
     return {
         "hosts": host,
         "gather_facts": False,

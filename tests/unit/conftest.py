@@ -23,9 +23,14 @@ WAITING = (
     "module_utils.replication.channel",
     "module_utils.replication.compare",
     "module_utils.replication.facts",
+    "module_utils.replication.promotion",
+    "module_utils.replication.switchover",
     "module_utils.replication.verifier",
     "modules.mariadb_seed",
     "modules.mysql_clone",
+    "modules.mysql_fence",
+    "modules.mysql_primary_sightings",
+    "modules.mysql_replica_settle",
     "modules.site_probe",
 )
 

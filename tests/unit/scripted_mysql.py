@@ -200,6 +200,7 @@ class Recorded(Server):
         self.on("information_schema.REFERENTIAL_CONSTRAINTS", self._tables)
         self.on("FROM information_schema.VIEWS", self._objects)
         self.on("FROM mysql.user WHERE CONCAT(", self._definers)
+        self.on("FROM information_schema.EVENTS ORDER BY", [])
         self.on("SHOW GRANTS", lambda *_: [{"Grants": self.grants}])
         self.on("SELECT CONVERT_TZ(", lambda *_: [{"loaded": int(self.rows.get("time_zone_tables", False))}])
         self.on("SHOW SESSION STATUS LIKE 'Ssl_server_not_after'", lambda *_: [{"Value": CERTIFICATE_END}])

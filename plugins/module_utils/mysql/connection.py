@@ -68,11 +68,13 @@ class ConnectionOptions:
     read_timeout: int = 10
     # TLS over the socket, unverified: a server shows some values only to a session over TLS.
     socket_tls: bool = False
+    # What messages call the server, instead of its address.
+    name: str = ""
 
     @property
     def where(self) -> str:
         """The server as messages name it."""
-        return self.unix_socket or f"{self.host}:{self.port}"
+        return self.name or self.unix_socket or f"{self.host}:{self.port}"
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> ConnectionOptions:

@@ -140,6 +140,10 @@ TABLE: dict[str, list[Form]] = {
     "semi_sync_source_wait_for": [
         Form(MYSQL, (8, 0, 26), None, "rpl_semi_sync_source_wait_for_replica_count"),
     ],
+    "semi_sync_source_wait_alone": [
+        Form(MYSQL, (8, 0, 26), None, "rpl_semi_sync_source_wait_no_replica"),
+        Form(MARIADB, _ANY, None, "rpl_semi_sync_master_wait_no_slave"),
+    ],
     "semi_sync_replica_enabled": [
         Form(MYSQL, (8, 0, 26), None, "rpl_semi_sync_replica_enabled"),
         Form(MARIADB, _ANY, None, "rpl_semi_sync_slave_enabled"),

@@ -156,6 +156,8 @@ class Manager:
             hint = ""
             if error.denied:
                 privilege = "REPLICATION SLAVE ADMIN" if self.dialect.mariadb else "REPLICATION_SLAVE_ADMIN"
+                if statement.startswith("RESET"):
+                    privilege = "RELOAD"
                 hint = f" GRANT {privilege} ON *.* TO the account."
             raise ChannelError(f"{self.statements[-1]} failed: {error}{hint}") from error
 
@@ -284,17 +286,13 @@ class Manager:
 
     def start(self) -> bool:
         """Start what is stopped; an applier that stopped on an error is left as it is."""
-        server, channel = self.read()
+        _server, channel = self.read()
         if channel is None:
             if self.check_mode:
                 self._thread("start")
                 return True
             raise ChannelError("There is no such channel to start; give source_host to configure it.")
-        del server
-        changed = False
-        if channel.sql_state == OFF and not (channel.sql_errno or channel.worker_errors):
-            self._thread("start", "SQL_THREAD")
-            changed = True
+        changed = self._start_applier(channel)
         if channel.io_state == OFF:
             self._thread("start", "IO_THREAD")
             changed = True
@@ -306,6 +304,25 @@ class Manager:
         if channel is None or (channel.io_state == OFF and channel.sql_state == OFF):
             return False
         self._thread("stop")
+        return True
+
+    def stop_receiver(self) -> bool:
+        """Stop the receiver alone; True if it ran."""
+        _server, channel = self.read()
+        if channel is None or channel.io_state == OFF:
+            return False
+        self._thread("stop", "IO_THREAD")
+        return True
+
+    def start_applier(self) -> bool:
+        """Start an applier that is stopped without an error."""
+        _server, channel = self.read()
+        return channel is not None and self._start_applier(channel)
+
+    def _start_applier(self, channel: Channel) -> bool:
+        if channel.sql_state != OFF or channel.sql_errno or channel.worker_errors:
+            return False
+        self._thread("start", "SQL_THREAD")
         return True
 
     def remove(self, force: bool, patience: float = 10.0) -> bool:

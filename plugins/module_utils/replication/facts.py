@@ -31,7 +31,8 @@ _VARIABLES = (
     "slave_preserve_commit_order", "default_password_lifetime", "performance_schema", "datadir", "log_bin_basename",
     "relay_log_basename", "master_retry_count", "rpl_semi_sync_source_enabled", "rpl_semi_sync_source_timeout",
     "rpl_semi_sync_source_wait_for_replica_count", "rpl_semi_sync_replica_enabled", "rpl_semi_sync_master_enabled",
-    "rpl_semi_sync_master_timeout", "rpl_semi_sync_slave_enabled", "group_replication_single_primary_mode",
+    "rpl_semi_sync_master_timeout", "rpl_semi_sync_slave_enabled", "rpl_semi_sync_source_wait_no_replica",
+    "rpl_semi_sync_master_wait_no_slave", "group_replication_single_primary_mode",
     "sql_mode", "lower_case_table_names", "character_set_server", "collation_server", "max_allowed_packet",
     "replica_max_allowed_packet", "slave_max_allowed_packet", "explicit_defaults_for_timestamp", "event_scheduler",
 )  # fmt: skip
@@ -164,6 +165,11 @@ def _grant(mariadb: bool, section: str, account: str) -> str:
     return f"GRANT {privilege.get(section) or general.get(section) or 'SELECT ON performance_schema.*'} TO {account};"
 
 
+def long_transactions(connection: Connection, seconds: int) -> list[Row]:
+    """Transactions that have been open for longer than these seconds, the oldest first."""
+    return connection.rows(_LONG_TRANSACTIONS, (seconds,))
+
+
 class Collector:
     """Reads one server into a snapshot."""
 
@@ -221,7 +227,7 @@ class Collector:
         self._read("time_zone_tables", lambda: str(self.connection.value(_TIME_ZONE_TABLES)) == "1")
         self._read("certificate_left", self._certificate_left)
         if detail:
-            self._rows("long_transactions", _LONG_TRANSACTIONS, (max_transaction_age,))
+            self._read("long_transactions", lambda: long_transactions(self.connection, max_transaction_age))
         if detail and tables:
             self.tables()
             self._read("objects", self._objects)

@@ -31,5 +31,6 @@ def needs_copy(
         )
     raise SeedError(
         f"The server holds data ({', '.join(schemas)}) and cannot catch up from the source; nothing was changed. "
-        "To replace the data by a copy, name this host in mysql_replica_rebuild."
+        "Run rejoin.yml with -e mysql_rejoin and the name of this host, which saves what only it has; to replace the "
+        "data by a copy, name the host in mysql_replica_rebuild as well."
     )

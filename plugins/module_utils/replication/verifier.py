@@ -15,6 +15,7 @@ from .accounts import accounts_of_interest
 from .compare import Comparison
 from .context import Context
 from .facts import Collector, watch_receiver
+from .history import History
 from .measures import errant_now, silence_limit
 from .model import ON, Channel, Server, build
 from .rules.data import unlike, unlike_tables
@@ -123,6 +124,8 @@ class Verifier:
         self.max_transaction_age = max_transaction_age
         self.probe_result: dict[str, Any] | None = None
         self.compare_result: dict[str, Any] | None = None
+        # What the primary had when it was read last.
+        self.primary_history: History | None = None
         self._open: dict[str, Connection] = {}
 
     def connection(self, which: str = "local") -> Connection:
@@ -189,6 +192,7 @@ class Verifier:
             if self.policy["checks"].get("repl_account") != SKIP:
                 collector.accounts(c.source_user for c in context.local.channels)
             context.primary = build(collector.snapshot, f"the primary {collector.connection.where}")
+            self.primary_history = History.of(context.primary)
             if context.primary.mariadb == context.local.mariadb:
                 context.errant = confirmed_errant(context, collector)
                 if tables and context.replica and self.policy["checks"].get("table_definitions") != SKIP:

@@ -103,7 +103,7 @@ def test_records_of_one_site_need_no_setting_and_bad_ones_replace_none(publish, 
         ({"lb1": {}}, True),
         (BALANCERS, False),
         ({"lb1": {"dns_addresses": ["203.0.113.7"]}}, False),
-        ({"lb1": {"webstack_virtual_addresses": ["203.0.113.7"]}}, False),
+        ({"lb1": {"webstack_virtual_addresses": [{"addresses": ["203.0.113.7"]}]}}, False),
     ],
 )
 def test_a_balancer_is_asked_for_its_address_where_nobody_has_named_one(publish, balancers, asked):
@@ -116,7 +116,8 @@ def test_a_balancer_is_asked_for_its_address_where_nobody_has_named_one(publish,
 def test_every_domain_of_every_site_is_in_its_zone(publish, state):
     ran = publish(
         webstack_sites=SITES,
-        webstack_virtual_addresses=["203.0.113.7"],
+        balancers={"lb1": {}, "lb2": {}},
+        webstack_virtual_addresses=[{"addresses": ["203.0.113.7"]}],
         dns_ttl=60,
         webstack_certificate_source="acme",
     )

@@ -43,11 +43,14 @@ WITHOUT_VALIDATOR = {
     "haproxy/error.html.j2": "a page, which HAProxy judges with haproxy.cfg",
     "haproxy/page.html.j2": "a page, which HAProxy judges with haproxy.cfg",
     "haproxy/reload.conf.j2": "an addition to a unit",
+    "keepalived/keepalived-check.service.j2": "a unit",
+    "keepalived/unit.conf.j2": "an addition to a unit",
     "monitoring/options.j2": "options of Prometheus and Alertmanager",
     "mysql_health/mysql-health.json.j2": "JSON made by a filter",
     "mysql_health/mysql-health.service.j2": "a unit",
     "mysql_health/mysql-health.socket.j2": "a unit",
     "mysql_health/mysql-resume.service.j2": "a unit",
+    "mysql_health/mysql-fence.service.j2": "a unit",
     "mysql_health/mysql-verdict.service.j2": "a unit",
     "mysql_health/mysql-verdict.timer.j2": "a unit",
     "mysql_health/verdict.json.j2": "JSON made by a filter",
@@ -171,7 +174,7 @@ def test_no_secret_has_a_literal_default(role):
 
 
 # Used by the playbooks alone, which have values converted.
-ONLY_IN_PLAYBOOKS = {"topology", "proof", "rollout", "upkeep"}
+ONLY_IN_PLAYBOOKS = {"mysql_failover", "mysql_switchover", "topology", "proof", "rollout", "upkeep"}
 # These begin with the whole of another role.
 AFTER_ANOTHER = {"mysql_primary": "mysql_server", "mysql_replica": "mysql_server"}
 

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import threading
+import time
 from http.server import ThreadingHTTPServer
 from typing import Any
 
 import node_programs
 import pytest
 import scripted_mysql
+from ansible_collections.pentad.webstack.plugins.module_utils.mysql.dialect import Dialect
 
 health = node_programs.load("roles/mysql_health/files/mysql-health")
 
@@ -190,14 +191,27 @@ class Answering:
         self.said = list(said)
         self.unfenced = False
 
-    def __call__(self, *_where: str, **_login: str) -> Answering:
+    def __call__(self, options: Any) -> Answering:
+        assert (options.unix_socket, options.user, options.password) == ("/s.sock", "root", "s3cret")
         return self
 
     def status(self) -> dict[str, Any]:
         return self.said.pop(0) if len(self.said) > 1 else self.said[0]
 
+    role = status
+
     def unfence(self) -> None:
         self.unfenced = True
+
+
+class Asked:
+    """In place of the other database nodes: what each says, one after the other."""
+
+    def __init__(self, said: dict[str, list[dict[str, Any]]]) -> None:
+        self.said = said
+
+    def roles(self) -> dict[str, dict[str, Any]]:
+        return {peer: said.pop(0) if len(said) > 1 else said[0] for peer, said in self.said.items()}
 
 
 FENCED = {"role": "fenced", "writable": False, "id": "me", "channels": []}
@@ -216,11 +230,9 @@ def resume(monkeypatch, tmp_path):
         if marked:
             marker.touch()
         monkeypatch.setattr(health, "Server", server)
-        monkeypatch.setattr(
-            health, "ask_peer", lambda peer, port: peers[peer].pop(0) if len(peers[peer]) > 1 else peers[peer][0]
-        )
+        monkeypatch.setattr(health, "Peers", lambda _config: Asked(peers))
         config = {
-            "socket": "", "primary_marker": str(marker), "port": 3380, "peers": list(peers), "resume_timeout": 30,
+            "socket": "/s.sock", "primary_marker": str(marker), "resume_timeout": 30,
             "administrator": {"user": "root", "password": "s3cret"},
         }  # fmt: skip
         return health.resume(config), server.unfenced, now[0]
@@ -258,6 +270,15 @@ def test_a_node_that_is_the_primary_stays_known_as_it(resume, tmp_path):
 
 def test_a_promotion_that_is_given_up_lets_the_node_write_again(resume):
     assert resume(Answering(FENCED), {"db2": [replica(receiver="off"), FOLLOWER]}) == (0, True, 1)
+
+
+def test_a_node_that_is_to_hand_over_meanwhile_stays_read_only(resume, tmp_path, monkeypatch):
+    def follows(own: Any, peers: Any) -> str:
+        (tmp_path / "primary").unlink(missing_ok=True)
+        return ""
+
+    monkeypatch.setattr(health, "objection", follows)
+    assert resume(Answering(FENCED), {"db2": [FOLLOWER]})[:2] == (1, False)
 
 
 def test_a_node_whose_peer_stays_silent_stays_read_only(resume, capsys):
@@ -301,12 +322,230 @@ def test_the_endpoint_answers_by_role(status, codes):
     assert tuple(found) == (*codes, 404)
 
 
+FENCE = {"mysql97": "SET GLOBAL super_read_only = ON"} | dict.fromkeys(ENGINES[1:], "SET GLOBAL read_only = ON")
+
+
+class Kernel(scripted_mysql.Recorded):
+    """A recorded server whose switches can be set."""
+
+    def __init__(self, engine: str, side: str, clock: scripted_mysql.Clock, **variables: str) -> None:
+        super().__init__(scripted_mysql.recorded(engine)[side], clock)
+        self.engine = engine
+        self.rows["variables"].update(variables)
+        self.clients = "0"
+        self.dumps: list[str] = []
+        self.on("SHOW GLOBAL STATUS WHERE", lambda *_: [{"Variable_name": "clients", "Value": self.clients}])
+        self.on("SHOW PROCESSLIST", lambda *_: self._sessions())
+        self.on("SELECT CONNECTION_ID()", [{"id": "1"}])
+        self.on("SET GLOBAL", self._set)
+        for words in ("SET SESSION", "FLUSH TABLES", "UNLOCK TABLES", "KILL"):
+            self.on(words, [])
+
+    def _sessions(self) -> list[dict[str, Any]]:
+        client = {"Id": 7, "User": "app", "Host": "192.0.2.21:5000", "Command": "Sleep"}
+        # Of this node, once it has asked to close the server.
+        second = {"Id": 9, "User": "root", "Host": "localhost", "Command": "Query"}
+        return [client, *([second] if len(self.told_to(FENCE[self.engine])) > 1 else [])] + [
+            {"Id": 20, "User": "replication", "Host": host, "Command": "Binlog Dump GTID"} for host in self.dumps
+        ]
+
+    def _set(self, statement: str, _values: tuple[Any, ...]) -> list[Any]:
+        _set, _global, name, _equals, value = statement.split()
+        name = name.strip("`")
+        self.rows["variables"][name] = value
+        if (name, value) == ("read_only", "OFF"):
+            self.rows["variables"].update({"super_read_only": "OFF"} if self.engine.startswith("mysql") else {})
+        if (name, value) == ("super_read_only", "ON"):
+            self.rows["variables"]["read_only"] = "ON"
+        return []
+
+    @property
+    def ran(self) -> list[str]:
+        """What it was told to change."""
+        return self.told_to("SET GLOBAL", "FLUSH", "UNLOCK", "KILL")
+
+
+SEMI_SYNC = {
+    "mysql97": ("rpl_semi_sync_source_enabled", "rpl_semi_sync_source_wait_no_replica"),
+    "mariadb118": ("rpl_semi_sync_master_enabled", "rpl_semi_sync_master_wait_no_slave"),
+    "mariadb1011": ("rpl_semi_sync_master_enabled", "rpl_semi_sync_master_wait_no_slave"),
+}
+OPEN = {"read_only": "OFF"}
+SOCKET = health.ConnectionOptions(unix_socket="/s.sock", user="root")
+
+
+@pytest.fixture
+def database(network, clock):
+    """The server of this node, and the one that it is."""
+
+    def made(engine: str, side: str, **variables: str) -> tuple[Any, Kernel]:
+        kernel = network.add("/s.sock", Kernel(engine, side, clock, **variables))
+        server = health.Server(SOCKET)
+        server.role()
+        return server, kernel
+
+    return made
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_primary_with_a_replica_waits_for_it_also_when_it_has_gone(database, engine):
+    enabled, alone = SEMI_SYNC[engine]
+    server, kernel = database(engine, "primary", **{enabled: "ON", alone: "OFF"})
+    server.hold()
+    assert kernel.ran == [], "it never had one"
+    kernel.clients = "1"
+    server.hold()
+    assert kernel.ran == [f"SET GLOBAL `{alone}` = ON"]
+    kernel.clients = "0"
+    server.role()
+    server.hold()
+    assert kernel.ran == [f"SET GLOBAL `{alone}` = ON"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_replica_waits_for_nobody_so_that_its_applier_goes_on(database, engine):
+    enabled, alone = SEMI_SYNC[engine]
+    server, kernel = database(engine, "replica", **{enabled: "ON", alone: "ON"})
+    server.hold()
+    assert kernel.ran == [f"SET GLOBAL `{alone}` = OFF"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_without_semi_synchronous_replication_nothing_is_held(database, engine):
+    enabled, alone = SEMI_SYNC[engine]
+    server, kernel = database(engine, "primary", **{enabled: "OFF", alone: "OFF"})
+    kernel.clients = "1"
+    server.hold()
+    assert kernel.ran == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_writes_are_opened_only_once_they_wait_for_a_replica(database, engine):
+    enabled, alone = SEMI_SYNC[engine]
+    server, kernel = database(engine, "primary", **{enabled: "ON", alone: "OFF"})
+    server.unfence()
+    opened = ["SET GLOBAL read_only = OFF"]
+    clients = ["SET GLOBAL offline_mode = OFF"] if engine == "mysql97" else []
+    assert kernel.ran == [f"SET GLOBAL `{alone}` = ON", *clients, *opened]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_server_that_is_fenced_takes_no_writes_and_ends_its_sessions(database, engine):
+    server, kernel = database(engine, "primary")
+    server.fence()
+    lock = [] if engine == "mysql97" else ["FLUSH TABLES WITH READ LOCK", "UNLOCK TABLES"]
+    assert kernel.ran == [FENCE[engine], *lock, "KILL 7"]
+
+
+def stuck(kernel: Kernel, until: str) -> None:
+    """Let the server be closed only once it was told this."""
+
+    def wait_for_it(statement: str, values: tuple[Any, ...]) -> list[Any]:
+        deadline = time.monotonic() + 10
+        while not kernel.told_to(until):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return kernel._set(statement, values)
+
+    kernel.on(FENCE[kernel.engine], scripted_mysql.error(1205), wait_for_it)
+    # Asked for the message, then by the second session, then by the first one.
+    kernel.on("SELECT CONNECTION_ID()", [{"id": "1"}], [{"id": "9"}], [{"id": "1"}])
+
+
+def test_commits_that_wait_are_not_confirmed_when_a_server_is_fenced(database):
+    enabled, _alone = SEMI_SYNC["mysql97"]
+    server, kernel = database("mysql97", "primary", **{enabled: "ON"})
+    off = f"SET GLOBAL `{enabled}` = OFF"
+    stuck(kernel, off)
+    server.fence()
+    fence = FENCE["mysql97"]
+    # Who waits is gone before commits go on, and nobody else writes meanwhile.
+    assert kernel.ran == [fence, fence, "KILL 7", off, f"SET GLOBAL `{enabled}` = ON", "KILL 7", "KILL 9"]
+
+
+def test_waiting_is_switched_on_again_though_the_sessions_are_lost(database):
+    enabled, _alone = SEMI_SYNC["mysql97"]
+    server, kernel = database("mysql97", "primary", **{enabled: "ON"})
+    kernel.on(FENCE["mysql97"], scripted_mysql.error(1205), scripted_mysql.LOST)
+    kernel.on(f"SET GLOBAL `{enabled}` = OFF", scripted_mysql.LOST)
+    kernel.on("SELECT CONNECTION_ID()", [{"id": "1"}], [{"id": "9"}], [{"id": "1"}])
+    with pytest.raises(health.DatabaseError):
+        server.fence()
+    assert kernel.ran[-1] == f"SET GLOBAL `{enabled}` = ON"
+    # So that nobody has to be let in again.
+    assert not [statement for statement in kernel.ran if "offline_mode" in statement]
+
+
+def test_a_server_of_mariadb_that_holds_out_takes_no_writes_meanwhile(database):
+    server, kernel = database("mariadb118", "primary")
+    kernel.on("FLUSH TABLES", scripted_mysql.error(1205))
+    kernel.on("SELECT CONNECTION_ID()", [{"id": "1"}], [{"id": "9"}], [{"id": "1"}])
+    with pytest.raises(health.PromotionError):
+        server.fence()
+    assert kernel.rows["variables"]["read_only"] == "ON"
+    assert "SET GLOBAL read_only = OFF" not in kernel.ran
+
+
+def test_sessions_of_mariadb_that_wait_are_ended_while_it_is_fenced(database):
+    server, kernel = database("mariadb118", "primary")
+    stuck(kernel, "KILL 7")
+    server.fence()
+    fence = FENCE["mariadb118"]
+    lock = ["FLUSH TABLES WITH READ LOCK", "UNLOCK TABLES"]
+    assert kernel.ran == [fence, fence, "KILL 7", *lock, "KILL 7", "KILL 9"]
+
+
+def test_waiting_is_switched_on_again_where_a_server_cannot_be_fenced(database):
+    enabled, _alone = SEMI_SYNC["mysql97"]
+    server, kernel = database("mysql97", "primary", **{enabled: "ON"})
+    kernel.on(FENCE["mysql97"], scripted_mysql.error(1205))
+    kernel.on("SELECT CONNECTION_ID()", [{"id": "1"}], [{"id": "9"}], [{"id": "1"}])
+    with pytest.raises(health.PromotionError):
+        server.fence()
+    assert kernel.ran[-1] == f"SET GLOBAL `{enabled}` = ON"
+
+
+HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+
+def connection(port: int, state: str = "01", sent_again: int = 0, asked: int = 0) -> str:
+    """A line of the kernel's table of connections."""
+    columns = f"1: 1F0200C0:0CEA 200200C0:{port:04X} {state} 00000000:00000000 02:00000000 {sent_again:08X}   108"
+    return f"   {columns} {asked:8d} 1 2 x 20 4 24 10\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([connection(40001)], True),
+        ([connection(40002)], False),
+        ([connection(40001, sent_again=1)], True),
+        # What is sent to it again and again is not acknowledged.
+        ([connection(40001, sent_again=2)], False),
+        ([connection(40001, asked=1)], True),
+        # Its own link is down, so that nothing can be sent at all.
+        ([connection(40001, asked=2)], False),
+        ([connection(40001, state="06")], False),
+        ([], False),
+    ],
+)
+def test_a_replica_is_connected_while_its_machine_acknowledges(database, monkeypatch, tmp_path, lines, expected):
+    table = tmp_path / "tcp"
+    table.write_text(HEADER + "".join(lines))
+    monkeypatch.setattr(health, "CONNECTIONS", (table, tmp_path / "tcp6"))
+    server, kernel = database("mysql97", "primary")
+    assert server.attached() is False
+    kernel.dumps = ["192.0.2.32:40001"]
+    assert server.attached() is expected
+
+
 class Database:
     """In place of a connection: answers as it was recorded, or is lost."""
 
     def __init__(self, snapshot: dict[str, Any]) -> None:
         self.snapshot = snapshot
         self.lost = self.closed = False
+        self.dialect = Dialect.of("9.7.4")
         self.statements: list[str] = []
 
     def rows(self, statement: str) -> list[Any]:
@@ -341,7 +580,7 @@ def server(monkeypatch):
     monkeypatch.setattr(health, "Connection", connect)
     monkeypatch.setattr(health, "Collector", Collector)
     monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
-    return health.Server("/socket", "user", 10), made, ahead, now
+    return health.Server(health.ConnectionOptions(unix_socket="/socket", user="user"), 10), made, ahead, now
 
 
 def test_a_server_is_asked_at_most_five_times_a_second_over_one_connection(server):
@@ -373,36 +612,192 @@ def test_a_server_that_is_lost_is_unreachable_and_connected_to_again(server):
     assert len(made) == 2
 
 
-def test_writes_are_opened_by_one_statement(server):
-    asked, made, _ahead, _now = server
-    asked.unfence()
-    asked.status()
-    asked.unfence()
-    assert made[0].statements == ["essentials", "SET GLOBAL read_only = OFF"]
+CONFIG = {
+    "mysql_port": 3306,
+    "health_port": 3380,
+    "peers": ["192.0.2.32", "2001:db8::33"],
+    "peer_account": {"user": "verification", "password": "s3cret", "ca_cert": "/etc/ssl/webstack/ca.pem"},
+}
+
+
+def test_peers_are_asked_over_tls_and_have_to_prove_who_they_are(monkeypatch):
+    asked = []
+
+    def connect(options: Any) -> Any:
+        asked.append(options)
+        raise health.DatabaseError(f"TLS to {options.where} failed: certificate verify failed.", 2026)
+
+    monkeypatch.setattr(health, "Connection", connect)
+    roles = health.Peers(CONFIG).roles()
+    assert sorted(each.host for each in asked) == CONFIG["peers"]
+    # Where nothing else is said, the name is verified, too.
+    assert {(each.ca_cert, each.check_hostname, each.user, each.port) for each in asked} == {
+        ("/etc/ssl/webstack/ca.pem", None, "verification", 3306)
+    }
+    assert {status["role"] for status in roles.values()} == {"unreachable"}
+    assert health.objection(ME, roles).startswith("192.0.2.32 does not answer")
+
+
+REFUSES, SILENT = "x cannot be reached: [Errno 111] Connection refused.", "x did not answer within 2 s."
 
 
 @pytest.mark.parametrize(
-    ("peer", "url"),
-    [("192.0.2.32", "http://192.0.2.32:3380/status"), ("2001:db8::32", "http://[2001:db8::32]:3380/status")],
+    ("message", "endpoint", "down"),
+    [
+        (REFUSES, "unreachable", True),
+        # A firewall refuses the connection, and that to the endpoint as well.
+        (REFUSES, "", False),
+        (REFUSES, "primary", False),
+        (SILENT, "unreachable", False),
+    ],
 )
-def test_a_peer_is_asked_for_its_status(monkeypatch, peer, url):
-    asked = []
+def test_a_server_is_down_where_its_own_node_says_so(monkeypatch, message, endpoint, down):
+    def connect(_options: Any) -> Any:
+        raise health.DatabaseError(message, 2003)
 
-    def answer(url: str, timeout: float) -> io.StringIO:
-        asked.append((url, timeout))
-        return io.StringIO(json.dumps(FOLLOWER))
-
-    monkeypatch.setattr(health.urllib.request, "urlopen", answer)
-    assert health.ask_peer(peer, 3380) == FOLLOWER
-    assert asked == [(url, 3)]
+    monkeypatch.setattr(health, "Connection", connect)
+    monkeypatch.setattr(health, "endpoint_role", lambda host, port: endpoint if port == 3380 else "")
+    assert health.Peers(CONFIG).roles()["192.0.2.32"].get("down", False) is down
 
 
-@pytest.mark.parametrize("answer", ["<html>", "refused"])
-def test_a_peer_that_makes_no_sense_says_nothing(monkeypatch, answer):
-    def urlopen(_url: str, timeout: float) -> io.StringIO:
-        if answer == "refused":
-            raise OSError(answer)
-        return io.StringIO(answer)
+def test_the_endpoint_of_a_node_tells_the_role_of_its_server():
+    answering = Answering({"role": "unreachable", "writable": False})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), health.handler(answering))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    assert health.endpoint_role("127.0.0.1", server.server_port) == "unreachable"
+    server.shutdown()
+    server.server_close()
+    assert health.endpoint_role("127.0.0.1", server.server_port) == ""
 
-    monkeypatch.setattr(health.urllib.request, "urlopen", urlopen)
-    assert health.ask_peer("192.0.2.32", 3380) == {}
+
+class Watched(Answering):
+    """In place of the server of this node, with what was done to it."""
+
+    def __init__(self, *said: dict[str, Any], replicas: bool = False) -> None:
+        super().__init__(*said)
+        self.done: list[str] = []
+        self.replicas = replicas
+        self.refusal: Exception | None = None
+
+    def fence(self) -> None:
+        self.done.append("fence")
+        if self.refusal:
+            raise self.refusal
+
+    def unfence(self) -> None:
+        self.done.append("unfence")
+
+    def hold(self) -> None:
+        self.done.append("hold")
+
+    def attached(self) -> bool:
+        return self.replicas
+
+
+WRITES = {"role": "primary", "writable": True, "id": "me", "channels": []}
+PROMOTED = {"role": "primary", "writable": True, "id": "peer", "channels": []}
+
+
+@pytest.fixture
+def watching(monkeypatch, tmp_path):
+    """The service with this server and these peers; a second goes by between two steps."""
+    now = [0.0]
+    monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(health, "MEMORY", tmp_path / "fence.json")
+    marker = tmp_path / "primary"
+    marker.touch()
+
+    def made(server: Watched, peers: dict[str, list[dict[str, Any]]], limit: int = 0) -> Any:
+        monkeypatch.setattr(health, "Server", server)
+        monkeypatch.setattr(health, "Peers", lambda _config: Asked(peers))
+        config = {
+            "socket": "/s.sock", "primary_marker": str(marker), "isolation_timeout": limit,
+            "administrator": {"user": "root", "password": "s3cret"},
+        }  # fmt: skip
+        fence = health.Fence(config)
+
+        def step(times: int = 1) -> list[str]:
+            server.done.clear()
+            for _time in range(times):
+                now[0] += 1
+                fence.step()
+            return server.done
+
+        return step
+
+    return made
+
+
+def test_a_primary_whose_follower_was_promoted_closes_itself_and_says_why(watching, capsys):
+    step = watching(Watched(WRITES), {"db2": [FOLLOWER, {}, PROMOTED]})
+    assert step(2) == ["hold", "hold"]
+    assert step() == ["fence", "hold"]
+    assert "db2 takes writes and has followed this server before" in capsys.readouterr().out
+
+
+def test_what_was_seen_is_remembered_when_the_service_restarts(watching):
+    assert watching(Watched(WRITES), {"db2": [FOLLOWER]})() == ["hold"]
+    assert watching(Watched(WRITES), {"db2": [PROMOTED]})() == ["fence", "hold"]
+
+
+def test_a_memory_that_cannot_be_written_keeps_no_server_open(watching, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(health, "MEMORY", tmp_path / "none" / "fence.json")
+    step = watching(Watched(WRITES), {"db2": [FOLLOWER, FOLLOWER, PROMOTED]})
+    assert step(3) == ["hold", "hold", "fence", "hold"]
+    assert capsys.readouterr().out.count("cannot be written, so a restart would forget it") == 1
+
+
+def test_a_memory_that_cannot_be_read_is_none(watching, tmp_path):
+    for text in ("", "[]", '{"followers": 1}'):
+        (tmp_path / "fence.json").write_text(text)
+        assert watching(Watched(WRITES), {"db2": [PROMOTED]})() == ["hold"]
+
+
+def test_a_primary_that_is_cut_off_closes_itself_and_opens_again_later(watching, capsys):
+    server = Watched(WRITES)
+    step = watching(server, {"db2": [FOLLOWER, UNREACHABLE]}, limit=5)
+    assert step(5) == ["hold"] * 5
+    assert step() == ["fence", "hold"]
+    server.said = [FENCED]
+    assert step() == ["hold"]
+    # Restarted meanwhile.
+    step = watching(server, {"db2": [UNREACHABLE, replica(receiver="off"), FOLLOWER]}, limit=5)
+    assert step(2) == ["hold", "hold"]
+    assert step() == ["unfence", "hold"]
+    said = capsys.readouterr().out
+    assert "no other database node was seen for 5 s" in said
+    assert "takes writes again" in said
+
+
+def test_a_server_that_lost_the_right_to_be_primary_meanwhile_stays_closed(watching, tmp_path):
+    server = Watched(WRITES)
+    step = watching(server, {"db2": [FOLLOWER, UNREACHABLE]}, limit=2)
+    assert step(3)[-2:] == ["fence", "hold"]
+    (tmp_path / "primary").unlink()
+    server.said = [FENCED]
+    assert watching(server, {"db2": [FOLLOWER]}, limit=2)(3) == ["hold"] * 3
+
+
+def test_a_server_that_cannot_be_closed_is_tried_again_and_told_once(watching, capsys):
+    server = Watched(WRITES)
+    step = watching(server, {"db2": [FOLLOWER, UNREACHABLE]}, limit=2)
+    step(2)
+    server.refusal = health.PromotionError("/s.sock could not be closed within 2 s.")
+    assert step(3) == ["fence"] * 3
+    server.refusal = None
+    assert step() == ["fence", "hold"]
+    assert capsys.readouterr().out.count("no other database node") == 4
+
+
+def test_nobody_is_asked_on_behalf_of_a_replica(watching):
+    peers: dict[str, list[dict[str, Any]]] = {}
+    step = watching(Watched(FOLLOWER), peers)
+    peers["db1"] = []
+    assert step() == ["hold"]
+
+
+def test_writes_are_opened_by_one_statement_and_clients_let_in_before(server):
+    asked, made, _ahead, _now = server
+    asked.status()
+    asked.unfence()
+    assert made[0].statements == ["essentials", "SET GLOBAL offline_mode = OFF", "SET GLOBAL read_only = OFF"]

@@ -39,6 +39,7 @@ class Verifier:
     source: str | None = "192.0.2.31"
     reachable = True
     verdict = "ok"
+    primary_history: Any = None
     asked: list[Any]
 
     def __init__(self, local: Any, policy: dict[str, Any], primary: Any = None) -> None:
@@ -129,6 +130,19 @@ def test_a_file_is_replaced_at_once_and_for_all_to_read(core, run, tmp_path, cap
     assert capsys.readouterr().out == ""
 
 
+def test_what_the_source_had_is_kept_for_when_it_is_gone(core, run, tmp_path):
+    """It alone tells then which transactions a replica has of its own."""
+    target = tmp_path / "source.json"
+    run("--keep-source", str(target))
+    assert not target.exists()
+    history = {"mariadb": True, "identity": "1", "executed": "0-1-100"}
+    core.primary_history = SimpleNamespace(as_dict=lambda: history)
+    run("--keep-source", str(target))
+    core.primary_history = None
+    run("--keep-source", str(target))
+    assert json.loads(target.read_text()) == history
+
+
 def test_without_the_configuration_it_says_how_to_run(core, run, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(program, "CONFIG", tmp_path / "none")
     assert run() == 3
@@ -155,7 +169,7 @@ def imported(core: Path, path: Path, package: tuple[str, ...]) -> set[str]:
 
 def test_the_node_gets_every_file_of_the_core(top):
     variables = yaml.safe_load((top / "roles/mysql_health/vars/main.yml").read_text())
-    listed = variables["__mysql_health_core"]
+    listed = [name.removesuffix(".py") for name in variables["__mysql_health_core"]]
     core, needed = top / "plugins" / "module_utils", set()
     for program in (top / "roles/mysql_health/files").iterdir():
         needed |= imported(core, program, ()) if program.is_file() else set()
@@ -164,4 +178,4 @@ def test_the_node_gets_every_file_of_the_core(top):
     assert needed == set(listed) & needed, "what is imported has to be installed"
     assert set(listed) == needed, "and nothing else"
     packages = {each["path"].partition("}}/")[2] or "." for each in variables["__mysql_health_packages"]}
-    assert packages == {str(Path(name).parent) for name in listed}, "in a directory that is there"
+    assert packages == {str(each) for name in listed for each in Path(name).parents}, "in a directory that is there"

@@ -175,9 +175,24 @@ CASES: Cases = {
                 }
             },
         ),
+        "semi-sync": ("mysql_server", "server.cnf.j2", {"webstack_semi_sync": True, "webstack_semi_sync_timeout": 3}),
+        "semi-sync of mariadb": (
+            "mysql_server",
+            "server.cnf.j2",
+            {
+                "webstack_mysql_engine": "mariadb",
+                "webstack_semi_sync": True,
+                "webstack_semi_sync_unanswered": "wait",
+                "webstack_semi_sync_wait_point": "AFTER_COMMIT",
+            },
+        ),
         "health": ("mysql_health", "mysql-health.json.j2", {}),
         "verdict": ("mysql_health", "verdict.json.j2", {"mysql_health_policy": {"max_lag": 5}}),
-        "delayed verdict": ("mysql_health", "verdict.json.j2", {"mysql_replica_delay": "3600"}),
+        "delayed verdict": (
+            "mysql_health",
+            "verdict.json.j2",
+            {"mysql_replica_delay": "3600", "webstack_semi_sync": True},
+        ),
     },
 }
 
@@ -632,6 +647,15 @@ def test_the_database_path_follows_the_role_that_each_server_says(rendered, role
     ]
 
 
+def test_a_change_of_the_primary_shows_at_once_and_a_slow_answer_is_none(rendered):
+    backends = {role: section(rendered["web1"]["haproxy"], f"backend mysql_{role}") for role in ("primary", "replica")}
+    assert "default-server inter 200ms fastinter 100ms downinter 200ms rise 1" in backends["primary"]
+    assert not [line for line in backends["replica"] if "inter" in line]
+    # Without a time of its own a check would get no longer than its interval.
+    assert "timeout check 2s" in section(rendered["web1"]["haproxy"], "defaults")
+    assert not [line for backend in backends.values() for line in backend if "timeout check" in line]
+
+
 def test_braces_of_nginx_match(rendered):
     for case in ("nginx", "nginx other"):
         text = "\n".join(lines(rendered["web1"][case]))
@@ -746,12 +770,41 @@ def test_a_setting_of_the_user_wins(rendered):
     assert [line for line in text if "net_timeout" in line] == ["replica_net_timeout = 20"]
 
 
+def test_both_sides_of_semi_synchronous_replication_are_on_after_a_restart(rendered):
+    found = settings(rendered["db1"]["semi-sync"])
+    assert {name: value for name, value in found.items() if "semi" in name + value} == {
+        "plugin_load_add": "mysql_clone.so;semisync_source.so;semisync_replica.so",
+        "loose_rpl_semi_sync_source_enabled": "ON",
+        "loose_rpl_semi_sync_source_timeout": "3000",
+        "loose_rpl_semi_sync_source_wait_for_replica_count": "1",
+        "loose_rpl_semi_sync_source_wait_point": "AFTER_SYNC",
+        "loose_rpl_semi_sync_source_wait_no_replica": "OFF",
+        "loose_rpl_semi_sync_replica_enabled": "ON",
+    }
+    found = settings(rendered["db1"]["semi-sync of mariadb"])
+    assert {name: value for name, value in found.items() if "semi" in name + value} == {
+        "rpl_semi_sync_master_enabled": "ON",
+        "rpl_semi_sync_master_timeout": "4294967295",
+        "rpl_semi_sync_master_wait_point": "AFTER_COMMIT",
+        "rpl_semi_sync_master_wait_no_slave": "OFF",
+        "rpl_semi_sync_slave_enabled": "ON",
+    }
+    for case in ("mysql", "mariadb"):
+        assert "semi" not in rendered["db1"][case]
+
+
 def test_the_health_endpoint_knows_the_other_database_nodes(rendered):
-    assert json.loads(rendered["db1"]["verdict"])["policy"] == {"expected_delay": 0, "max_lag": 5}
-    assert json.loads(rendered["db1"]["delayed verdict"])["policy"] == {"expected_delay": 3600}
+    assert json.loads(rendered["db1"]["verdict"])["policy"] == {
+        "expected_delay": 0, "require_semi_sync": False, "max_lag": 5,
+    }  # fmt: skip
+    assert json.loads(rendered["db1"]["delayed verdict"])["policy"] == {
+        "expected_delay": 3600, "require_semi_sync": True,
+    }  # fmt: skip
     found = json.loads(rendered["db1"]["health"])
     assert found["peers"] == ["192.0.2.32"]
-    assert (found["port"], found["max_lag"], found["resume_timeout"]) == (3380, 10, 300)
+    assert (found["mysql_port"], found["health_port"], found["max_lag"]) == (3306, 3380, 10)
+    assert found["resume_timeout"] == 300
+    assert found["isolation_timeout"] == 0
 
 
 def test_nginx_passes_php_by_fastcgi_and_runs_nothing_that_was_uploaded(rendered):

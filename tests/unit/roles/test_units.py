@@ -23,6 +23,8 @@ CASES: Cases = {
     "lb1": {
         "balancer/haproxy.service.d/webstack.conf": ("haproxy", "reload.conf.j2", {}),
         "balancer/certbot.service.d/webstack.conf": ("acme", "certbot.conf.j2", {"acme_ca_bundle": "/root/ca.pem"}),
+        "balancer/keepalived.service.d/webstack.conf": ("keepalived", "unit.conf.j2", {}),
+        "balancer/keepalived-check.service": ("keepalived", "keepalived-check.service.j2", {}),
         "other balancer/certbot.service.d/webstack.conf": ("acme", "certbot.conf.j2", {}),
     },
     "web1": {
@@ -58,6 +60,7 @@ CASES: Cases = {
             "mysql-health.socket",
             "mysql-health.service",
             "mysql-resume.service",
+            "mysql-fence.service",
             "mysql-verdict.service",
             "mysql-verdict.timer",
         )
@@ -71,7 +74,10 @@ FILES = {
 NODES = sorted({path.partition("/")[0] for path in (*FILES, *(path for cases in CASES.values() for path in cases))})
 TARGETS = ("basic", "multi-user", "network", "network-online", "shutdown", "sockets", "sysinit", "timers")
 # Of the distribution, which the additions are for.
-SERVICES = ("certbot", "haproxy", "nginx", "php8.4-fpm", "prometheus", "prometheus-node-exporter", "mysql", "mariadb")
+SERVICES = (
+    "certbot", "haproxy", "keepalived", "nginx", "php8.4-fpm", "prometheus", "prometheus-node-exporter", "mysql",
+    "mariadb",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

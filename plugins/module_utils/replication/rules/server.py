@@ -9,7 +9,7 @@ from typing import Any, Sequence
 
 from ..context import Context
 from ..model import ON, as_float, as_int, describe, is_on
-from .registry import CRITICAL, INFO, WARNING, Finding, Rule, failed, into, passed, refused, span, unknown
+from .registry import CRITICAL, FAIL, INFO, WARNING, Finding, Rule, failed, into, passed, refused, span, unknown
 
 RULES: list[Rule] = []
 rule = into(RULES)
@@ -243,33 +243,56 @@ def _disk_free(ctx: Context) -> Finding | None:
     return failed(low, f">= {least:g} %", f"The disk runs full: {text}.", hint, cap=cap)
 
 
-@rule("semi_sync", WARNING, "Semi-synchronous replication is active where it is wanted")
+@rule("semi_sync", CRITICAL, "Semi-synchronous replication is active where it is wanted")
 def _semi_sync(ctx: Context) -> Finding | None:
     observed = describe(ctx.local)["semi_sync"]
-    wanted = ctx.policy["require_semi_sync"]
-    as_source = ctx.role in {"primary", "standalone"}
-    enabled = observed["source_enabled"] if as_source else observed["replica_enabled"]
-    status = observed["source_status"] if as_source else observed["replica_status"]
-    severity_cap = None if wanted else WARNING
-    if not enabled:
-        if not wanted:
-            return None
-        hint = "Install the plugin and switch rpl_semi_sync_*_enabled on."
+    wanted = bool(ctx.policy["require_semi_sync"])
+    sides = ("source", "replica") if ctx.role in {"primary", "standalone"} else ("replica", "source")
+    used, other = (bool(observed[f"{side}_enabled"]) for side in sides)
+    if not used and not wanted:
+        return None
+    if not used:
+        hint = "Run site.yml, or install the plugins and switch rpl_semi_sync_*_enabled on."
         return failed(observed, "enabled", "Semi-synchronous replication is required but off.", hint)
-    if as_source:
-        wait_for = as_int(ctx.local.setting("semi_sync_source_wait_for")) or 1
-        if not status or (observed["clients"] or 0) < wait_for:
-            message = (
-                f"Semi-synchronous replication is switched on but has silently degraded to asynchronous "
-                f"({observed['clients']} of {wait_for} acknowledging replicas)."
-            )
-            hint = "Commits are no longer confirmed by a replica: bring the replica back."
-            return failed(observed, "active", message, hint, cap=severity_cap)
-        return passed(observed, "active", f"{observed['clients']} replicas acknowledge every commit.")
-    if not status and all(c.io_state == ON for c in ctx.local.channels):
-        hint = "Restart the receiver (STOP/START ... IO_THREAD) so that it registers as semi-synchronous."
-        return failed(observed, "active", "Semi-sync is switched on here, but the receiver does not use it.", hint)
-    return passed(observed, "active", "The receiver acknowledges semi-synchronously.") if status else None
+    finding = _confirming(ctx, observed) if sides[0] == "source" else _acknowledging(ctx, observed)
+    if finding is not None and finding.status == FAIL:
+        return finding if wanted else finding._replace(cap=WARNING)
+    if wanted and not other:
+        message = f"The side of the {sides[1]} is off, so that a switchover would end semi-synchronous replication."
+        return failed(observed, "enabled", message, "Run site.yml, which switches both sides on.", cap=WARNING)
+    return finding
+
+
+def _confirming(ctx: Context, observed: dict[str, Any]) -> Finding:
+    """Whether replicas acknowledge what this server commits."""
+    wait_for = as_int(ctx.local.setting("semi_sync_source_wait_for")) or 1
+    clients = observed["clients"] or 0
+    if not observed["source_status"]:
+        message = (
+            f"Semi-synchronous replication is switched on but has silently degraded to asynchronous "
+            f"({clients} of {wait_for} acknowledging replicas, {observed['no_tx']} commits without one so far)."
+        )
+        hint = "Commits are no longer confirmed by a replica: bring the replica back."
+        return failed(observed, "active", message, hint)
+    if clients < wait_for:
+        message = f"{clients} of {wait_for} replicas are there to acknowledge commits."
+        hint = f"Writes wait, for up to {_waiting(observed['timeout_ms'])}: bring the replica back."
+        return failed(observed, "active", message, hint)
+    return passed(observed, "active", f"{clients} replicas acknowledge every commit.")
+
+
+def _waiting(milliseconds: int | None) -> str:
+    return "an unknown time" if milliseconds is None else span(milliseconds / 1000)
+
+
+def _acknowledging(ctx: Context, observed: dict[str, Any]) -> Finding | None:
+    """Whether this replica acknowledges what it receives; none while its receiver is not connected."""
+    if observed["replica_status"]:
+        return passed(observed, "active", "The receiver acknowledges semi-synchronously.")
+    if not all(channel.io_state == ON for channel in ctx.local.channels):
+        return None
+    hint = "Restart the receiver (STOP/START ... IO_THREAD) so that it registers as semi-synchronous."
+    return failed(observed, "active", "Semi-sync is switched on here, but the receiver does not use it.", hint)
 
 
 @rule("long_transactions", WARNING, "No transaction stays open for long")
@@ -323,13 +346,22 @@ def _server_id_unique(ctx: Context) -> Finding | None:
         servers.append(("the primary", ctx.primary.server_id, ctx.primary.uuid))
     for row in ctx.local.snapshot.get("replicas") or []:
         number, uuid = row.get("Server_Id", row.get("Server_id")), str(row.get("Replica_UUID") or "").lower()
-        servers.append((f"the replica {row.get('Host') or number}", as_int(number), uuid))
+        if not _is_primary(ctx, str(row.get("Host") or ""), as_int(number), uuid):
+            servers.append((f"the replica {row.get('Host') or number}", as_int(number), uuid))
     clash = duplicates(servers)
     if clash:
         return failed(clash, "unique", clash[0], _UNIQUE_HINT, heals=False)
     if ctx.local.server_id == 0:
         return failed(0, "> 0", "server_id is 0, so nothing can replicate with this server.", _UNIQUE_HINT)
     return passed(len(servers), "unique", f"The ids of {len(servers)} server(s) are unique.")
+
+
+def _is_primary(ctx: Context, host: str, number: int | None, uuid: str) -> bool:
+    """Whether a replica in the list is the primary: after a switchover its old connection is listed for a while."""
+    primary = ctx.primary
+    if primary is None or (number, uuid) != (primary.server_id, primary.uuid):
+        return False
+    return bool(host) and host == primary.variables.get("report_host")
 
 
 _UNIQUE_HINT = (

@@ -244,8 +244,78 @@ def test_a_run_that_goes_on_needs_a_balancer_for_its_web_nodes(play):
         "web1, web2: no balancer answers (lb1: timed out), and a web node is changed while the balancers send it "
         "nothing: start one of them, or leave the web nodes out by --limit '!web'."
     ]
+    # Nobody is drained in a failover.
+    assert play.run(preflight, goes_on=True, drains=False).get("problems") is None
     play.limit = ["lb1", "db1", "db2"]
     assert play.run(preflight, goes_on=True).get("problems") is None
+
+
+def wrong_on_every_node(play: Play) -> list[str]:
+    """Make something of each node wrong; the beginnings of what is told of it."""
+    play.variables["lb1"].update(haproxy_balance="random", webstack_certificate_authorities="/nonexistent.pem")
+    play.variables["web1"].update(webstack_app_name="No Name", nginx_worker_connections="{{ nobody_said }}")
+    return ["lb1: value of haproxy_balance", "lb1: webstack_certificate", "web1: nginx_worker", "web1: webstack_app"]
+
+
+def test_an_emergency_is_warned_of_what_has_nothing_to_do_with_it(play):
+    wrong = wrong_on_every_node(play)
+    problems = play.run(preflight)["problems"]
+    assert all(any(problem.startswith(each) for problem in problems) for each in wrong), problems
+    answer = play.run(preflight, urgent=True)
+    assert (answer.get("problems"), answer.get("failed")) == (None, None)
+    assert sorted(answer["warnings"]) == sorted(problems)
+
+
+@pytest.mark.parametrize(
+    ("host", "variables", "told"),
+    [
+        ("db1", {"mysql_server_max_connections": 0}, "db1: mysql_server_max_connections = 0 is out of range"),
+        ("db2", {"mysql_server_settings": "{{ nobody_said }}"}, "db2: mysql_server_settings = '{{ nobody_said }}'"),
+        ("web1", {"webstack_address": "nowhere"}, "web1: webstack_address = 'nowhere'"),
+        ("web1", {"webstack_app_runtime": "cobol"}, "web1: value of webstack_app_runtime must be one of"),
+        ("web2", {"webstack_mysql_port": 3307}, "webstack_mysql_port is 3306 on "),
+    ],
+)
+def test_an_emergency_is_refused_for_databases_addresses_and_shared_values(play, host, variables, told):
+    wrong_on_every_node(play)
+    play.variables[host].update(variables)
+    problems = play.run(preflight, urgent=True)["problems"]
+    assert problems
+    assert all(problem.startswith(told) for problem in problems), problems
+
+
+def test_an_emergency_is_refused_where_the_passwords_would_be_made_anew(play):
+    play.facts["web1"]["__webstack_survey"]["deployed"] = {"authority": "ab" * 32, "passwords": {}}
+    assert "deployed with an authority that is not here" in play.run(preflight, urgent=True)["problems"][0]
+    assert not (play.folder / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("unit", "goes_on", "told"),
+    [
+        (
+            "mysql.service",
+            False,
+            [
+                "db1: mysql.service is masked, as a failover does with an old primary: run rejoin.yml with"
+                " -e mysql_rejoin=db1, which takes it back."
+            ],
+        ),
+        ("mysql.service", True, []),
+        (
+            "mysql-health.socket",
+            True,
+            [
+                "db1: mysql-health.socket is masked, so that nothing can start it, and the stack runs"
+                " it there: run 'systemctl unmask mysql-health.socket' on db1, or take the node out of the group that"
+                " runs it."
+            ],
+        ),
+    ],
+)
+def test_a_run_goes_on_while_an_old_primary_is_fenced(play, unit, goes_on, told):
+    play.facts["db1"]["__webstack_survey"] = {"listeners": [], "database": {}, "services": {"masked": [unit]}}
+    assert play.run(preflight, goes_on=goes_on).get("problems", []) == told
 
 
 def test_a_run_does_not_go_on_without_anybody(play):
@@ -395,25 +465,30 @@ def test_a_right_stack_is_proven_and_shown(proven, capsys):
 
 
 def test_a_wrong_point_fails_with_its_remedy_and_the_rest_is_shown(proven, capsys):
+    points = len(proven.run(proof)["findings"])
+    capsys.readouterr()
     proven.facts["lb1"]["__proof_site"]["findings"][0].update(ok=False, fact="no canary", remedy="Look there.")
     answer = proven.run(proof)
     assert answer["failed"] is True
-    assert answer["msg"].startswith(f"1 of {len(answer['findings'])} points are wrong.\n")
+    assert answer["msg"].startswith(f"1 of {points} points are wrong.\n")
     assert ("no canary" in answer["msg"], "-> Look there." in answer["msg"], "web1" in answer["msg"]) == (
         True, True, False,
     )  # fmt: skip
-    assert "web1" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    # Everything is said once.
+    assert ("web1" in shown, "no canary" in shown, "findings" in answer) == (True, False, False)
 
 
 def test_a_host_that_failed_in_the_run_is_wrong_whatever_was_seen_of_it(proven):
     proven.failed = ["web2"]
     answer = proven.run(proof)
-    assert [(one["check"], one["ok"]) for one in answer["findings"] if one["host"] == "web2"] == [("run", False)]
+    lines = [line.split() for line in answer["msg"].splitlines()]
+    assert [line[:3] for line in lines if "web2" in line] == [["WRONG", "web2", "run"]]
     assert answer["failed"] is True
 
 
 def test_a_node_without_its_packages_is_named_and_not_judged(proven, capsys):
-    proven.facts["web2"].update(packages_missing=["nginx"])
+    proven.facts["web2"].update(__webstack_missing_packages=["nginx"])
     proven.facts["web2"]["__webstack_survey"]["listeners"] = []
     answer = proven.run(proof)
     assert answer.get("failed") is None
@@ -423,7 +498,7 @@ def test_a_node_without_its_packages_is_named_and_not_judged(proven, capsys):
 
 def test_where_no_node_has_its_packages_nothing_is_judged(proven):
     for host in HOSTS:
-        proven.facts[host].update(packages_missing=["nginx"])
+        proven.facts[host].update(__webstack_missing_packages=["nginx"])
     assert proven.run(proof)["skipped"] is True
 
 

@@ -7,6 +7,7 @@ import pytest
 from ansible_collections.pentad.webstack.plugins.filter.application import (
     background_units,
     below,
+    copied_files,
     directories,
     environment_lines,
     exec_line,
@@ -85,6 +86,13 @@ def test_directories_share_their_settings():
         {"path": "/b", "mode": "0700"},
     ]
     assert directories(["/a"]) == [{"path": "/a"}]
+
+
+def test_files_are_copied_to_the_same_paths_below_another_directory():
+    assert copied_files(["a.py", "rules/b.py"], "/src", "/usr/local/lib/x") == [
+        {"dest": "/usr/local/lib/x/a.py", "src": "/src/a.py"},
+        {"dest": "/usr/local/lib/x/rules/b.py", "src": "/src/rules/b.py"},
+    ]
 
 
 def test_files_and_directories_are_moved_with_everything_that_they_have():

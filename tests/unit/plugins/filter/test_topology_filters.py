@@ -19,6 +19,7 @@ from ansible_collections.pentad.webstack.plugins.filter.topology import (
     keys_holding,
     server_id,
     server_settings,
+    unreachable_hosts,
 )
 from ansible_collections.pentad.webstack.plugins.module_utils.addresses import bracketed
 from hypothesis import given
@@ -44,7 +45,7 @@ def said(writable: bool = False, follows: str = "", **more: Any) -> dict[str, An
 def found(**servers: dict[str, Any]) -> dict[str, Any]:
     """What is found of these servers."""
     variables = {
-        host: {"webstack_address": ADDRESSES[host], "packages_missing": [], **servers.get(host, {})}
+        host: {"webstack_address": ADDRESSES[host], "__webstack_missing_packages": [], **servers.get(host, {})}
         for host in ADDRESSES
     }
     return find_primary(variables, GROUPS)
@@ -56,11 +57,20 @@ def test_what_the_servers_said_is_found_in_the_variables_of_the_hosts():
         db2={"__webstack_replication": said(writable=True)},
         db3={"__webstack_replication": {"msg": "the server cannot be reached", "failed": True}},
     )
-    assert told == {"primary": "db2", "refusal": "", "silent": ["db3"], "objections": {}}
+    assert told == {"primary": "db2", "refusal": "", "silent": ["db3"], "objections": {}, "events": []}
+
+
+def test_events_that_the_new_primary_has_to_run_are_found():
+    event = {"schema": "shop", "name": "tidy"}
+    told = found(
+        db1={"__webstack_replication": said(follows="192.0.2.32", events={"enabled": [event], "waiting": []})},
+        db2={"__webstack_replication": said(writable=True, events={"enabled": [], "waiting": [event]})},
+    )
+    assert told["events"] == [event]
 
 
 def test_what_is_not_installed_is_not_silent():
-    assert found(**{host: {"packages_missing": ["mysql-server"]} for host in ADDRESSES})["silent"] == []
+    assert found(**{host: {"__webstack_missing_packages": ["mysql-server"]} for host in ADDRESSES})["silent"] == []
 
 
 def test_a_primary_that_cannot_be_told_is_a_refusal_in_words():
@@ -217,3 +227,8 @@ def test_a_setting_of_the_database_has_one_spelling():
         "skip_name_resolve": None,
         "sql_mode": "",
     }
+
+
+def test_hosts_that_did_not_answer_the_survey_are_known():
+    variables = {"db1": {"__webstack_survey": {"listeners": []}}, "db2": {"__webstack_survey": {"unreachable": True}}}
+    assert unreachable_hosts(["db1", "db2", "db3"], {**variables, "db3": {}}) == ["db2"]

@@ -194,3 +194,10 @@ def test_a_scenario_without_a_readable_list_of_platforms_is_named(scenario, cont
 )
 def test_a_machine_is_reached_by_the_address_that_it_is_given(networks, address):
     assert address_of({"name": "lb1", "networks": networks}) == address
+
+
+def test_the_lab_with_nothing_single_has_the_same_machines(top, monkeypatch):
+    for suffix in ("", "-other"):
+        monkeypatch.setenv("WEBSTACK_LAB_SUFFIX", suffix)
+        plain, double = (groups_of(ours(top, {}, f"inventories/{name}/lab.molecule.yml")) for name in ("lab", "ha"))
+        assert double == {**plain, "haproxy": {f"lb1{suffix}", f"web1{suffix}"}}

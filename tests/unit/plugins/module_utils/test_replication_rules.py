@@ -702,6 +702,15 @@ def test_server_id_of_attached_replicas(case):
     assert case.as_primary() == {"server_id_unique": "fail"}
 
 
+@pytest.mark.parametrize("host", ["192.0.2.31", "192.0.2.32"])
+def test_a_primary_that_was_a_replica_of_this_server_is_one_server(case, host):
+    primary = case.primary["variables"]
+    primary["report_host"] = "192.0.2.31"
+    row = {"Host": host, "Server_Id": primary["server_id"], "Replica_UUID": primary.get("server_uuid", "")}
+    case.replica["replicas"] = [row]
+    assert ("server_id_unique" in case.troubles()) is (host != "192.0.2.31")
+
+
 def test_clock(case):
     case.replica["clock"], case.primary["clock"] = 0.0, 1.2
     assert case.troubles() == {"clock": "warn"}
@@ -1020,8 +1029,59 @@ def test_semi_sync_source(case):
     assert case.troubles() == {"semi_sync": "warn"}
 
 
+def semi_sync(case, source, replica, **status):
+    """Both servers with these sides switched on, and this of their status, by MySQL's names."""
+    names = {"source": "master", "replica": "slave"} if case.mariadb else {"source": "source", "replica": "replica"}
+    for snapshot in (case.primary, case.replica):
+        for side, state in (("source", source), ("replica", replica)):
+            snapshot["variables"][f"rpl_semi_sync_{names[side]}_enabled"] = state
+        for name, value in status.items():
+            side, what = name.split("_", 1)
+            snapshot["status"][f"rpl_semi_sync_{names[side]}_{what}"] = value
+
+
 def test_semi_sync_required(case):
-    assert case.as_primary(require_semi_sync=True) == {"semi_sync": "warn"}
+    assert case.as_primary(require_semi_sync=True) == {"semi_sync": "fail"}
+    assert case.troubles(require_semi_sync=True) == {"semi_sync": "fail"}
+
+
+def test_required_semi_sync_that_has_degraded_is_critical(case):
+    semi_sync(case, "ON", "ON", source_status="OFF", source_clients="0", source_no_tx="7", replica_status="ON")
+    assert case.as_primary(require_semi_sync=True) == {"semi_sync": "fail"}
+    assert case.as_primary() == {"semi_sync": "warn"}
+    assert case.troubles(require_semi_sync=True) == {}
+
+
+def test_a_replica_that_does_not_acknowledge_is_critical_where_it_must(case):
+    semi_sync(case, "ON", "ON", source_status="ON", source_clients="1", replica_status="OFF")
+    assert case.troubles(require_semi_sync=True) == {"semi_sync": "fail"}
+    assert case.troubles() == {"semi_sync": "warn"}
+
+
+def test_writes_that_wait_for_too_few_replicas_are_told_before_it_degrades(case):
+    name = "rpl_semi_sync_master_timeout" if case.mariadb else "rpl_semi_sync_source_timeout"
+    semi_sync(case, "ON", "ON", source_status="ON", source_clients="0", replica_status="OFF")
+    case.primary["variables"][name] = "4294967295"
+    context = Context(build(case.primary, "db1"), {**DEFAULT_POLICY, "role": "primary", "require_semi_sync": True})
+    found = next(check for check in rules.judge(context).checks if check["id"] == "semi_sync")
+    assert (found["status"], found["message"]) == ("fail", "0 of 1 replicas are there to acknowledge commits.")
+    assert "for up to 50 days" in found["hint"]
+
+
+def test_more_replicas_than_one_may_have_to_acknowledge(mysql):
+    semi_sync(mysql, "ON", "ON", source_status="ON", source_clients="1", replica_status="ON")
+    mysql.primary["variables"]["rpl_semi_sync_source_wait_for_replica_count"] = "2"
+    assert mysql.as_primary(require_semi_sync=True) == {"semi_sync": "fail"}
+    mysql.primary["status"]["rpl_semi_sync_source_clients"] = "2"
+    assert mysql.as_primary(require_semi_sync=True) == {}
+
+
+@pytest.mark.parametrize(("source", "replica"), [("ON", "OFF"), ("OFF", "ON")])
+def test_required_semi_sync_needs_the_side_that_a_switchover_would_use(case, source, replica):
+    semi_sync(case, source, replica, source_status=source, source_clients="1", replica_status=replica)
+    judge = case.as_primary if source == "ON" else case.troubles
+    assert judge(require_semi_sync=True) == {"semi_sync": "warn"}
+    assert judge() == {}
 
 
 def test_probe(case):

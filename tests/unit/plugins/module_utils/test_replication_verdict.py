@@ -26,6 +26,14 @@ def test_only_options_that_are_known_and_given_change_the_policy():
     assert policy_from({})["max_lag"] == 30
 
 
+def test_what_the_primary_had_is_told_as_it_was_read(pair):
+    with Verifier(LOCAL, policy_from({"role": "replica"}), PRIMARY) as verifier:
+        assert verifier.primary_history is None
+        verifier.report()
+        assert verifier.primary_history is not None
+        assert verifier.primary_history.executed == pair.primary.rows["executed"]
+
+
 def test_a_report_is_the_whole_verdict(pair):
     with Verifier(LOCAL, policy_from({"role": "replica"}), PRIMARY) as verifier:
         report = verifier.report()

@@ -89,6 +89,7 @@ class Master:
 
     def __init__(self, path: Path, old: dict[int, list[int]]) -> None:
         self.old = old
+        self.ended: list[str] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
@@ -107,6 +108,9 @@ class Master:
             head = "#<PID> <type> <reloads> <uptime> <version>\n7  master  1  0d00h02m00s  3.0.11\n"
             return f"{head}# workers\n99  worker  0  0d00h00m10s  3.0.11\n# old workers\n{old}# programs\n"
         target, _space, asked = command.partition(" ")
+        if asked.startswith("shutdown sessions server"):
+            self.ended.append(f"{target} {asked.split()[-1]}")
+            return "No such server."
         assert asked == "show stat"
         left = self.old[int(target.removeprefix("@!"))]
         if not left:
@@ -308,3 +312,49 @@ def test_a_refusal_of_haproxy_is_told(server, balancer):
     balancer._answer_before = balancer._answer
     balancer._answer = lambda command: "Permission denied" if "set" in command else balancer._answer_before(command)
     assert server("drain")["msg"].endswith("says: Permission denied")
+
+
+# --- maintenance ----------------------------------------------------------------------------------------------------
+
+
+def test_maintenance_refuses_a_server_and_ends_its_sessions_at_once(server, balancer, tmp_path):
+    """HAProxy closes the sessions of a server that goes down, and not those that an old process still has."""
+    balancer.status["site", "web1"] = "DOWN"
+    master = Master(tmp_path / "master.sock", {42: [3]})
+    done = server("maintenance", backends=["site"], master_socket=str(tmp_path / "master.sock"))
+    assert (done["changed"], done["maintained"]) == (True, ["site"])
+    assert balancer.commands == ["set server site/web1 state maint", "shutdown sessions server site/web1"]
+    assert master.ended == ["@!42 site/web1"]
+    assert done["diff"] == {"before": "site/web1 DOWN\n", "after": "site/web1 MAINT\n"}
+    again = server("maintenance", backends=["site"], master_socket=str(tmp_path / "master.sock"))
+    assert again["changed"] is False
+    # A session may have come in while the first run was interrupted.
+    assert balancer.commands[2:] == ["shutdown sessions server site/web1"]
+
+
+def test_maintenance_may_leave_a_backend_without_a_server(server, balancer):
+    balancer.status["site", "web2"] = "DOWN"
+    assert server("maintenance")["changed"] is True
+
+
+def test_maintenance_is_ended_whoever_began_it_and_nothing_is_waited_for(server, balancer):
+    balancer.admin["site", "web1"] = 1
+    balancer.recovers = False
+    done = server("unmaintained")
+    assert (done["changed"], done["maintained"], balancer.commands) == (True, [], ["set server site/web1 state ready"])
+    assert server("unmaintained")["changed"] is False
+
+
+@pytest.mark.parametrize(("state", "before", "shown"), [("maintenance", 0, "MAINT"), ("unmaintained", 1, "UP")])
+def test_check_mode_tells_of_maintenance_and_changes_nothing(server, balancer, state, before, shown):
+    balancer.admin["site", "web1"] = before
+    done = server(state, check=True)
+    assert (done["changed"], balancer.commands) == (True, [])
+    assert done["diff"]["after"] == f"site/web1 {shown}\n"
+
+
+def test_a_server_that_this_haproxy_does_not_have_is_not_refused_silently(server):
+    assert (
+        "HAProxy has no server web1 in backend mysql_primary"
+        in server("maintenance", backends=["mysql_primary"])["msg"]
+    )

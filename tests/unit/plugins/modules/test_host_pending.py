@@ -219,7 +219,8 @@ def keeping() -> list[tuple[str, dict[str, Any]]]:
 
 # What these write is read by nobody who runs already, or by who is restarted by name.
 UNREAD = (
-    "roles/packages/", "roles/acme/tasks/configure.yml", "roles/mysql_primary/tasks/configure.yml",
+    "roles/packages/", "roles/acme/tasks/configure.yml", "roles/mysql_primary/tasks/open.yml",
+    "roles/mysql_switchover/tasks/",
     "roles/app_server/tasks/place.yml", "roles/app_server/tasks/roll.yml",
     "roles/app_server/tasks/configure.yml: Compare the configuration that is deferred",
 )  # fmt: skip

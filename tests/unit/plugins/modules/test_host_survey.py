@@ -28,12 +28,12 @@ TCP6 = (
 
 
 def test_what_an_earlier_deployment_left_is_told(run_module, tmp_path):
-    marks, authority = tmp_path / "passwords", tmp_path / "ca.pem"
-    marks.write_text("webstack_app_password 6b86\nwebstack_replication_password 5fec\ncut\n")
+    digests, authority = tmp_path / "passwords", tmp_path / "ca.pem"
+    digests.write_text("webstack_app_password 6b86\nwebstack_replication_password 5fec\ncut\n")
     certificate = Authority(tmp_path, "ours").path.read_text()
     # What stands around the certificate is no part of it.
     authority.write_text(f"# ours\n{certificate.strip()}")
-    paths = {"ca_path": authority, "passwords_path": marks}
+    paths = {"ca_path": authority, "passwords_path": digests}
     found = run_module(host_survey, gather_subset=["deployed"], **paths)["deployed"]
     assert found["passwords"] == {"webstack_app_password": "6b86", "webstack_replication_password": "5fec"}
     der = ssl.PEM_cert_to_DER_cert(certificate)
@@ -163,6 +163,7 @@ def test_data_and_program_are_told(run_module, program, tmp_path):
         "schemas": ["guestbook", "shop"],
         "server_uuid": "c0ffee00-0000-11f0-8000-000000000001",
         "version": "9.7.4",
+        "packaged_datadir": "/var/lib/mysql",
         "elsewhere": {},
         "server": {},
     }
@@ -181,6 +182,7 @@ def test_a_bare_node_holds_nothing(run_module, program, tmp_path):
         "schemas": [],
         "server_uuid": "",
         "version": "",
+        "packaged_datadir": "/var/lib/mysql",
         "elsewhere": {},
         "server": {},
     }

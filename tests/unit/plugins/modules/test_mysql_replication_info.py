@@ -41,7 +41,7 @@ def test_a_pair_tells_who_is_the_primary_of_whom(pair, run_module):
 
 def test_little_is_asked(pair, run_module):
     ask(run_module, "primary")
-    assert len(pair["primary"].told) <= 8
+    assert len(pair["primary"].told) <= 9
 
 
 def test_a_member_of_a_group_that_looks_writable_is_not(network, clock, run_module):
@@ -59,6 +59,36 @@ def test_the_marker_is_told(pair, run_module, tmp_path):
     marker.touch()
     assert ask(run_module, "primary", primary_marker=str(marker))["primary_marker"] is True
     assert ask(run_module, "primary")["primary_marker"] is False
+
+
+def test_whom_it_was_handing_over_to_is_told(pair, run_module, tmp_path):
+    marker = tmp_path / "webstack-handover"
+    assert ask(run_module, "primary", handover_marker=str(marker))["handed_over_to"] == ""
+    marker.write_text("db2\n")
+    assert ask(run_module, "primary", handover_marker=str(marker))["handed_over_to"] == "db2"
+    assert ask(run_module, "primary")["handed_over_to"] == ""
+
+
+@pytest.mark.parametrize("stopped", ["REPLICA_SIDE_DISABLED", "SLAVESIDE_DISABLED"])
+def test_events_are_those_that_run_and_those_that_wait(pair, run_module, stopped):
+    rows = [("shop", "a", "ENABLED"), ("shop", "b", stopped), ("shop", "c", "DISABLED")]
+    pair["replica"].on("information_schema.EVENTS", [dict(zip(("s", "n", "status"), row, strict=True)) for row in rows])
+    found = ask(run_module, "replica")["events"]
+    assert found == {"enabled": [{"schema": "shop", "name": "a"}], "waiting": [{"schema": "shop", "name": "b"}]}
+
+
+@pytest.mark.parametrize("name", SOCKETS)
+def test_how_many_replicas_acknowledge_a_commit_is_told(network, clock, run_module, name):
+    for engine, enabled, count in (("mysql97", "source_enabled", 2), ("mariadb118", "master_enabled", 1)):
+        rows = recorded(engine)[name]
+        server = network.add(SOCKETS[name], Recorded(rows, clock))
+        server.on("FROM information_schema.schemata", [])
+        server.on("SHOW GLOBAL STATUS WHERE Variable_name = ", [{"Value": "3"}])
+        counted = {"rpl_semi_sync_source_wait_for_replica_count": "2"} if count == 2 else {}
+        rows["variables"].update({f"rpl_semi_sync_{enabled}": "OFF", **counted})
+        assert ask(run_module, name)["acknowledging"] == {"wanted": 0, "connected": 0}
+        rows["variables"][f"rpl_semi_sync_{enabled}"] = "ON"
+        assert ask(run_module, name)["acknowledging"] == {"wanted": count, "connected": 3}
 
 
 def test_a_server_that_may_not_be_asked_names_the_grant(pair, run_module):

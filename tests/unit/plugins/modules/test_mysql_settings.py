@@ -182,6 +182,24 @@ def setting(run_module, server):
     return call
 
 
+def test_a_scheduler_that_was_disabled_at_the_start_needs_a_restart(setting, server):
+    server.variables["event_scheduler"] = "DISABLED"
+    server.on("SET GLOBAL `event_scheduler`", scripted_mysql.error(1290, "running with --event-scheduler=DISABLED"))
+    answer = setting({"event_scheduler": False})
+    assert (answer["changed"], answer["restart_required"]) == (False, ["event_scheduler"])
+
+
+def test_a_resized_pool_is_waited_for(setting, server, clock, monkeypatch):
+    monkeypatch.setattr(mysql_settings, "time", clock)
+    server.variables["innodb_buffer_pool_size"] = "134217728"
+    server.on("SET GLOBAL `innodb_buffer_pool_size`", [])
+    clock.meanwhile = [lambda: None, lambda: server.variables.update(innodb_buffer_pool_size="268435456")]
+    assert setting({"innodb_buffer_pool_size": "256M"})["live"] == ["innodb_buffer_pool_size"]
+    assert setting({"innodb_buffer_pool_size": "256M"})["live"] == []
+    assert setting({"innodb_buffer_pool_size": "512M"})["live"] == ["innodb_buffer_pool_size"], "goes on by itself"
+    assert sum(clock.naps) == pytest.approx(30, abs=1)
+
+
 def test_what_differs_is_set_and_what_cannot_is_told(setting, server):
     answer = setting({"max-connections": "1K", "super_read_only": True, "server_id": 2, "loose_option": 1})
     assert answer["changed"] is True

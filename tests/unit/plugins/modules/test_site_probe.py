@@ -178,7 +178,7 @@ def test_a_balancer_that_is_down_is_no_crash(site):
     found = wrong(site.probe())
     assert found["site", "balancer"].startswith("0 of 8 requests answered; no answer: ")
     assert found["web1", "balanced"] == "answered 0 of 0 requests through the balancer"
-    assert found["site", "write"].startswith("writing a canary answers no answer: ")
+    assert found["site", "write"].startswith("writing a canary gives no answer: ")
     assert ("site", "read") not in found, "what was not written is not read"
 
 
@@ -374,3 +374,9 @@ def test_maintenance_is_told_because_clients_see_something_else(site):
         True,
         "is on: everybody but haproxy_maintenance_allow is answered with 503",
     )
+
+
+def test_every_virtual_address_has_to_answer(site):
+    found = site.probe(virtual_addresses=["127.0.0.1", "127.0.0.9"])
+    assert found["127.0.0.1", "site"]["fact"] == "/readyz answers 200: ready"
+    assert list(wrong(found)) == [("127.0.0.9", "site")]

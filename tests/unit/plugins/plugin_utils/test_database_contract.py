@@ -59,6 +59,15 @@ RIGHT = {
     "page size as it is": {
         "db1": {"mysql_server_settings": {"innodb_page_size": "16K"}, **server({"innodb_page_size": "16384"})},
     },
+    "semi-synchronous": dict.fromkeys(("db1", "db2"), {"webstack_semi_sync": True}),
+    "replicas that nobody waits for": dict.fromkeys(("db1", "db2"), {"webstack_semi_sync_replicas": 2}),
+    "plugins of the user besides": dict.fromkeys(
+        ("db1", "db2"),
+        {
+            "webstack_semi_sync": True,
+            "mysql_server_settings": {"plugin-load-add": "audit.so;semisync_source.so;semisync_replica.so"},
+        },
+    ),
     "another disk": {"db1": {"mysql_server_settings": {"datadir": "/srv/mysql"}}},
     "a known time zone": {"db1": {"mysql_server_settings": {"time_zone": "Europe/Zurich"}, **server()}},
     "an offset": {"db1": {"mysql_server_settings": {"default-time-zone": "+01:00"}}},
@@ -90,6 +99,20 @@ WRONG = {
         )
         for name in ("mysql_replica_rebuild", "mysql_server_enable_gtid")
     },
+    "more acknowledgements than replicas": (
+        {"db1": {"webstack_semi_sync": True, "webstack_semi_sync_replicas": 2}},
+        ["db1: webstack_semi_sync_replicas = 2, and the group mysql has 1 host(s) besides it: use 1 or less."],
+    ),
+    "more acknowledgements than MariaDB waits for": (
+        {"db1": {"webstack_semi_sync": True, "webstack_semi_sync_replicas": 2, "webstack_mysql_engine": "mariadb"}},
+        ["db1: webstack_semi_sync_replicas = 2, and the group mysql has 1 host(s) besides it: use 1 or less.",
+         "db1: webstack_semi_sync_replicas = 2, and MariaDB waits for one replica: use 1."],
+    ),
+    "plugins without those of semi-synchronous replication": (
+        {"db1": {"webstack_semi_sync": True, "mysql_server_settings": {"plugin_load_add": "semisync_source.so"}}},
+        ["db1: mysql_server_settings: plugin_load_add = 'semisync_source.so' leaves out what webstack_semi_sync needs: "
+         "add ;semisync_replica.so to it."],
+    ),
     "two spellings": (
         {"db1": {"mysql_server_settings": {"max-connections": 300, "max_connections": 200}}},
         ["db1: mysql_server_settings: max-connections and max_connections are the same setting, with the values 300 "
@@ -256,6 +279,13 @@ def test_what_is_right_is_not_spoken_of(changes):
 @pytest.mark.parametrize(("changes", "expected"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_said_with_host_variable_and_fix(changes, expected):
     assert told(without_none(changes)) == expected
+
+
+def test_nobody_acknowledges_what_an_only_server_writes():
+    assert told({"db1": {"webstack_semi_sync": True}}, mysql=["db1"], mysql_primary=["db1"], mysql_replica=[]) == [
+        "db1: webstack_semi_sync_replicas = 1, and the group mysql has 0 host(s) besides it: add a replica, or set "
+        "webstack_semi_sync to false."
+    ]
 
 
 def test_no_password_is_told():

@@ -48,7 +48,7 @@ def listens(process: str, port: int, address: str = "0.0.0.0") -> dict[str, Any]
 
 def holds(**database: Any) -> dict[str, Any]:
     """A survey that found a database."""
-    return {"__webstack_survey": {"listeners": [], "database": database}}
+    return {"__webstack_survey": {"listeners": [], "database": {"datadir": "/var/lib/mysql", **database}}}
 
 
 def system(distribution: str, version: str) -> dict[str, Any]:
@@ -223,7 +223,8 @@ REFUSED = {
     ),
     "ACME port of another service": (
         stack(acme(webstack_acme_port=8404)),
-        f"lb1: webstack_acme_port and webstack_haproxy_admin_port are both 8404 on this host: {PORTS_FIX}",
+        f"lb1: webstack_acme_port and webstack_haproxy_admin_port are both 8404 on this host, as a member of "
+        f"haproxy: {PORTS_FIX}",
     ),
     "authorities": (
         stack(sites(SITE, webstack_certificate_authorities="/nowhere/ca.pem")),
@@ -364,12 +365,18 @@ REFUSED = {
     ),
     "two services": (
         stack({"lb1": {"webstack_prometheus_port": 80}}),
-        f"lb1: webstack_prometheus_port and webstack_site_port are both 80 on this host: {PORTS_FIX}",
+        f"lb1: webstack_prometheus_port and webstack_site_port are both 80 on this host, as a member of "
+        f"monitoring and haproxy: {PORTS_FIX}",
+    ),
+    "a database on a web node": (
+        stack(mysql=["db1", "db2", "web1"], mysql_replica=["db2", "web1"]),
+        "web1: webstack_mysql_port and webstack_primary_endpoint_port are both 3306 on this host, as a member of mysql "
+        f"and web: {PORTS_FIX}",
     ),
     "two ports of one program": (
         stack({"web1": {"webstack_replica_endpoint_port": 3306}}),
-        "web1: webstack_replica_endpoint_port and webstack_primary_endpoint_port are both 3306 on this host: "
-        + PORTS_FIX,
+        "web1: webstack_replica_endpoint_port and webstack_primary_endpoint_port are both 3306 on this host, as a "
+        "member of web: " + PORTS_FIX,
     ),
     "stranger": (
         stack({"lb1": listens("apache2", 80)}),
@@ -423,6 +430,16 @@ REFUSED = {
         stack({host: holds(engine="mysql", server_uuid="u-1", schemas=["shop"]) for host in ("db1", "db2")}),
         "db1, db2: hold data and share the server UUID u-1: stop the server on all but one of them, "
         "remove /var/lib/mysql/auto.cnf there and start it again.",
+    ),
+    "one UUID, data in two places": (
+        stack(
+            {
+                host: holds(engine="mysql", server_uuid="u-1", schemas=["shop"], datadir=datadir)
+                for host, datadir in (("db1", "/var/lib/mysql"), ("db2", "/srv/mysql"))
+            }
+        ),
+        "db1, db2: hold data and share the server UUID u-1: stop the server on all but one of them, "
+        "remove /srv/mysql/auto.cnf or /var/lib/mysql/auto.cnf there and start it again.",
     ),
 }
 

@@ -4,11 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_collections.pentad.webstack.plugins.module_utils.replication.history import History
-from ansible_collections.pentad.webstack.plugins.plugin_utils.primary import Choice, Link, Member, Refused, choose
+from ansible_collections.pentad.webstack.plugins.plugin_utils.primary import (
+    Choice,
+    Link,
+    Member,
+    Refused,
+    choose,
+    member,
+)
 
 NUMBERS = {"db1": 1, "db2": 2, "db3": 3, "other": 9}
 DATA = ("shop",)
@@ -202,7 +210,7 @@ def test_what_the_promoted_one_lacks_stays_where_it_is(e):
     )
     assert said.primary == "db2"
     assert "db3 follows 192.0.2.31 and has transactions that the primary db2 lacks" in said.objections["db3"]
-    assert "only then name db3 in mysql_replica_rebuild" in said.objections["db3"]
+    assert "run rejoin.yml with -e mysql_rejoin=db3, which lists and saves them" in said.objections["db3"]
 
 
 def test_a_replica_whose_data_are_given_up_may_be_pointed_anywhere(e):
@@ -253,7 +261,16 @@ def test_with_a_marker_that_stayed_it_is_known_by_its_transactions(e):
 def test_an_old_marker_alone_opens_nobody(e):
     said = refused(e.server("db1", primary_marker=True), e.server("db2", written=PROMOTED))
     assert "db1 (192.0.2.31) lacks transactions" in said
-    assert "make it the primary" in said
+    assert "if db2 was promoted by hand, make it the primary" in said
+
+
+def test_the_data_of_the_old_primary_are_given_up(e):
+    db1, db2 = e.server("db1", written={"db1": 103}), e.server("db2", written=PROMOTED, primary_marker=True)
+    said = refused(db1, db2)
+    assert "db2 (192.0.2.32) lacks transactions" in said
+    assert "if db2 replaced it, save what is wanted" in said
+    assert "by site.yml with -e mysql_replica_rebuild=db1" in said
+    assert chosen(replace(db1, given_up=True), db2).primary == "db2"
 
 
 def test_what_does_not_answer_is_told(e):
@@ -360,3 +377,111 @@ def test_two_that_follow_each_other_have_no_primary(e):
 def test_two_that_are_followed_and_fenced_are_refused(e):
     said = refused(e.server("db1"), e.server("db2"), e.server("db3", follows=[e.link("db1"), e.link("db2")]))
     assert "db1 and db2 are followed and neither takes writes" in said
+
+
+# --- in the middle of a switchover ----------------------------------------------------------------------------------
+
+
+def handing_over(e: Engine, **said: Any) -> Member:
+    """The old primary, which was to hand over to db2."""
+    return e.server("db1", handed_over_to="db2", **said)
+
+
+MORE = {"db1": 100, "db2": 5}
+
+
+def test_begun_and_not_closed_yet(e):
+    assert chosen(handing_over(e, writable=True), e.server("db2", follows="db1")) == Choice("db1")
+
+
+@pytest.mark.parametrize("receiver", ["on", "connecting", "off"])
+def test_closed_while_the_new_one_follows_is_undone(e, receiver):
+    members = (handing_over(e), e.server("db2", follows="db1", receiver=receiver), e.server("db3", follows="db1"))
+    assert chosen(*members) == Choice("db1")
+
+
+@pytest.mark.parametrize("named", ["db1", "db2"])
+def test_closed_and_retired_is_undone_whatever_the_inventory_says(e, named):
+    assert choose([handing_over(e), e.server("db2")], [named]) == Choice("db1")
+
+
+def test_closed_and_the_new_one_retired_beside_a_third(e):
+    assert chosen(handing_over(e), e.server("db2"), e.server("db3", follows="db1")) == Choice("db1")
+
+
+@pytest.mark.parametrize("others", [(), ("db3",)])
+def test_a_new_one_that_does_not_answer_may_take_writes(e, others):
+    said = refused(handing_over(e), silent("db2"), *(e.server(name, follows="db1") for name in others))
+    assert "db1 (192.0.2.31) was closed to hand over to db2, which does not answer and may take writes" in said
+    assert "start the database server of db2 and repeat this, or, if it is lost, run failover.yml" in said
+
+
+def test_a_new_one_that_is_not_in_the_inventory_may_take_writes(e):
+    said = refused(handing_over(e), e.server("db3", follows="db1"))
+    assert "hand over to db2, which is not in the group mysql and may take writes" in said
+
+
+def test_an_opened_new_one_is_the_primary(e):
+    members = handing_over(e), e.server("db2", writable=True, written=MORE), e.server("db3", follows="db1")
+    assert chosen(*members) == Choice("db2")
+
+
+@pytest.mark.parametrize("others", [(), ("db3",)])
+@pytest.mark.parametrize("marker", [False, True])
+def test_one_that_was_opened_and_started_again_is_opened(e, others, marker):
+    new = e.server("db2", written=MORE, primary_marker=marker)
+    assert chosen(handing_over(e), new, *(e.server(name, follows="db1") for name in others)) == Choice("db2")
+
+
+def test_after_the_handover_the_one_with_the_marker_is_opened(e):
+    assert chosen(handing_over(e), e.server("db2", primary_marker=True)) == Choice("db2")
+
+
+def test_an_old_one_that_follows_already_does_not_matter(e):
+    members = handing_over(e, follows="db2"), e.server("db2"), e.server("db3", follows="db1")
+    assert chosen(*members) == Choice("db2")
+
+
+def test_both_lack_something(e):
+    said = refused(handing_over(e, written={"db1": 101}), e.server("db2", written=MORE))
+    assert "db1 (192.0.2.31) lacks transactions" in said
+
+
+def test_what_was_handed_over_is_read(e):
+    found = member("db1", {**gathered(e), "handed_over_to": "db2"})
+    assert (found.handed_over_to, member("db1", gathered(e)).handed_over_to) == ("db2", "")
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+TIDY, COUNT = ("shop", "tidy"), ("shop", "count")
+
+
+def test_the_new_primary_runs_what_the_old_one_ran(e):
+    new = e.server("db2", writable=True, waiting=frozenset({TIDY, COUNT}))
+    old = e.server("db1", follows="db2", runs=frozenset({TIDY}))
+    assert chosen(old, new).events == (TIDY,)
+
+
+def test_events_of_replicas_wait_while_the_primary_runs_them(e):
+    new = e.server("db2", writable=True, runs=frozenset({TIDY}))
+    assert chosen(e.server("db1", follows="db2", waiting=frozenset({TIDY})), new).events == ()
+
+
+def test_events_that_wait_everywhere_were_disabled_on_purpose(e):
+    waiting = {"waiting": frozenset({TIDY})}
+    assert chosen(e.server("db1", follows="db2", **waiting), e.server("db2", writable=True, **waiting)).events == ()
+
+
+def test_events_are_read(e):
+    events = {"enabled": [{"schema": "shop", "name": "tidy"}], "waiting": [{"schema": "shop", "name": "count"}]}
+    found = member("db1", {**gathered(e), "events": events})
+    assert (found.runs, found.waiting) == ({TIDY}, {COUNT})
+
+
+def gathered(e: Engine) -> dict[str, Any]:
+    """What the module mysql_replication_info returns."""
+    return {
+        "history": e.history("db1", db1=3).as_dict(), "role": {"writable": False}, "channels": [], "schemas": [],
+        "primary_marker": False,
+    }  # fmt: skip

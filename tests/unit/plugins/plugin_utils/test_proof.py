@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 import yaml
+from ansible_collections.pentad.webstack.plugins.modules import mysql_replication_verify
 from ansible_collections.pentad.webstack.plugins.plugin_utils import inventory_contract as contract
 from ansible_collections.pentad.webstack.plugins.plugin_utils import proof
+from jinja2 import nativetypes
 
 HOSTS = ["lb1", "web1", "db1", "db2"]
 GROUPS = {"all": HOSTS, "haproxy": ["lb1"], "monitoring": ["lb1"], "web": ["web1"], "mysql": ["db1", "db2"]}
@@ -60,6 +63,19 @@ def test_of_a_node_that_does_not_answer_nothing_else_is_said(host):
     assert wrong(**{host: gone}) == [(host, "node", "does not answer (no route to host)")]
 
 
+def test_what_others_see_of_a_node_that_does_not_answer_is_not_said_again():
+    gone = {"__webstack_survey": {"unreachable": True, "msg": "no route"}, **dict.fromkeys(RIGHT["web1"])}
+    seen = [
+        {"host": "web1", "check": "ready", "ok": False, "fact": "/readyz gives no answer: timed out", "remedy": "x"},
+        {"host": "site", "check": "balancer", "ok": False, "fact": "3 of 8 requests answered", "remedy": "x"},
+    ]
+    down = {**TARGET, "health": "down", "labels": {"job": "nginx", "instance": "web1"}, "lastError": "no route"}
+    targets = {"json": {"data": {"activeTargets": [TARGET, down]}}}
+    found = judged(web1=gone, lb1={"__proof_site": {"findings": seen}, "__proof_targets": targets})
+    assert [(one.host, one.check) for one in found if not one.ok] == [("web1", "node"), ("site", "balancer via lb1")]
+    assert ("lb1", "monitoring", "all 1 scrape targets are up") in [(one.host, one.check, one.fact) for one in found]
+
+
 def test_a_node_without_which_the_run_went_on_is_named_with_that():
     gone = {"__webstack_survey": {"unreachable": True, "msg": "no route"}}
     (found,) = [one for one in judged(failed=("db2",), db2=gone) if not one.ok]
@@ -75,6 +91,19 @@ def test_a_service_that_does_not_listen_is_named_with_its_address():
         assert wrong(web1={"__webstack_survey": {"listeners": listeners}}) == [
             ("web1", "services", f"nothing listens for nginx on 192.0.2.1:{port}")
         ]
+
+
+def test_the_remedy_of_a_silent_service_names_unit_and_host():
+    engine = {"webstack_mysql_engine": "mariadb", "__webstack_survey": {"listeners": []}}
+    (found,) = [one for one in judged(db1=engine) if not one.ok]
+    assert found.remedy == (
+        "Read 'journalctl -u prometheus-node-exporter -u mariadb -u mysql-health -u prometheus-mysqld-exporter' on db1"
+        ", remove the cause, and run site.yml."
+    )
+    own = {"webstack_app_name": "shop", "webstack_app_listen": "port", "webstack_app_port": 8000}
+    (found,) = [one for one in judged(web1={**own, "__webstack_survey": {"listeners": []}}) if not one.ok]
+    assert "shop on 127.0.0.1:" in found.fact
+    assert " -u shop' on web1" in found.remedy
 
 
 def test_units_that_are_masked_failed_or_pending_are_wrong():
@@ -93,6 +122,23 @@ def test_units_that_are_masked_failed_or_pending_are_wrong():
         ("web1", "services", "haproxy.service has a reload pending from an earlier run"),
         ("web1", "services", "shop.service has a restart in a rollout pending from an earlier run"),
     ]
+
+
+def test_a_fenced_database_server_is_wrong_until_it_has_rejoined():
+    survey = {"listeners": LISTENERS, "services": {"masked": ["mysql.service"]}}
+    (found,) = [one for one in judged(db1={"__webstack_survey": survey}) if not one.ok]
+    assert found.fact == "mysql.service is masked, as a failover does with an old primary"
+    assert found.remedy == "Run rejoin.yml with -e mysql_rejoin=db1, which takes it back."
+
+
+def test_one_that_the_web_nodes_refuse_is_wrong_when_its_node_is_back():
+    maintained = ["mysql_primary/db1", "mysql_replica/db1-mysql_primary"]
+    web = {"__webstack_survey": {"listeners": LISTENERS, "haproxy": {"drained": [], "maintained": maintained}}}
+    (found,) = [one for one in judged(web1=web) if not one.ok]
+    assert (found.host, found.fact) == ("web1", "db1 is refused as a fenced primary")
+    assert "rejoin.yml with -e mysql_rejoin=db1" in found.remedy
+    away = {"__webstack_survey": {"unreachable": True, "msg": "timed out"}}
+    assert [one.host for one in judged(web1=web, db1=away) if not one.ok] == ["db1"]
 
 
 def test_lines_of_a_journal_stay_below_their_point():
@@ -187,8 +233,63 @@ def test_a_drained_server_is_named_once_for_all_backends_of_its_site():
     ]
 
 
-@pytest.mark.parametrize(("given", "expected"), [({}, "0"), ({"mysql_replica_delay": "3600"}, "3600")])
+@pytest.mark.parametrize(("given", "expected"), [({}, 0), ({"mysql_replica_delay": "3600"}, "3600")])
 def test_the_proof_expects_the_delay_that_is_wished(top, given, expected):
     (task,) = yaml.safe_load((top / "roles/proof/tasks/replication.yml").read_text())
     wished = task["pentad.webstack.mysql_replication_verify"]["expected_delay"]
-    assert jinja2.Environment(autoescape=False).from_string(wished).render(given) == expected
+    # What is omitted is as the module has it by default, which has to be as the role that configures the delay has it.
+    documented = yaml.safe_load(mysql_replication_verify.DOCUMENTATION)["options"]["expected_delay"]["default"]
+    configured = yaml.safe_load((top / "roles/mysql_replica/defaults/main.yml").read_text())["mysql_replica_delay"]
+    assert documented == configured
+    found = jinja2.Environment(autoescape=False).from_string(wished).render(omit="omitted", **given)
+    assert (documented if found == "omitted" else found) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "share"),
+    [
+        ({}, "even"),
+        ({"haproxy_balance": "leastconn"}, "some"),
+        ({"haproxy_balance": "source"}, "any"),
+        ({"haproxy_strategy": "active-passive"}, "any"),
+    ],
+)
+def test_requests_are_expected_to_be_spread_as_haproxy_does(top, given, share):
+    variables = yaml.safe_load((top / "roles/proof/vars/main.yml").read_text())
+    names = ("__proof_haproxy_defaults", "__proof_balance", "__proof_strategy", "__proof_share")
+    jinja = nativetypes.NativeEnvironment(autoescape=False)
+    jinja.filters["from_yaml"] = yaml.safe_load
+    known = {"role_path": str(top / "roles/proof"), "__proof_shares": variables["__proof_shares"], **given}
+    known["lookup"] = lambda _plugin, path: Path(path).read_text()
+    for name in names:
+        known[name] = jinja.from_string(variables[name]).render(known)
+    assert known["__proof_share"] == share
+
+
+def balanced(lb1: tuple[str, ...] = (), web1: tuple[str, ...] = (), silent: str = "") -> list[proof.Finding]:
+    """What is found of a virtual address, with the addresses that two balancers have, one of which may not answer."""
+    facts = {"ansible_facts": {"distribution": "Debian"}, "webstack_virtual_addresses": [{"addresses": ["192.0.2.9"]}]}
+    surveys: dict[str, Any] = {"lb1": {"addresses": list(lb1)}, "web1": {"addresses": list(web1)}}
+    surveys.update({silent: {"unreachable": True}} if silent else {})
+    variables = {host: {**facts, "__webstack_survey": {"listeners": [], **survey}} for host, survey in surveys.items()}
+    groups = {"all": ["lb1", "web1"], "haproxy": ["lb1", "web1"]}
+    return list(proof.virtual(contract.Stack(groups=groups, variables=variables, given=dict.fromkeys(surveys, ()))))
+
+
+def test_exactly_one_balancer_holds_a_virtual_address():
+    [found] = balanced(lb1=("192.0.2.11", "192.0.2.9"), web1=("192.0.2.21",))
+    assert (found.host, found.check, found.ok, found.fact) == ("192.0.2.9", "virtual address", True, "lb1 holds it")
+    both = dict.fromkeys(("lb1", "web1"), ("192.0.2.9",))
+    for holders, fact in (({}, "no balancer holds it"), (both, "lb1 and web1 hold it")):
+        [found] = balanced(**holders)
+        assert (found.ok, found.fact) == (False, fact)
+        assert found.remedy
+
+
+def test_a_balancer_that_does_not_answer_may_hold_it():
+    [found] = balanced(web1=("192.0.2.21",), silent="lb1")
+    assert (found.ok, found.fact) == (True, "none of web1 holds it; others were not asked")
+
+
+def test_without_a_virtual_address_nobody_has_to_hold_one():
+    assert [one for one in judged() if one.check == "virtual address"] == []

@@ -33,12 +33,12 @@ class Operator:
         self.key = key_text(self.authority.key).decode()
         self.asked: list[str] = []
 
-    def marks(self, **passwords: str) -> dict[str, str]:
+    def digests(self, **passwords: str) -> dict[str, str]:
         """What nodes keep of passwords that this operator told them."""
         return {name: shared_state.password_digest(name, value, self.key) for name, value in passwords.items()}
 
     def sees(
-        self, given: dict[str, Any] | None = None, authority: str | None = None, marks: dict[str, str] | None = None
+        self, given: dict[str, Any] | None = None, authority: str | None = None, digests: dict[str, str] | None = None
     ) -> list[str]:
         """Problems of a run with these variables, over nodes that were deployed in that way."""
         asked = self.asked
@@ -66,7 +66,7 @@ class Operator:
                     "__webstack_survey": {
                         "deployed": {
                             "authority": fingerprint(authority or ""),
-                            "passwords": (marks or {}) if host != "lb1" else {},
+                            "passwords": (digests or {}) if host != "lb1" else {},
                         }
                     },
                 }
@@ -109,7 +109,7 @@ def second(tmp_path) -> Operator:
 
 def known(operator: Operator) -> dict[str, Any]:
     """What the nodes know of an operator."""
-    return {"authority": operator.certificate, "marks": operator.marks(**PASSWORDS)}
+    return {"authority": operator.certificate, "digests": operator.digests(**PASSWORDS)}
 
 
 def test_who_deployed_the_stack_has_no_problem(first):
@@ -172,7 +172,7 @@ def test_a_password_that_was_not_copied_is_named_and_not_made(first, second):
 
 def test_a_password_that_no_node_was_told_may_be_made(first):
     (first.state / "secrets" / "replication").unlink()
-    assert first.sees(authority=first.certificate, marks=first.marks(webstack_app_password="rain")) == []
+    assert first.sees(authority=first.certificate, digests=first.digests(webstack_app_password="rain")) == []
 
 
 def test_another_password_is_refused_unless_the_change_is_named(first):
@@ -186,15 +186,15 @@ def test_another_password_is_refused_unless_the_change_is_named(first):
     assert first.sees({**given, "webstack_changed_passwords": ["webstack_app_password"]}, **known(first)) == []
 
 
-def test_no_message_and_no_mark_has_a_password_in_it(first):
-    marks = first.marks(**PASSWORDS)
-    told = " ".join([*first.sees({"webstack_app_password": "hail"}, **known(first)), *marks, *marks.values()])
+def test_no_message_and_no_digest_has_a_password_in_it(first):
+    digests = first.digests(**PASSWORDS)
+    told = " ".join([*first.sees({"webstack_app_password": "hail"}, **known(first)), *digests, *digests.values()])
     assert not re.search("rain|snow|hail", told)
 
 
-def test_the_mark_of_a_password_depends_on_the_key_and_on_the_name(first, second):
-    one = first.marks(webstack_app_password="rain", webstack_replication_password="rain")
-    assert len({*one.values(), *second.marks(webstack_app_password="rain").values()}) == 3
+def test_the_digest_of_a_password_depends_on_the_key_and_on_the_name(first, second):
+    one = first.digests(webstack_app_password="rain", webstack_replication_password="rain")
+    assert len({*one.values(), *second.digests(webstack_app_password="rain").values()}) == 3
 
 
 UNUSABLE = {
@@ -245,7 +245,7 @@ def test_every_password_that_is_made_is_made_in_the_file_of_its_name():
     assert {name: shared_state.secret_file(Path(), name) for name in found} == {
         name: secrets / file for name, file in found.items()
     }
-    assert len(found) == 5
+    assert len(found) == 6
     assert topology["__topology_password_hosts"].keys() == found.keys()
 
 

@@ -180,6 +180,14 @@ def semi_sync(host: str, engine: dict[str, str], *, enabled: bool, active: bool)
     return {
         f"mysql_global_variables_rpl_semi_sync_{engine['semi_sync']}_enabled{{{name}}}": always(int(enabled)),
         f"mysql_global_status_rpl_semi_sync_{engine['semi_sync']}_status{{{name}}}": always(int(active)),
+        f"mysql_global_status_rpl_semi_sync_{engine['semi_sync']}_clients{{{name}}}": always(1),
+        f"mysql_global_status_rpl_semi_sync_{engine['semi_sync']}_no_tx{{{name}}}": always(3),
+        # MariaDB waits for one, and has no such variable.
+        **(
+            {f"mysql_global_variables_rpl_semi_sync_source_wait_for_replica_count{{{name}}}": always(1)}
+            if engine["semi_sync"] == "source"
+            else {}
+        ),
     }
 
 

@@ -47,7 +47,7 @@ def test_the_rules_are_valid(promtool: Promtool, rules: Path) -> None:
 
 @pytest.mark.parametrize("rules", RULES, ids=lambda path: path.stem)
 def test_every_alert_says_how_bad_it_is_where_and_what_to_do(rules: Path) -> None:
-    without_host = {"Watchdog", "MySQLNoWriter"}
+    without_host = {"Watchdog", "MySQLNoWriter", "VirtualAddressNotHeld", "VirtualAddressHeldTwice"}
     for group in yaml.safe_load(rules.read_text())["groups"]:
         for rule in group["rules"]:
             if "alert" not in rule:
@@ -203,6 +203,30 @@ def test_semi_synchronous_replication_that_is_switched_off(expect: Expect, engin
         of(f"mysql_global_variables_{prefix}_enabled", "db1", "mysql"): always(0),
     }
     expect(series, "5m", {WATCHDOG})
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_transactions_that_no_replica_acknowledged_are_told(expect: Expect, engine: dict[str, str]) -> None:
+    metric = of(f"mysql_global_status_rpl_semi_sync_{engine['semi_sync']}_no_tx", "db1", "mysql")
+    series = healthy(engine) | {metric: after(3, 40)}
+    expect(series, "2m", {WATCHDOG, ("MySQLSemiSyncUnconfirmed", "db1")})
+    off = of(f"mysql_global_variables_rpl_semi_sync_{engine['semi_sync']}_enabled", "db1", "mysql")
+    expect(series | {off: always(0)}, "2m", {WATCHDOG})
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_writes_that_wait_for_a_replica_are_told(expect: Expect, engine: dict[str, str]) -> None:
+    """The status stays as it is while they wait."""
+    metric = of(f"mysql_global_status_rpl_semi_sync_{engine['semi_sync']}_clients", "db1", "mysql")
+    series = healthy(engine) | {metric: after(1, 0)}
+    expect(series, "2m", {WATCHDOG, ("MySQLSemiSyncTooFewReplicas", "db1")})
+    off = of(f"mysql_global_variables_rpl_semi_sync_{engine['semi_sync']}_enabled", "db1", "mysql")
+    expect(series | {off: always(0)}, "2m", {WATCHDOG})
+
+
+def test_more_replicas_may_have_to_acknowledge(expect: Expect) -> None:
+    wanted = of("mysql_global_variables_rpl_semi_sync_source_wait_for_replica_count", "db1", "mysql")
+    expect(healthy(MYSQL) | {wanted: always(2)}, "2m", {WATCHDOG, ("MySQLSemiSyncTooFewReplicas", "db1")})
 
 
 def test_the_channels_of_group_replication_are_no_replicas(expect: Expect) -> None:
@@ -501,3 +525,28 @@ def test_every_alert_has_a_test() -> None:
             for rule in group["rules"]:
                 if "alert" in rule:
                     assert f'"{rule["alert"]}"' in source, f"no test expects {rule['alert']}"
+
+
+def held(host: str) -> str:
+    """Whether a balancer holds the virtual address."""
+    return of("webstack_virtual_address_held", host, "node", ', address="192.0.2.10"')
+
+
+def test_a_virtual_address_that_one_balancer_holds_or_that_moves_once(expect: Expect) -> None:
+    expect(healthy(MYSQL) | {held("lb1"): always(1), held("web1"): always(0)}, "5m", {WATCHDOG})
+    expect(healthy(MYSQL) | {held("lb1"): after(1, 0), held("web1"): after(0, 1)}, "1m 5m", {WATCHDOG})
+
+
+def test_a_virtual_address_that_nobody_holds(expect: Expect) -> None:
+    series = healthy(MYSQL) | {held("lb1"): after(1, 0), held("web1"): always(0)}
+    expect(series, "2m", {WATCHDOG, ("VirtualAddressNotHeld", "")})
+
+
+def test_a_virtual_address_that_two_hold(expect: Expect) -> None:
+    series = healthy(MYSQL) | {held("lb1"): always(1), held("web1"): after(0, 1)}
+    expect(series, "2m", {WATCHDOG, ("VirtualAddressHeldTwice", "")})
+
+
+def test_a_virtual_address_that_comes_and_goes(expect: Expect) -> None:
+    series = healthy(MYSQL) | {held("lb1"): "1 0 1 0 1 0 1x34", held("web1"): "0 1 0 1 0 1 0x34"}
+    expect(series, "5m", {WATCHDOG, ("VirtualAddressMoves", "lb1"), ("VirtualAddressMoves", "web1")})
