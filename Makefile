@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help without-nodes setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills failures-test bench bench-verdict readmes galaxy
+.PHONY: help without-nodes with-servers setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills failures-test bench bench-verdict readmes galaxy
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -89,13 +89,15 @@ failures-test: ## the first of these drills: a balancer and the primary lost, sw
 test: ## set-up, lint, unit, sanity, molecule, real database servers
 	@tools/setup
 	@tools/setup tests
-	@$(MAKE) --no-print-directory lint galaxy
-	@# The servers of integration mostly wait.
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse without-nodes integration
-	@$(MAKE) --no-print-directory traffic-test seeding-test production-test lab-test
+	@# What runs servers mostly waits for them, while the rest computes.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse without-nodes with-servers
+	@$(MAKE) --no-print-directory production-test lab-test
 
-without-nodes: unit
-	@$(MAKE) --no-print-directory sanity
+without-nodes:
+	@for target in lint galaxy unit sanity; do $(MAKE) --no-print-directory $$target || exit; done
+
+with-servers:
+	@for target in integration traffic-test seeding-test; do $(MAKE) --no-print-directory $$target || exit; done
 
 bench-verdict: setup ## times of the verdict and of comparing data, beside other tools, to docs/performance-verdict.md
 	REPLTEST_ENGINES="$(filter-out mariadb1011,$(ENGINES))" tests/integration-db/images.sh

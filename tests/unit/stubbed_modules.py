@@ -14,20 +14,24 @@ from typing import Any
 import yaml
 from places import TOP
 
-# Answers what stands in a file, each answer once and the last one for ever.
-MODULE = """#!/usr/bin/python
-# WANT_JSON
-import json, os, sys
-with open(sys.argv[1]) as file:
-    options = {{name: value for name, value in json.load(file).items() if not name.startswith("_")}}
-host, name, top = os.environ["HOST"], "{name}", "{top}"
-with open(top + "/calls") as file:
-    before = sum(json.loads(line)[:2] == [host, name] for line in file)
-with open(top + "/calls", "a") as file:
-    file.write(json.dumps([host, name, options]) + "\\n")
-with open(top + "/answers") as file:
-    answers = json.load(file).get(host, {{}}).get(name) or [{{"changed": True}}]
-print(json.dumps(answers[min(before, len(answers) - 1)]))
+# Answers what stands in a file, each answer once and the last one for ever; as an action, which starts no process.
+ACTION = """
+import json
+from ansible.plugins.action import ActionBase
+
+class ActionModule(ActionBase):
+    _requires_connection = False
+    _supports_async = True
+
+    def run(self, tmp=None, task_vars=None):
+        host, name, top = self._task.delegate_to or task_vars["inventory_hostname"], "{name}", "{top}"
+        with open(top + "/calls") as file:
+            before = sum(json.loads(line)[:2] == [host, name] for line in file)
+        with open(top + "/calls", "a") as file:
+            file.write(json.dumps([host, name, self._task.args]) + "\\n")
+        with open(top + "/answers") as file:
+            answers = json.load(file).get(host, {{}}).get(name) or [{{"changed": True}}]
+        return answers[min(before, len(answers) - 1)]
 """
 # Of three database servers and two web nodes.
 ADDRESSES = {"db1": "192.0.2.31", "db2": "192.0.2.32", "db3": "192.0.2.33", "web1": "192.0.2.21", "web2": "192.0.2.22"}
@@ -70,15 +74,13 @@ class Stage:
         self.collection = top / "collections" / "ansible_collections" / "pentad" / "webstack"
         self.answers: dict[str, dict[str, list[Any]]] = {}
         self.output = ""
-        # An action of the same name runs on the control node, and expects a module that does its work.
-        for folder in ("modules", "action"):
-            (self.collection / "plugins" / folder).mkdir(parents=True)
-            for path in (TOP / "plugins" / folder).glob("*.py"):
-                link = self.collection / path.relative_to(TOP)
-                if path.stem not in modules:
-                    link.symlink_to(path)
-                elif folder == "modules":
-                    link.write_text(MODULE.format(name=path.stem, top=top))
+        actions = self.collection / "plugins" / "action"
+        actions.mkdir(parents=True)
+        for path in (TOP / "plugins" / "action").glob("*.py"):
+            if path.stem not in modules:
+                (actions / path.name).symlink_to(path)
+        for name in modules:
+            (actions / f"{name}.py").write_text(ACTION.format(name=name, top=top))
         for path in (*TOP.glob("[a-z]*"), *TOP.glob("plugins/*")):
             link = self.collection / path.relative_to(TOP)
             if not link.exists():
@@ -96,11 +98,7 @@ class Stage:
     def run_plays(self, plays: list[dict[str, Any]], *words: str) -> bool:
         """Run these plays; whether they succeeded."""
         inventory = json.loads(json.dumps(self.inventory))
-        for host, variables in inventory["all"]["hosts"].items():
-            python = self.top / f"python-{host}"
-            python.write_text(f'#!/bin/sh\nexec env HOST={host} {sys.executable} "$@"\n')
-            python.chmod(0o755)
-            variables["ansible_python_interpreter"] = str(python)
+        inventory["all"].setdefault("vars", {})["ansible_python_interpreter"] = sys.executable
         (self.top / "hosts.yml").write_text(yaml.safe_dump(inventory))
         (self.top / "play.yml").write_text(yaml.safe_dump(plays, sort_keys=False))
         (self.top / "answers").write_text(json.dumps(self.answers))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from places import TOP
-from stubbed_modules import ADDRESSES, DATABASES, MODULE, Stage, server
+from stubbed_modules import ADDRESSES, DATABASES, Stage, server
 
 MODULES = (
     "haproxy_server", "host_config", "mysql_events", "mysql_replication_info", "mysql_replication_verify",
@@ -32,7 +32,7 @@ class Site:
         self.stage = stage
         self.members = {"haproxy": ["lb1"], "web": ["web1", "web2"], "mysql": ["db1", "db2"]}
         self.primary, self.silent = "db1", list[str]()
-        roles, modules = stage.collection / "roles", stage.collection / "plugins" / "modules"
+        roles = stage.collection / "roles"
         roles.unlink()
         roles.mkdir()
         for role in (TOP / "roles").iterdir():
@@ -40,8 +40,6 @@ class Site:
                 self.copy(role.name)
             else:
                 (roles / role.name).symlink_to(role)
-        for name in BUILTIN:
-            (modules / f"{name}.py").write_text(MODULE.format(name=name, top=stage.top))
         for host in ("lb1", "web1", "db2"):
             stage.says(host, "haproxy_server", {"changed": True, "backends": {"site": "UP"}})
         for host in ("lb1", *ADDRESSES):
@@ -116,7 +114,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path) -> Site:
-    return Site(Stage(tmp_path, MODULES))
+    return Site(Stage(tmp_path, (*MODULES, *BUILTIN)))
 
 
 MOVED = "db2 is the primary now, instead of db1: to move it back, run switchover.yml with -e mysql_new_primary=db1."
