@@ -30,11 +30,22 @@ callbacks_enabled: >
 """
 
 import gc
+import pkgutil
+from importlib import import_module
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
 from ..plugin_utils.typed_variables import TypedVariables
+
+
+def load_plugins() -> None:
+    """Import filters and actions of the collection once; the process of each task would read and compile them anew."""
+    plugins = __package__.rpartition(".")[0]
+    for kind in ("filter", "action"):
+        package = import_module(f"{plugins}.{kind}")
+        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            import_module(found.name)
 
 
 class CallbackModule(CallbackBase):
@@ -48,5 +59,6 @@ class CallbackModule(CallbackBase):
         """Type the variables of this run; all its plays have the same variable manager."""
         for play in playbook.get_plays():
             TypedVariables.install(play.get_variable_manager())
+        load_plugins()
         # Every task of a host forks this process; a garbage collection in the child would copy all of its memory.
         gc.freeze()

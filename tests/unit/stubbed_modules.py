@@ -109,6 +109,8 @@ class Stage:
             env={
                 **os.environ,
                 "ANSIBLE_CACHE_PLUGIN": "memory",
+                # It loads the plugins once, and not for every task.
+                "ANSIBLE_CALLBACKS_ENABLED": "pentad.webstack.typed_variables",
                 "ANSIBLE_COLLECTIONS_PATH": str(self.top / "collections"),
                 "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
                 "ANSIBLE_NOCOLOR": "1",

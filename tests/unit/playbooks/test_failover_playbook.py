@@ -67,10 +67,9 @@ class Stack(Stage):
         return self.top / f"record-{host}"
 
 
-@pytest.fixture
-def stack(tmp_path):
+def without_primary(top: Path) -> Stack:
     """A primary that is gone, and two replicas; db3 is ahead of db2."""
-    found = Stack(tmp_path)
+    found = Stack(top)
     for host in ADDRESSES:
         found.says(host, "mysql_primary_sightings", BLIND)
     for host in WEB:
@@ -86,23 +85,41 @@ def stack(tmp_path):
     return found
 
 
-def test_a_primary_that_is_gone_is_replaced_in_this_order(stack):
-    assert stack.run("failover"), stack.output
-    assert stack.order() == [
+@pytest.fixture
+def stack(tmp_path):
+    return without_primary(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def failed_over(tmp_path_factory):
+    """One whose primary was replaced; an event waits on the new one."""
+    found = without_primary(tmp_path_factory.mktemp("failed_over"))
+    waits = {"events": {"enabled": [], "waiting": [EVENT]}}
+    found.says("db3", "mysql_replication_info", server("db3", "db1"), {**server("db3", writable=True), **waits})
+    for host in ("db2", "db3"):
+        (found.top / f"source-{host}").touch()
+    assert found.run("failover"), found.output
+    return found
+
+
+def test_a_primary_that_is_gone_is_replaced_in_this_order(failed_over):
+    assert failed_over.order() == [
         "mysql_fence", "mysql_replica_settle", "mysql_replication_channel", "host_config", "mysql_settings",
         "mysql_saved_transactions",
     ]  # fmt: skip
-    assert set(stack.told("mysql_primary_sightings")) == set(ADDRESSES)
+    assert set(failed_over.told("mysql_primary_sightings")) == set(ADDRESSES)
     # A receiver is asked where one is.
-    asked = stack.told("mysql_primary_sightings")
+    asked = failed_over.told("mysql_primary_sightings")
     assert {host for host, options in asked.items() if options.get("login_unix_socket")} == {"db2", "db3"}
-    assert set(stack.told("mysql_fence")) == {"db1"}
-    assert set(stack.told("mysql_replica_settle")) == {"db2", "db3"}
-    assert set(stack.told("mysql_settings")) == {"db3"}
-    assert stack.told("mysql_settings")["db3"]["settings"] == {"read_only": False}
-    channels = [(host, options["state"]) for host, name, options in stack.calls if name == "mysql_replication_channel"]
+    assert set(failed_over.told("mysql_fence")) == {"db1"}
+    assert set(failed_over.told("mysql_replica_settle")) == {"db2", "db3"}
+    assert set(failed_over.told("mysql_settings")) == {"db3"}
+    assert failed_over.told("mysql_settings")["db3"]["settings"] == {"read_only": False}
+    channels = [
+        (host, options["state"]) for host, name, options in failed_over.calls if name == "mysql_replication_channel"
+    ]
     assert channels == [("db3", "absent"), ("db2", "started")]
-    assert stack.told("mysql_replication_channel")["db2"]["source_host"] == ADDRESSES["db3"]
+    assert failed_over.told("mysql_replication_channel")["db2"]["source_host"] == ADDRESSES["db3"]
     for words in (
         "db1 is fenced: its server is stopped, and kept from starting",
         "db3 had received 496 transactions that it applied now.",
@@ -111,8 +128,8 @@ def test_a_primary_that_is_gone_is_replaced_in_this_order(stack):
         "Nothing is missing: db1 has nothing in its binary logs that db3 lacks.",
         "run rejoin.yml with -e mysql_rejoin=db1",
     ):
-        assert words in stack.output
-    assert not stack.record("db3").exists()
+        assert words in failed_over.output
+    assert not failed_over.record("db3").exists()
 
 
 @pytest.mark.parametrize("playbook", [("failover",), ("rejoin", "-e", "mysql_rejoin=db1")])
@@ -123,18 +140,13 @@ def test_a_database_server_that_the_limit_leaves_out_is_named(stack, playbook):
     assert stack.order() == []
 
 
-def test_what_enables_the_events_is_told(stack):
-    waits = {"events": {"enabled": [], "waiting": [EVENT]}}
-    stack.says("db3", "mysql_replication_info", server("db3", "db1"), {**server("db3", writable=True), **waits})
-    assert stack.run("failover"), stack.output
-    assert "Scheduled events wait on db3 (shop.tidy): rejoin.yml and site.yml enable those that db1 ran" in stack.output
+def test_what_enables_the_events_is_told(failed_over):
+    told = "Scheduled events wait on db3 (shop.tidy): rejoin.yml and site.yml enable those that db1 ran"
+    assert told in failed_over.output
 
 
-def test_the_new_primary_keeps_no_reading_of_the_old_one(stack):
-    for host in ("db2", "db3"):
-        (stack.top / f"source-{host}").touch()
-    assert stack.run("failover"), stack.output
-    assert [(stack.top / f"source-{host}").exists() for host in ("db2", "db3")] == [True, False]
+def test_the_new_primary_keeps_no_reading_of_the_old_one(failed_over):
+    assert [(failed_over.top / f"source-{host}").exists() for host in ("db2", "db3")] == [True, False]
 
 
 def test_a_primary_that_somebody_sees_is_left_alone(stack):
@@ -318,8 +330,7 @@ def test_a_new_primary_that_was_restarted_is_opened_without_the_dead_one(stack):
 # --- the way back ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def replaced(stack):
+def with_old_primary(stack: Stack) -> Stack:
     """The old primary is back, and another one in its place."""
     stack.says("db1", "mysql_replication_info", AWAY, server("db1"))
     stack.says("db1", "mysql_fence", {"changed": True, "active": "active", "killed": False})
@@ -334,31 +345,46 @@ def replaced(stack):
 REJOIN = ("-e", "mysql_rejoin=db1")
 
 
-def test_one_that_has_nothing_of_its_own_follows_by_its_position(replaced):
-    assert replaced.run("rejoin", *REJOIN), replaced.output
-    assert replaced.told("mysql_fence")["db1"]["state"] == "released"
-    assert set(replaced.told("mysql_replication_channel")) == {"db1"}
-    assert replaced.told("mysql_replication_channel")["db1"]["source_host"] == ADDRESSES["db3"]
-    assert replaced.told("mysql_saved_transactions") == {}
-    assert {options["state"] for options in replaced.told("haproxy_server").values()} == {"unmaintained"}
-    # It is let back only when it follows, and waited for after that.
-    assert replaced.order()[-2:] == ["haproxy_server", "mysql_replication_verify"]
+@pytest.fixture
+def replaced(stack):
+    return with_old_primary(stack)
+
+
+def have_event(stack: Stack) -> Stack:
+    """An event runs on the old primary, and waits on the new one."""
+    runs, waits = ({"events": {"enabled": [], "waiting": [], kind: [EVENT]}} for kind in ("enabled", "waiting"))
+    stack.says("db1", "mysql_replication_info", AWAY, {**server("db1"), **runs})
+    stack.says("db3", "mysql_replication_info", {**server("db3", writable=True, db1=100, db3=50), **waits})
+    return stack
 
 
 @pytest.fixture
 def with_event(replaced):
-    """An event runs on the old primary, and waits on the new one."""
-    runs, waits = ({"events": {"enabled": [], "waiting": [], kind: [EVENT]}} for kind in ("enabled", "waiting"))
-    replaced.says("db1", "mysql_replication_info", AWAY, {**server("db1"), **runs})
-    replaced.says("db3", "mysql_replication_info", {**server("db3", writable=True, db1=100, db3=50), **waits})
-    return replaced
+    return have_event(replaced)
 
 
-def test_events_run_on_the_new_primary_and_nowhere_else(with_event):
-    assert with_event.run("rejoin", *REJOIN), with_event.output
+@pytest.fixture(scope="module")
+def rejoined(tmp_path_factory):
+    """One that took its old primary back."""
+    found = have_event(with_old_primary(without_primary(tmp_path_factory.mktemp("rejoined"))))
+    assert found.run("rejoin", *REJOIN), found.output
+    return found
+
+
+def test_one_that_has_nothing_of_its_own_follows_by_its_position(rejoined):
+    assert rejoined.told("mysql_fence")["db1"]["state"] == "released"
+    assert set(rejoined.told("mysql_replication_channel")) == {"db1"}
+    assert rejoined.told("mysql_replication_channel")["db1"]["source_host"] == ADDRESSES["db3"]
+    assert rejoined.told("mysql_saved_transactions") == {}
+    assert {options["state"] for options in rejoined.told("haproxy_server").values()} == {"unmaintained"}
+    # It is let back only when it follows, and waited for after that.
+    assert rejoined.order()[-2:] == ["haproxy_server", "mysql_replication_verify"]
+
+
+def test_events_run_on_the_new_primary_and_nowhere_else(rejoined):
     acts = [
         (host, options.get("settings") or options.get("state") or options["events"])
-        for host, name, options in with_event.calls
+        for host, name, options in rejoined.calls
         if name in {"mysql_settings", "mysql_events"}
     ]
     # The scheduler stands still until none of them runs there any more.
@@ -368,7 +394,7 @@ def test_events_run_on_the_new_primary_and_nowhere_else(with_event):
         ("db1", "waiting"),
         ("db1", {"event_scheduler": True}),
     ]
-    names = [name for _host, name, _options in with_event.calls]
+    names = [name for _host, name, _options in rejoined.calls]
     # The role is gathered with the scheduler stopped, so that what is compared is all that there is.
     stopped = names.index("mysql_settings")
     assert names.index("mysql_fence") < stopped < len(names) - names[::-1].index("mysql_replication_info")

@@ -302,3 +302,18 @@ def test_what_is_loaded_is_out_of_the_way_of_garbage_collections_in_forks():
         assert gc.get_freeze_count() > 0
     finally:
         gc.unfreeze()
+
+
+def test_filters_and_actions_are_loaded_before_tasks_fork():
+    # By these names the loaders of ansible-core know them.
+    plugins = "ansible_collections.pentad.webstack.plugins"
+    names = {
+        f"{plugins}.{kind}.{path.stem}" for kind in ("filter", "action") for path in TOP.glob(f"plugins/{kind}/*.py")
+    }
+    program = (
+        f"import sys; from {plugins}.callback import typed_variables as it; it.load_plugins(); print(*sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(TOP / ".cache" / "collections")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert len(names) > 10
+    assert names <= set(done.stdout.split())
