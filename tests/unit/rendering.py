@@ -8,12 +8,12 @@ against their argument specs.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import yaml
 
 # Role, template, and the variables that differ from the defaults.
@@ -81,14 +81,7 @@ def render(top: Path, work: Path, cases: Cases) -> dict[str, dict[str, str]]:
     (work / "render.yml").write_text(yaml.safe_dump(plays))
     managed = "ansible_managed = " + "\n    ".join(MANAGED)
     (work / "ansible.cfg").write_text((top / "ansible.cfg").read_text().replace("[defaults]", f"[defaults]\n{managed}"))
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(work / "ansible.cfg"),
-        "ANSIBLE_CACHE_PLUGIN": "memory",
-        "ANSIBLE_COLLECTIONS_PATH": str(top / ".cache" / "collections"),
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-        "ANSIBLE_NOCOLOR": "true",
-    }
+    environment = ansible_runs.environment(ANSIBLE_CONFIG=str(work / "ansible.cfg"), ANSIBLE_LOCALHOST_WARNING="false")
     program = Path(sys.executable).with_name("ansible-playbook")
     done = subprocess.run(
         [program, "-i", work / "hosts.yml", "--tags", "render", work / "render.yml"],

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import yaml
 from places import TOP
 
@@ -106,17 +106,7 @@ class Stage:
         program = Path(sys.executable).with_name("ansible-playbook")
         done = subprocess.run(
             [program, "-i", self.top / "hosts.yml", *words, self.top / "play.yml"],
-            env={
-                **os.environ,
-                "ANSIBLE_CACHE_PLUGIN": "memory",
-                # It loads the plugins once, and not for every task.
-                "ANSIBLE_CALLBACKS_ENABLED": "pentad.webstack.typed_variables",
-                "ANSIBLE_COLLECTIONS_PATH": str(self.top / "collections"),
-                "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
-                "ANSIBLE_NOCOLOR": "1",
-                # Molecule, which other tests import, asks for colours.
-                "ANSIBLE_FORCE_COLOR": "0",
-            },
+            env=ansible_runs.environment(ANSIBLE_COLLECTIONS_PATH=str(self.top / "collections")),
             capture_output=True,
             text=True,
             check=False,

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import ansible_runs
 import pytest
 import yaml
 
@@ -39,12 +39,7 @@ def test_balancers_are_spoken_to_only_for_acme(top, tmp_path, source, spoken_to)
             f"webstack_certificate_source={source}",
             top / "playbooks" / "certificates.yml",
         ],
-        env={
-            **os.environ,
-            "ANSIBLE_CACHE_PLUGIN": "memory",
-            "ANSIBLE_COLLECTIONS_PATH": str(top / ".cache" / "collections"),
-            "ANSIBLE_CONFIG": str(top / "ansible.cfg"),
-        },
+        env=ansible_runs.environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
@@ -55,14 +56,7 @@ def publish(top: Path, tmp_path: Path, checker: None) -> Run:
             }
         }
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
-        environment = {
-            **os.environ,
-            "ANSIBLE_CACHE_PLUGIN": "memory",
-            "ANSIBLE_COLLECTIONS_PATH": str(top / ".cache" / "collections"),
-            "ANSIBLE_CONFIG": str(top / "ansible.cfg"),
-            "ANSIBLE_NOCOLOR": "true",
-            "PATH": path,
-        }
+        environment = ansible_runs.environment(PATH=path)
         return subprocess.run(
             [Path(sys.executable).with_name("ansible-playbook"), "-i", tmp_path, *words, top / "playbooks" / "dns.yml"],
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,

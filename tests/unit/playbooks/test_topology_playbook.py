@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 import yaml
 
@@ -81,15 +81,7 @@ def sources(top, tmp_path):
                 *(Path(sys.executable).with_name("ansible-playbook"), "-i", tmp_path / "hosts.yml"),
                 *(tmp_path / "site.yml", *words),
             ],
-            env={
-                **os.environ,
-                "ANSIBLE_CACHE_PLUGIN": "memory",
-                "ANSIBLE_COLLECTIONS_PATH": str(top / ".cache" / "collections"),
-                "ANSIBLE_CONFIG": str(top / "ansible.cfg"),
-                "ANSIBLE_NOCOLOR": "1",
-                # Molecule, which other tests import, asks for colours.
-                "ANSIBLE_FORCE_COLOR": "0",
-            },
+            env=ansible_runs.environment(),
             capture_output=True,
             text=True,
             check=False,

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ansible_runs
 import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.modules import host_config
@@ -128,16 +129,10 @@ def handed(top, tmp_path_factory):
             }
         )
     )
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(top / "ansible.cfg"),
-        "ANSIBLE_CACHE_PLUGIN": "memory",
-        "ANSIBLE_COLLECTIONS_PATH": str(top / ".cache" / "collections"),
-    }
     program = Path(sys.executable).with_name("ansible-playbook")
     done = subprocess.run(
         [program, "-i", work / "hosts.yml", "--tags", "render", work / "play.yml"],
-        cwd=work, env=environment, capture_output=True, text=True, check=False,
+        cwd=work, env=ansible_runs.environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((work / "handed.json").read_text())

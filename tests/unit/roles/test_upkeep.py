@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 import yaml
 
@@ -99,12 +99,7 @@ def found(top: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     (work / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False))
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", f"{','.join(hosts)},", work / "play.yml"],
-        env={
-            **os.environ,
-            "ANSIBLE_CACHE_PLUGIN": "memory",
-            "ANSIBLE_COLLECTIONS_PATH": str(top / ".cache" / "collections"),
-            "ANSIBLE_CONFIG": str(top / "ansible.cfg"),
-        },
+        env=ansible_runs.environment(),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 import yaml
 from ansible_collections.pentad.webstack.plugins.plugin_utils.signing_requests import request_problems
@@ -168,12 +168,9 @@ def sign(top, tmp_path):
             "webstack_state_dir": str(tmp_path / "state"),
         }
         (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": {"web1": host}}}))
-        environment = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(top / "ansible.cfg"),
-            "ANSIBLE_CACHE_PLUGIN": "memory",
-            "ANSIBLE_COLLECTIONS_PATH": f"{top / '.cache' / 'collections'}:{Path.home() / '.ansible' / 'collections'}",
-        }
+        # Where modules of community.crypto are, too.
+        places = f"{top / '.cache' / 'collections'}:{Path.home() / '.ansible' / 'collections'}"
+        environment = ansible_runs.environment(ANSIBLE_COLLECTIONS_PATH=places)
         done = subprocess.run(
             [Path(sys.executable).with_name("ansible-playbook"), "-i", tmp_path / "hosts.json", tmp_path / "play.yml"],
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
