@@ -91,13 +91,13 @@ test: ## set-up, lint, unit, sanity, molecule, real database servers
 	@tools/setup tests
 	@# What runs servers mostly waits for them, while the rest computes.
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse without-nodes with-servers
-	@$(MAKE) --no-print-directory production-test lab-test
+	@$(MAKE) --no-print-directory lab-test
 
 without-nodes:
 	@for target in lint galaxy unit sanity; do $(MAKE) --no-print-directory $$target || exit; done
 
 with-servers:
-	@for target in integration traffic-test seeding-test; do $(MAKE) --no-print-directory $$target || exit; done
+	@for target in integration traffic-test seeding-test production-test; do $(MAKE) --no-print-directory $$target || exit; done
 
 bench-verdict: setup ## times of the verdict and of comparing data, beside other tools, to docs/performance-verdict.md
 	REPLTEST_ENGINES="$(filter-out mariadb1011,$(ENGINES))" tests/integration-db/images.sh
