@@ -116,24 +116,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.mysql.connection import Connection, ConnectionOptions, DatabaseError, argument_spec, user_schemas
-from ..module_utils.replication.facts import Collector
+from ..module_utils.replication.facts import gather
 from ..module_utils.replication.history import History
-from ..module_utils.replication.model import Channel, Server, as_int, build, describe, is_on
+from ..module_utils.replication.model import Channel, Server, as_int, describe, is_on
 
 ENABLED = {"ENABLED"}
 # As the versions of both engines write it.
 WAITING = {"REPLICA_SIDE_DISABLED", "SLAVESIDE_DISABLED"}
-
-
-def gather(connection: Connection) -> Server:
-    """The server with its role, its channels and its positions."""
-    collector = Collector(connection)
-    snapshot = collector.essentials()
-    collector.group_members()
-    refused = snapshot["denied"].get("variables") or snapshot["denied"].get("replica_status")
-    if refused:
-        raise DatabaseError(f"{refused['error']} {refused['grant']}".strip(), refused["errno"])
-    return build(snapshot)
 
 
 def channel_result(channel: Channel) -> dict[str, Any]:

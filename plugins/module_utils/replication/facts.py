@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterable
 
 from ..mysql.connection import Connection, DatabaseError, quote
-from .model import Row, Snapshot
+from .model import Row, Server, Snapshot, build
 from .tables import privileges_everywhere, read_objects, read_tables, sees_all_objects, sees_all_tables
 
 _VARIABLES = (
@@ -500,3 +500,14 @@ def _pulses(collector: Collector, snapshot: Snapshot | None) -> dict[str, Any]:
         else None
         for row in status
     }
+
+
+def gather(connection: Connection) -> Server:
+    """The server with its role, channels and positions; DatabaseError where the account may not see them."""
+    collector = Collector(connection)
+    snapshot = collector.essentials()
+    collector.group_members()
+    refused = snapshot["denied"].get("variables") or snapshot["denied"].get("replica_status")
+    if refused:
+        raise DatabaseError(f"{refused['error']} {refused['grant']}".strip(), refused["errno"])
+    return build(snapshot)

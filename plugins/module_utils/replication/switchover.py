@@ -19,7 +19,7 @@ from ..mysql.connection import Connection, ConnectionOptions, DatabaseError
 from ..mysql.gtid import GtidError
 from .channel import ChannelError, Manager
 from .context import Context, policy_from
-from .facts import Collector
+from .facts import Collector, gather
 from .measures import lost_text, unrecoverable
 from .model import Channel, Server, build, is_on
 from .promotion import (
@@ -205,7 +205,7 @@ class Switchover:
             raise Refused(f"{error} Nothing was changed.") from error
 
     def _check_old(self, connection: Connection) -> None:
-        self._old_server = self._essentials(connection)
+        self._old_server = gather(connection)
         if self._old_server.channels:
             sources = ", ".join(each.source_host for each in self._old_server.channels)
             raise Refused(f"{self.old.name} is not the primary: it follows {sources}. Run this on the primary.")
@@ -215,18 +215,8 @@ class Switchover:
                 "says why not."
             )
 
-    @staticmethod
-    def _essentials(connection: Connection) -> Server:
-        collector = Collector(connection)
-        snapshot = collector.essentials()
-        collector.group_members()
-        refused = snapshot["denied"].get("variables") or snapshot["denied"].get("replica_status")
-        if refused:
-            raise DatabaseError(f"{refused['error']} {refused['grant']}".strip(), refused["errno"])
-        return build(snapshot)
-
     def _check_new(self, connection: Connection) -> None:
-        server, old = self._essentials(connection), self._old_server
+        server, old = gather(connection), self._old_server
         name = self.new.name
         if server.mariadb != old.mariadb:
             raise Refused(
@@ -463,7 +453,7 @@ class Switchover:
     def _verify(self) -> None:
         """Wait until everybody follows the new primary."""
         with self._told(self.new):
-            new = self._essentials(self._connection(self.new))
+            new = gather(self._connection(self.new))
             if not new.writable:
                 self.problems.append(f"{self.new.name} takes no writes any more.")
             waiting = [self.old, *self.others]
