@@ -128,6 +128,8 @@ class Client(Background):
     name: str = ""
     paths: tuple[str, ...] = ("/", "/static/guestbook.css", "/api/entries")
     failures: list[str] = field(default_factory=list)
+    # Those of them of which the client has the beginning: nobody can ask again for these.
+    cut: list[str] = field(default_factory=list)
     served_by: Counter = field(default_factory=Counter)
     longest: float = 0.0
     # When requests on new connections began that were answered.
@@ -151,7 +153,7 @@ class Client(Background):
 
     def _ask(self, path: str, kept: Connection | None) -> None:
         begun = time.monotonic()
-        problem, node = "", ""
+        problem, node, cut = "", "", False
         try:
             answer = self._on_kept(kept, path) if kept else self._on_new(path)
             node = answer.headers.get("X-Served-By", "")
@@ -159,6 +161,7 @@ class Client(Background):
                 problem = f"{path}: {answer.status}"
         except (OSError, http.client.HTTPException) as error:
             problem = f"{path}: {type(error).__name__} {error}"
+            cut = isinstance(error, http.client.IncompleteRead)
             if kept:
                 kept.close()
         took = time.monotonic() - begun
@@ -170,6 +173,7 @@ class Client(Background):
                 self.begun.append(begun - self._start)
             if problem:
                 self.failures.append(f"{begun - self._start:.2f} s {'kept' if kept else 'new'} {problem}")
+                self.cut += self.failures[-1:] if cut else []
 
     def _on_new(self, path: str) -> Any:
         connection = Connection(self.url, self.name)
