@@ -355,7 +355,7 @@ def check_sites(stack: Stack) -> Iterable[str]:
 
 def check_site_templates(stack: Stack) -> Iterable[str]:
     """Every role that reads the sites can evaluate them: they are made of no default that one role alone has."""
-    of_one_role = {name for role, options in stack.specs.items() if role != "topology" for name in options}
+    of_one_role = {name for role, options in stack.specs.items() if role != "variables" for name in options}
     for host in stack.members("haproxy"):
         given = stack.given[host]
         raw = given["webstack_sites"] if isinstance(given, Mapping) and "webstack_sites" in given else ""
@@ -645,9 +645,9 @@ def problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
 def urgent_problems(stack: Stack, state_directories: Iterable[Path]) -> list[str]:
     """What is wrong with databases, addresses and shared values, for which an emergency is refused, too.
 
-    Of nodes without a database only the variables of the role topology are checked.
+    Of nodes without a database only the variables that all roles share are checked.
     """
-    nodes = replace(stack, specs={"topology": stack.specs.get("topology", {})})
+    nodes = replace(stack, specs={"variables": stack.specs.get("variables", {})})
     databases = participants.without(stack, set(stack.hosts) - set(stack.members("mysql")))
     found = [*check_database_groups(stack), *participants.answer_problems(stack), *check_units(databases)]
     for checked in (nodes, databases):

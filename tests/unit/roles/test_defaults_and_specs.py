@@ -16,6 +16,8 @@ from ansible_collections.pentad.webstack.plugins.plugin_utils.role_arguments imp
 from places import TOP
 
 ROLES = sorted(path for path in (TOP / "roles").iterdir() if (path / "tasks").is_dir() or (path / "defaults").is_dir())
+# Its variables have their defaults in the role topology.
+OF_TOPOLOGY = TOP / "roles" / "variables"
 
 
 def text(path: Path) -> str:
@@ -76,7 +78,8 @@ def load(path: Path) -> Any:
 
 def options(role: Path) -> dict[str, Any]:
     """Documented options of a role."""
-    [documented] = load(role / "meta" / "argument_specs.yml")["argument_specs"].values()
+    documents = role.with_name("variables") if role.name == "topology" else role
+    [documented] = load(documents / "meta" / "argument_specs.yml")["argument_specs"].values()
     return documented.get("options", {})
 
 
@@ -109,12 +112,12 @@ def entries(node: Any) -> Iterator[dict[str, Any]]:
             yield from entries(value)
 
 
-@roles
+@of_roles(role for role in ROLES if role != OF_TOPOLOGY)
 def test_every_default_is_documented_and_nothing_else(role):
     assert load(role / "defaults" / "main.yml").keys() == options(role).keys()
 
 
-@roles
+@of_roles(role for role in ROLES if role != OF_TOPOLOGY)
 def test_documented_defaults_are_those_that_the_role_has(role):
     defaults, documented = load(role / "defaults" / "main.yml"), options(role)
     told = {name: option["default"] for name, option in documented.items() if "default" in option}
@@ -134,7 +137,7 @@ def test_defaults_are_what_their_documentation_asks_for(role):
 def test_servers_of_a_site_are_described_as_all_others_are():
     sites, servers = (
         options(TOP / "roles" / role)[name]["options"]
-        for role, name in (("topology", "webstack_sites"), ("haproxy", "haproxy_servers"))
+        for role, name in (("variables", "webstack_sites"), ("haproxy", "haproxy_servers"))
     )
     assert sites["servers"]["options"] == servers
 
@@ -179,11 +182,12 @@ ONLY_IN_PLAYBOOKS = {"mysql_failover", "mysql_switchover", "topology", "proof", 
 AFTER_ANOTHER = {"mysql_primary": "mysql_server", "mysql_replica": "mysql_server"}
 
 
-@of_roles(role for role in ROLES if role.name not in ONLY_IN_PLAYBOOKS)
-def test_what_the_roles_share_comes_from_topology(role):
+@of_roles(role for role in ROLES if role.name not in {*ONLY_IN_PLAYBOOKS, "variables"})
+def test_what_the_roles_share_is_loaded_first(role):
     # Imported and not included: core evaluates the role's variables before its first task.
     first = load(role / "tasks" / "main.yml")[0]["ansible.builtin.import_role"]
-    assert first["name"] == f"pentad.webstack.{AFTER_ANOTHER.get(role.name, 'topology')}"
+    name = first["name"].removeprefix("pentad.webstack.")
+    assert name == AFTER_ANOTHER.get(role.name, name if name == "topology" else "variables")
 
 
 @of_roles(role for role in ROLES if role.name not in ONLY_IN_PLAYBOOKS)
@@ -256,4 +260,4 @@ def test_a_role_by_itself_does_not_rely_on_what_was_observed_before_it(role):
 def test_each_role_is_brought_by_a_group_of_the_contract():
     brought = tables()["__webstack_group_roles"]
     assert set(brought) == {"all", *OUR_GROUPS}
-    assert {name for names in brought.values() for name in names} == {role.name for role in ROLES}
+    assert {name for names in brought.values() for name in names} | {"topology"} == {role.name for role in ROLES}

@@ -32,16 +32,17 @@ def test_they_are_current():
 
 
 def test_one_that_is_not_current_is_named(program, tmp_path, monkeypatch, capsys):
-    role = tmp_path / "roles" / "topology"
+    role = tmp_path / "roles" / "variables"
     (role / "meta").mkdir(parents=True)
-    (role / "defaults").mkdir()
-    (role / "defaults" / "main.yml").write_text("{}")
+    defaults = tmp_path / "roles" / "topology" / "defaults"
+    defaults.mkdir(parents=True)
+    (defaults / "main.yml").write_text("{}")
     (role / "meta" / "argument_specs.yml").write_text("argument_specs: {main: {short_description: Names}}")
     monkeypatch.setattr(program, "TOP", tmp_path)
     monkeypatch.setattr(program, "ROLES", tmp_path / "roles")
     monkeypatch.setattr(sys, "argv", ["role-readmes", "--check"])
     assert program.main() == 1
-    assert "roles/topology/README.md is not current: run 'make readmes'." in capsys.readouterr().err
+    assert "roles/variables/README.md is not current: run 'make readmes'." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_marks_become_code(program, text, expected):
         ({"type": "bool"}, {"x": False}, "`false`"),
         ({}, {"x": "{{ other }}"}, "derived"),
         ({"required": True}, {}, "required"),
-        ({}, {"x": "y" * 61}, "[see defaults](defaults/main.yml)"),
+        ({}, {"x": "y" * 61}, "[see defaults]"),
     ],
 )
 def test_defaults_are_told_as_they_are_written(program, option, defaults, expected):

@@ -641,7 +641,7 @@ def test_whatever_a_variable_holds_is_told_and_stops_no_judge(role, names):
 
 
 def test_null_inside_of_a_site_is_told_and_stops_no_judge():
-    for option in SPECS["topology"]["webstack_sites"]["options"]:
+    for option in SPECS["variables"]["webstack_sites"]["options"]:
         found = contract.problems(stack(everywhere(webstack_sites=[{**SITE, option: None}])), [])
         assert any(option in problem for problem in found), option
 
@@ -650,7 +650,7 @@ def test_a_site_without_what_it_needs_is_named_on_every_host_that_sees_it():
     found = contract.problems(stack(everywhere(webstack_sites=[{"name": "shop"}])), [])
     assert found == [
         f"{host}: missing required arguments: domains found in webstack_sites "
-        "(see 'ansible-doc -t role pentad.webstack.topology')."
+        "(see 'ansible-doc -t role pentad.webstack.variables')."
         for host in GROUPS["all"]
     ]
 
