@@ -15,20 +15,24 @@ from .inventory_contract import OUR_GROUPS, Stack
 
 
 class Variables(Mapping):
-    """Variables of one host, evaluated as in its roles when they are read; those that cannot be are noted."""
+    """Variables of one host, evaluated once as in its roles when they are read; those that cannot be are noted."""
 
     def __init__(self, host: str, templar: Any, raw: Mapping[str, Any], broken: list[str]) -> None:
         self._host, self._raw, self._broken = host, raw, broken
         self._templar = templar.copy_with_new_env(available_variables=raw)
+        self._evaluated: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
+        if name in self._evaluated:
+            return self._evaluated[name]
         value = self._raw[name]
         try:
-            return self._templar.template(value)
+            self._evaluated[name] = self._templar.template(value)
         except AnsibleError as error:
             reason = " ".join(str(error).split())
             self._broken.append(f"{self._host}: {name} = {value!r} cannot be evaluated: {reason}")
             raise KeyError(name) from error
+        return self._evaluated[name]
 
     def __contains__(self, name: object) -> bool:
         # Without reading the value: a template may generate a password.
