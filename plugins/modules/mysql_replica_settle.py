@@ -185,7 +185,8 @@ def last_reading(path: str | None, server: Server) -> dict[str, Any]:
         found = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
     except (OSError, ValueError):
         return {}
-    sources = {channel.source_uuid or str(channel.source_server_id or "") for channel in server.channels}
+    # MariaDB forgets the id of a source when it restarts.
+    sources = {channel.source_uuid or str(channel.source_server_id or "") for channel in server.channels} - {""}
     # A server whose channel was removed in a failover that was interrupted has no source any more.
     return found if isinstance(found, dict) and (not sources or found.get("identity") in sources) else {}
 

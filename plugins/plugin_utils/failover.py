@@ -141,7 +141,9 @@ def _alive(
         )
     if any(found.get("writable") for found in seeing.values()):
         return (
-            f"{primary} is alive and takes writes ({by}): to move the primary, use switchover.yml. Nothing was changed."
+            f"{primary} is alive and takes writes ({by}): to move the primary, use switchover.yml; to have the web "
+            f"nodes accept it after a failover that ended early, rejoin.yml -e mysql_rejoin={primary}. "
+            "Nothing was changed."
         )
     dead = "is dead and stays so" if len(silent) == 1 else "are dead and stay so"
     given = f", with -e mysql_failover_confirmed={','.join(silent)} if {' and '.join(silent)} {dead}" if silent else ""

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
-from ..mysql.connection import Connection, ConnectionOptions, DatabaseError
+from ..mysql.connection import Connection, ConnectionOptions, DatabaseError, quote
 from ..mysql.gtid import GtidError
 from .channel import ChannelError, Manager
 from .context import Context, policy_from
@@ -346,10 +346,17 @@ class Switchover:
 
     def _reopen(self) -> None:
         old = self._connection(self.old)
-        _again(old, lambda: reopen(old))
+        _again(old, self._take_writes)
         if self.scheduler_stopped:
             old.rows("SET GLOBAL event_scheduler = ON")
             self.scheduler_stopped = False
+
+    def _take_writes(self) -> None:
+        old = self._connection(self.old)
+        # The health endpoint has a server that is closed wait for no replica that has gone.
+        if is_on(self._old_server.setting("semi_sync_source_wait_alone")):
+            old.rows(f"SET GLOBAL {quote(old.dialect['semi_sync_source_wait_alone'])} = ON")
+        reopen(old)
 
     def _transfer(self) -> None:
         """Have the new one apply everything, and follow nobody."""

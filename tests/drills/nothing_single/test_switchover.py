@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -64,8 +65,8 @@ def test_a_replica_that_lags_takes_nothing_over(lab: Lab, inventory: Path, write
         wait("a lag", lambda: len(writes.missing(other_node(old))) > 20 * 200, 60)
         run = switch_over(lab, inventory, "-e", "mysql_switchover_catch_up_timeout=2")
     assert run.code != 0
-    assert f"{lab.container(other_node(old))} is " in run.output
-    assert " s behind " in run.output
+    told = f"{lab.container(other_node(old))} (is .* s behind|has not applied|cannot take over)"
+    assert re.search(told, " ".join(run.output.split())), run.output[-4000:]
     assert not closed(lab, old)
     never_two(writes, 0, 0)
     pause = writes.longest_pause()
@@ -80,7 +81,7 @@ def test_a_new_primary_dies_in_the_middle(lab: Lab, inventory: Path, writes: Wri
     named = ("-e", f"mysql_new_primary={lab.container(new)}")
     command = Command(tmp_path / "switchover", "switchover.yml", *named, inventory=inventory)
     closes = f"while test $({CLIENT} -BNe 'SELECT @@GLOBAL.read_only') = 0; do :; done"
-    lab.sh(old, f'timeout 60 sh -c "{closes}"')
+    lab.sh(old, f"timeout 60 sh -c {shlex.quote(closes)}")
     lab.docker("kill", lab.container(new))
     command.ends()
     start(lab, new)

@@ -12,7 +12,8 @@ import yaml
 from stubbed_modules import ADDRESSES, DATABASES, WEB, Stage, history, server
 
 MODULES = (
-    "haproxy_server", "host_config", "mariadb_seed", "mysql_events", "mysql_fence", "mysql_primary_sightings",
+    "haproxy_server", "host_config", "mariadb_seed", "mysql_clone", "mysql_clone_donor_info", "mysql_events", "mysql_fence",
+    "mysql_primary_sightings",
     "mysql_replica_settle", "mysql_replication_channel", "mysql_replication_info", "mysql_replication_verify",
     "mysql_saved_transactions", "mysql_settings",
 )  # fmt: skip
@@ -495,6 +496,31 @@ def test_a_second_writer_is_not_made_a_replica(replaced):
     assert not replaced.run("rejoin", *REJOIN)
     assert "db1 takes writes, and so does db3: decide which one is the primary" in replaced.output
     assert replaced.order() == []
+
+
+def test_one_on_mysql_follows_as_well(replaced):
+    assert replaced.run("rejoin", *REJOIN, "-e", "webstack_mysql_engine=mysql"), replaced.output
+    assert set(replaced.told("mysql_replication_channel")) == {"db1"}
+    assert replaced.told("mysql_events") == {}
+
+
+def test_one_that_takes_writes_behind_its_fence_is_put_back(replaced):
+    replaced.refused = ["mysql_primary/db1"]
+    replaced.says("db1", "mysql_replication_info", server("db1", writable=True))
+    for host in ("db2", "db3"):
+        replaced.says(host, "mysql_replication_info", server(host, "db1"))
+    assert not replaced.run("rejoin", *REJOIN)
+    assert "db1 is the only server that takes writes, so nothing has replaced it." in " ".join(replaced.output.split())
+    assert replaced.order() == ["haproxy_server"]
+    assert {options["state"] for options in replaced.told("haproxy_server").values()} == {"unmaintained"}
+
+
+def test_one_that_comes_back_before_another_is_opened_keeps_its_place(stack):
+    stack.says("db2", "mysql_primary_sightings", BLIND, {**BLIND, "alive": True, "writable": True})
+    assert not stack.run("failover")
+    assert "db1 has come back and takes writes" in stack.output
+    assert "rejoin.yml -e mysql_rejoin=db1" in stack.output
+    assert stack.told("mysql_settings") == {}
 
 
 def test_one_that_has_thawed_is_closed_where_the_web_nodes_refuse_it(replaced):
