@@ -142,6 +142,7 @@ from typing import Any, Iterator, Mapping
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.addresses import bracketed, host_port
+from ..module_utils.mysql import events
 from ..module_utils.mysql.connection import (
     SYSTEM_SCHEMAS,
     Connection,
@@ -654,6 +655,8 @@ def finish(module: AnsibleModule) -> dict[str, Any]:
             replace_data(module, place)
         position = place.position
         with Connection(options) as local:
+            # The copy has them as they are on the primary, where they run.
+            events.stop(local, module.check_mode)
             local.rows("SET GLOBAL gtid_slave_pos = %s", [position])
         remove(place.stage, place.replaced)
         place.marker.unlink()

@@ -78,11 +78,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.mysql.connection import Connection, ConnectionOptions, DatabaseError, argument_spec, quote
-
-_EVENTS = "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n, DEFINER AS definer FROM information_schema.EVENTS WHERE "
-_WAITING = f"{_EVENTS}STATUS IN ('REPLICA_SIDE_DISABLED', 'SLAVESIDE_DISABLED')"
-_RUNNING = f"{_EVENTS}STATUS = 'ENABLED'"
+from ..module_utils.mysql.connection import Connection, ConnectionOptions, DatabaseError, argument_spec
+from ..module_utils.mysql.events import enable, stop
 
 
 def _spec() -> dict[str, Any]:
@@ -92,30 +89,6 @@ def _spec() -> dict[str, Any]:
         "state": {"type": "str", "choices": ["enabled", "waiting"], "default": "enabled"},
         "events": {"type": "list", "elements": "dict", "default": [], "options": names},
     }
-
-
-def enable(connection: Connection, wanted: list[dict[str, str]], dry: bool) -> list[str]:
-    """Enable those of the events that wait; returns their names."""
-    names = {(each["schema"], each["name"]) for each in wanted}
-    found = [row for row in connection.rows(_WAITING) if (row["s"], row["n"]) in names]
-    return _alter(connection, found, "ENABLE", dry)
-
-
-def stop(connection: Connection, dry: bool) -> list[str]:
-    """Have every event that runs here wait as on a replica; returns their names."""
-    found = connection.rows(_RUNNING)
-    if found and not dry:
-        connection.rows("SET SESSION sql_log_bin = OFF")
-    return _alter(connection, found, connection.dialect["disable_event_here"], dry)
-
-
-def _alter(connection: Connection, found: list[dict[str, Any]], words: str, dry: bool) -> list[str]:
-    for row in found if not dry else []:
-        # Without its definer, whoever runs the statement becomes it.
-        user, _at, host = str(row["definer"]).rpartition("@")
-        event = f"{quote(row['s'])}.{quote(row['n'])}"
-        connection.rows(f"ALTER DEFINER = {quote(user)}@{quote(host)} EVENT {event} {words}")
-    return [f"{row['s']}.{row['n']}" for row in found]
 
 
 def main() -> None:

@@ -116,13 +116,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.mysql.connection import Connection, ConnectionOptions, DatabaseError, argument_spec, user_schemas
+from ..module_utils.mysql.events import WAITING
 from ..module_utils.replication.facts import gather
 from ..module_utils.replication.history import History
 from ..module_utils.replication.model import Channel, Server, as_int, describe, is_on
 
 ENABLED = {"ENABLED"}
-# As the versions of both engines write it.
-WAITING = {"REPLICA_SIDE_DISABLED", "SLAVESIDE_DISABLED"}
 
 
 def channel_result(channel: Channel) -> dict[str, Any]:

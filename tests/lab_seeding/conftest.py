@@ -94,6 +94,7 @@ def filled(primary: Host) -> None:
         create += [
             "CREATE TABLE guestbook.crash_safe (id INT PRIMARY KEY) ENGINE=Aria",
             "INSERT INTO guestbook.crash_safe VALUES (1), (2), (3)",
+            "CREATE OR REPLACE EVENT guestbook.tidy ON SCHEDULE EVERY 1 DAY DO DELETE FROM guestbook.bulk WHERE id < 0",
         ]
     sql(primary, "; ".join(create))
     four = (

@@ -120,6 +120,9 @@ def test_an_empty_replica_joins_while_clients_write(primary, replica, writing, d
     assert sql(replica, WRITTEN_ROWS) == str(writer.commits)
     if MARIADB:
         assert sql(replica, "SELECT id FROM guestbook.crash_safe ORDER BY id").split() == ["1", "2", "3"]
+        # Events run on the primary alone.
+        state = "SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_NAME = 'tidy'"
+        assert [sql(host, state) for host in (primary, replica)] == ["ENABLED", "SLAVESIDE_DISABLED"]
 
 
 @pytest.mark.parametrize("path", [f"{DATA}.seed", f"{DATA}.replaced", f"{DATA}/webstack_seed.json"])

@@ -12,10 +12,9 @@ import yaml
 from stubbed_modules import ADDRESSES, DATABASES, WEB, Stage, history, server
 
 MODULES = (
-    "haproxy_server", "host_config", "mariadb_seed", "mysql_clone", "mysql_clone_donor_info", "mysql_events", "mysql_fence",
-    "mysql_primary_sightings",
-    "mysql_replica_settle", "mysql_replication_channel", "mysql_replication_info", "mysql_replication_verify",
-    "mysql_saved_transactions", "mysql_settings",
+    "haproxy_server", "host_config", "mariadb_seed", "mysql_clone", "mysql_clone_donor_info", "mysql_events",
+    "mysql_fence", "mysql_primary_sightings", "mysql_replica_settle", "mysql_replication_channel",
+    "mysql_replication_info", "mysql_replication_verify", "mysql_saved_transactions", "mysql_settings",
 )  # fmt: skip
 LOGIN = {"login_unix_socket": "/run/mysqld/mysqld.sock", "login_user": "", "login_password": ""}
 BLIND = {"alive": False, "seen": [], "unseen": ["its port 3306 is closed"], "writable": None}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
+from ...mysql.events import WAITING
 from ..context import Context
 from ..model import is_on
 from ..tables import ONLY_HERE, ONLY_THERE, differences, is_grave
@@ -18,8 +19,6 @@ _SHOWN = 5
 # Their rows are lost or damaged by a crash, or not sent by a clone, which copies InnoDB alone.
 _UNSAFE_ENGINES = {"myisam", "mrg_myisam", "memory", "csv", "archive", "blackhole", "federated", "example"}
 _LARGEST = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
-# What the server calls an event that it has only from its source.
-_FROM_SOURCE = {"SLAVESIDE_DISABLED", "REPLICA_SIDE_DISABLED"}
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -170,7 +169,7 @@ def _events(ctx: Context) -> Finding | None:
         return failed(enabled, [], message, hint)
     if ctx.role != "primary":
         return None
-    idle = [_label(row) for row in events if row["state"] in _FROM_SOURCE]
+    idle = [_label(row) for row in events if row["state"] in WAITING]
     if not idle:
         return passed([], [], "No event is left disabled from a former source.")
     message = (

@@ -264,6 +264,9 @@ class Machine:
         self.local.on("AS ssl_cert", [FILES])
         self.local.on("WHERE ENGINE = 'MEMORY'", [])
         self.local.on("SET GLOBAL gtid_slave_pos", [])
+        self.local.on("information_schema.EVENTS", [{"s": "shop", "n": "tidy", "definer": "ann@%"}])
+        self.local.on("sql_log_bin = OFF", [])
+        self.local.on("ALTER DEFINER", [])
         self.is_at("")
         self.schemas()
         self.knows(self.local, OWN_ID)
@@ -528,6 +531,9 @@ def test_a_complete_copy_is_put_to_use(machine):
     assert machine.place.data.stat().st_mode == mode
     assert not machine.place.stage.exists()
     assert not machine.place.replaced.exists()
+    # Events run on the primary alone, also if the next step is the last one that is done.
+    [waits] = machine.local.told_to("ALTER DEFINER")
+    assert waits == "ALTER DEFINER = `ann`@`%` EVENT `shop`.`tidy` DISABLE ON SLAVE"
     assert machine.local.told_to("SET GLOBAL") == ["SET GLOBAL gtid_slave_pos = '0-1-5'"]
     assert machine.clock.naps == [0.2], "until the receiver has ended"
     assert machine.ran("systemctl st") == ["systemctl stop maria.service", "systemctl start maria.service"]
