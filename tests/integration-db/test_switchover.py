@@ -490,6 +490,25 @@ def uninstalled(server: lab.Server, sides: tuple[str, str]) -> bool:
 
 
 @pytest.mark.usefixtures("acknowledged")
+def test_an_undone_one_waits_for_replicas_as_before(fleet):
+    old, new = fleet.servers["db1"], fleet.servers["db2"]
+    source, replica = SEMI_SYNC[fleet.mariadb]
+    waits = f"rpl_semi_sync_{source}_wait_no_{replica}"
+    old.sql(f"SET GLOBAL {waits}=ON")
+
+    def while_it_is_closed() -> None:
+        # As the health endpoint does.
+        old.sql(f"SET GLOBAL {waits}=OFF")
+        new.pause()
+
+    change = fleet.change("db1", "db2", at(steps.APPLY, while_it_is_closed), apply_timeout=3)
+    with pytest.raises(PromotionError, match="db1 takes writes again"):
+        change.run()
+    new.unpause()
+    assert int(old.value(f"SELECT @@GLOBAL.{waits}")) == 1
+
+
+@pytest.mark.usefixtures("acknowledged")
 def test_no_acknowledgement_is_waited_for(fleet):
     with Writer(fleet) as writer:
         for pair in (("db1", "db2"), ("db2", "db1")):
