@@ -656,7 +656,7 @@ def finish(module: AnsibleModule) -> dict[str, Any]:
         position = place.position
         with Connection(options) as local:
             # The copy has them as they are on the primary, where they run.
-            events.stop(local, module.check_mode)
+            events.stop(local, dry=False)
             local.rows("SET GLOBAL gtid_slave_pos = %s", [position])
         remove(place.stage, place.replaced)
         place.marker.unlink()

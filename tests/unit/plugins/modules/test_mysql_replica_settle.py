@@ -172,3 +172,11 @@ def test_only_the_last_reading_of_its_own_source_is_told(replica, settle, tmp_pa
         assert bool(settle(source_path=str(path))["source"]) is told
     path.write_text("half of a fi")
     assert settle(source_path=str(path))["source"] == {}
+
+
+def test_a_source_of_which_a_restart_left_no_name_may_be_any(replica, settle, tmp_path):
+    path = tmp_path / "source.json"
+    path.write_text(json.dumps({"identity": "99"}))
+    number = "Master_Server_Id" if replica.mariadb else "Source_Server_Id"
+    replica.status.update({number: "0", "Source_UUID": ""})
+    assert settle(source_path=str(path))["source"] == {"identity": "99"}
