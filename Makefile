@@ -46,23 +46,23 @@ sanity: ## ansible-test sanity
 	tools/sanity
 
 lab-test: ## molecule test on five nodes of its own: check mode, converge, idempotence, proof, failures
-	ANSIBLE_NOCOLOR=1 NO_COLOR=1 molecule test
+	ANSIBLE_NOCOLOR=1 NO_COLOR=1 tools/tell molecule test
 
 production-test: ## molecule test of the README's road: an ordinary account, SSH, Debian 12, MariaDB, the newest Ansible
-	$(BESIDE) molecule test -s production
+	$(BESIDE) tools/tell molecule test -s production
 
 seeding-test: ## molecule test of an empty replica that joins a primary under writes, on MySQL and on MariaDB
-	$(BESIDE) WEBSTACK_SEEDING_MEGABYTES=$(SEEDING_MEGABYTES) tools/seeding-test
+	$(BESIDE) WEBSTACK_SEEDING_MEGABYTES=$(SEEDING_MEGABYTES) tools/tell tools/seeding-test
 
 ipv6-test: ## molecule test of five nodes that know each other by IPv6 alone, on MySQL and on MariaDB (a quarter of an hour)
-	$(BESIDE) WEBSTACK_LAB_ENGINE=mysql molecule test -s ipv6
-	$(BESIDE) WEBSTACK_LAB_ENGINE=mariadb molecule test -s ipv6
+	$(BESIDE) WEBSTACK_LAB_ENGINE=mysql tools/tell molecule test -s ipv6
+	$(BESIDE) WEBSTACK_LAB_ENGINE=mariadb tools/tell molecule test -s ipv6
 
 acme-test: ## molecule test of certificates from a real ACME server: ordered, renewed, refused
-	$(BESIDE) molecule test -s acme
+	$(BESIDE) tools/tell molecule test -s acme
 
 runtimes-test: ## molecule test of each runtime: Python, PHP, Node.js, any command (about eight minutes)
-	$(BESIDE) WEBSTACK_RUNTIMES_NET=172.30.92 molecule test -s runtimes
+	$(BESIDE) WEBSTACK_RUNTIMES_NET=172.30.92 tools/tell molecule test -s runtimes
 
 applications-test: setup ## molecule test with WordPress, I hate money and Ghost in the place of the demonstration
 	$(BESIDE) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule-applications tools/applications-test
