@@ -271,6 +271,19 @@ def test_a_canary_that_arrives_later_is_waited_for(site, clock):
     assert clock.naps == [0.1, 0.1]
 
 
+def test_a_canary_that_somebody_else_replaces_is_written_again(site, clock):
+    def written() -> int:
+        return [what for _name, what, _host in site.requests].count("POST /canary")
+
+    def read() -> Said:
+        shown = site.read()
+        return 200, shown if written() > 1 else {**shown, "tokens": {"web1": "of another run"}}, "web1"
+
+    site.reads = read
+    assert site.probe(timeout=3)["site", "read"]["fact"] == "db2 showed it after 1000 ms"
+    assert written() == 2
+
+
 @pytest.mark.parametrize(
     ("said", "last"),
     [
