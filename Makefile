@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help without-nodes with-servers setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills failures-test bench bench-verdict readmes galaxy
+.PHONY: help lane-1 lane-2 setup demo down lint unit sanity lab-test production-test seeding-test ipv6-test acme-test runtimes-test applications-test integration traffic-test soak test drills bench bench-verdict readmes galaxy
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -45,7 +45,7 @@ unit: ## tests that need no node
 sanity: ## ansible-test sanity
 	tools/sanity
 
-lab-test: ## molecule test on five nodes of its own: check mode, converge, idempotence, proof, failures
+lab-test: ## molecule test on five nodes of its own: check mode, converge, idempotence, proof, failures, a second balancer, failover
 	ANSIBLE_NOCOLOR=1 NO_COLOR=1 tools/tell molecule test
 
 production-test: ## molecule test of the README's road: an ordinary account, SSH, Debian 12, MariaDB, the newest Ansible
@@ -83,21 +83,18 @@ drills: ## long drills on five nodes, on MySQL and on MariaDB: promotion by hand
 	@tools/setup tests
 	ANSIBLE_NOCOLOR=1 NO_COLOR=1 tools/drills
 
-failures-test: ## the first of these drills: a balancer and the primary lost, switchover, all five off and on
-	ANSIBLE_NOCOLOR=1 NO_COLOR=1 DRILL_SWITCHOVERS=1 WEBSTACK_DRILLS='nothing_single/test_*.py' WEBSTACK_DRILL_OPTIONS='-m first' tools/drills
-
 test: ## set-up, lint, unit, sanity, molecule, real database servers
 	@tools/setup
 	@tools/setup tests
-	@# What runs servers mostly waits for them, while the rest computes.
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse without-nodes with-servers
+	@# Much of this waits for servers, while the rest computes.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse lane-1 lane-2
 	@$(MAKE) --no-print-directory lab-test
 
-without-nodes:
-	@for target in lint galaxy unit sanity; do $(MAKE) --no-print-directory $$target || exit; done
+lane-1:
+	@for target in lint galaxy unit sanity production-test; do $(MAKE) --no-print-directory $$target || exit; done
 
-with-servers:
-	@for target in integration traffic-test seeding-test production-test; do $(MAKE) --no-print-directory $$target || exit; done
+lane-2:
+	@for target in integration traffic-test seeding-test; do $(MAKE) --no-print-directory $$target || exit; done
 
 bench-verdict: setup ## times of the verdict and of comparing data, beside other tools, to docs/performance-verdict.md
 	REPLTEST_ENGINES="$(filter-out mariadb1011,$(ENGINES))" tests/integration-db/images.sh

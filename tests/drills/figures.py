@@ -15,17 +15,26 @@ TOP = Path(__file__).resolve().parents[2]
 NOTES = TOP / ".cache" / "drill-figures"
 DOCS = TOP / "docs"
 HEADING = "## Measured\n"
+# tools/drills gives an inventory, and the machine to these drills alone; beside other tests nothing is measured.
+MEASURES = "WEBSTACK_DRILL_INVENTORY" in os.environ
 ENGINES = {"mysql": "MySQL", "mariadb": "MariaDB"}
 
 
 def figure(drill: str, measured: str) -> None:
     """Note what a drill has measured on the engine of this run."""
+    if not MEASURES:
+        return
     engine = os.environ.get("WEBSTACK_LAB_ENGINE", "mysql")
     place = "failover" if "/nothing_single/" in os.environ["PYTEST_CURRENT_TEST"] else "drills"
     NOTES.parent.mkdir(exist_ok=True)
     with NOTES.open("a") as file:
         note = {"engine": engine, "place": place, "drill": drill, "measured": measured}
         file.write(json.dumps(note) + "\n")
+
+
+def within(measured: float, limit: float, told: object = "") -> None:
+    """Hold what was measured against a limit, in seconds."""
+    assert measured <= limit or not MEASURES, f"{measured:.2f} s, at most {limit} s: {told}"
 
 
 def table(notes: list[dict[str, Any]]) -> str:

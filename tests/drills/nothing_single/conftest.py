@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drills on five machines of which nothing is single; tools/drills has deployed them."""
+"""Drills on five machines of which nothing is single: all of them by tools/drills, the first ones beside tests/lab."""
 
 from __future__ import annotations
 
@@ -10,15 +10,35 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from balancers import two_balancers
+from figures import MEASURES
 from nodes import Lab, open_node, wait_until_healthy
 from numbered_rows import Writes, other_node, same_tables, writing
 from waiting import wait
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out all but the first drills beside other tests, and run these last: they change the lab."""
+    if MEASURES:
+        return
+    here = Path(__file__).parent
+    others = [item for item in items if here not in item.path.parents]
+    drills = [item for item in items if here in item.path.parents]
+    first = [item for item in drills if item.get_closest_marker("first")]
+    config.hook.pytest_deselected(items=[item for item in drills if item not in first])
+    items[:] = others + first
+
+
 @pytest.fixture(scope="session")
-def inventory() -> Path:
+def inventory(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two balancers with an address, and a primary that confirms nothing which no replica has."""
-    return Path(os.environ["WEBSTACK_DRILL_INVENTORY"])
+    if MEASURES:
+        return Path(os.environ["WEBSTACK_DRILL_INVENTORY"])
+    made = tmp_path_factory.mktemp("nothing_single") / "inventory"
+    two_balancers(lab, made)
+    run = lab.playbook("site.yml", inventory=made)
+    assert run.code == 0, run.output[-6000:]
+    return made
 
 
 @pytest.fixture

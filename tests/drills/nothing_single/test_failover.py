@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from balancers import at_the_address, held_by, holders
 from client import INVENTORY_DIR
-from figures import figure
+from figures import figure, within
 from nodes import DATABASES, Command, Lab, answers, closed, open_node, wait_until_healthy
 from numbered_rows import TABLE, Writes, never_two, other_node, rejoined, server_number, start
 from waiting import wait
@@ -34,7 +34,7 @@ def replaced(lab: Lab, inventory: Path, writes: Writes, old: str, broken: float)
     assert not closed(lab, new), run.output[-6000:]
     wait("rows again", lambda: [row for row in writes.rows(begun) if row.server == number])
     resumed = writes.resumed(begun, number)
-    assert resumed <= ended + BEYOND
+    within(resumed - ended, BEYOND)
     return f"writes again {resumed - begun:.1f} s after the command was given, paused for {resumed - broken:.1f} s"
 
 
@@ -71,7 +71,7 @@ def test_a_primary_machine_freezes_and_thaws(lab: Lab, inventory: Path, writes: 
     together = writes.seconds_together(begun)
     # Clients reach it by no endpoint: a row of the old server never follows one of the new.
     assert writes.changes_of_server(begun) == 1
-    assert together <= THAWED
+    within(together, THAWED)
     closing = f"closed {together:.1f} s after it thawed, reached by no client"
     figure(
         "primary's machine frozen, failover, thawed",
@@ -177,7 +177,7 @@ def test_every_machine_is_killed_once(lab: Lab, inventory: Path, writes: Writes)
         failed = f"{len(client.failures)} of {client.total} requests failed"
         name = "replica" if node in DATABASES else node
         figure(f"{name} killed", f"interrupted for {client.interruption:.2f} s, {failed}")
-        assert client.interruption <= INTERRUPTED, client.failures
+        within(client.interruption, INTERRUPTED, client.failures)
     with at_the_address(lab) as client:
         client.answered(200)
         lab.docker("kill", lab.container(primary))
