@@ -78,7 +78,7 @@ soak: ## seeding-test with 1 GB; ten minutes of 500 writes a second, asked every
 	@$(MAKE) --no-print-directory seeding-test SEEDING_MEGABYTES=1000
 	REPLTEST_ENGINES="$(ENGINES)" REPLTEST_SOAK=600 tools/integration -k no_false_alarm
 
-drills: ## long drills on five nodes, on MySQL and on MariaDB: promotion by hand, switchover, reboots, upgrades, scaling, balancers that die (more than an hour and a half)
+drills: ## long drills on five nodes, on MySQL and on MariaDB: promotion by hand, switchover, reboots, upgrades, scaling, balancers and primaries that die (about four hours)
 	@tools/setup
 	@tools/setup tests
 	ANSIBLE_NOCOLOR=1 NO_COLOR=1 tools/drills

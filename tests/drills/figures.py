@@ -47,14 +47,26 @@ def table(notes: list[dict[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def measured_before(page: str, place: str) -> list[dict[str, Any]]:
+    """The figures of a page, as they were noted."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    after = rows[rows.index(["drill", *ENGINES.values()]) + 2 :] if ["drill", *ENGINES.values()] in rows else []
+    return [
+        {"engine": engine, "place": place, "drill": drill, "measured": measured}
+        for drill, *cells in after
+        for engine, measured in zip(ENGINES, cells, strict=True)
+        if measured
+    ]
+
+
 def measured_by() -> str:
     """Where the figures are from."""
     day, cores = time.strftime("%Y-%m-%d"), os.cpu_count()
-    return f"Written by `make drills` on {day}, on one machine with {cores} cores for all of it."
+    return f"Written by `tools/drills`, the last on {day}, on one machine with {cores} cores for all of it."
 
 
-def drills(notes: list[dict[str, Any]]) -> str:
-    """The page of the drills."""
+def drills(_page: str, notes: list[dict[str, Any]]) -> str:
+    """The page of the drills, written anew."""
     return f"""# Drills
 
 {measured_by()}
@@ -83,15 +95,19 @@ Where nothing else is said, there were never two, and afterwards `site.yml` chan
 {found}{more}"""
 
 
+def write(everything: bool) -> None:
+    """Write what was measured into the pages, beside what they have of drills that did not run now."""
+    notes = [json.loads(line) for line in NOTES.read_text().splitlines()]
+    for place, page in {"drills": drills, "failover": failover}.items():
+        path = DOCS / f"{place}.md"
+        text = path.read_text()
+        new = [note for note in notes if note["place"] == place]
+        if new:
+            path.write_text(page(text, new if everything else measured_before(text, place) + new))
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "forget":
         NOTES.unlink(missing_ok=True)
     else:
-        noted: dict[str, list[dict[str, Any]]] = {"drills": [], "failover": []}
-        for line in NOTES.read_text().splitlines():
-            found_note = json.loads(line)
-            noted[found_note["place"]].append(found_note)
-        if noted["drills"]:
-            (DOCS / "drills.md").write_text(drills(noted["drills"]))
-        if noted["failover"]:
-            (DOCS / "failover.md").write_text(failover((DOCS / "failover.md").read_text(), noted["failover"]))
+        write(sys.argv[1] == "write-all")
