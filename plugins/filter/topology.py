@@ -30,14 +30,25 @@ def default_address(facts: Mapping[str, Any]) -> str:
 def host_addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[str, str]:
     """Address of each of the hosts: its C(webstack_address), or that of the interface with the default route.
 
-    Hosts without either (they did not answer, or gathered no facts) are left out.
+    That of a database server that does not answer, and of which no facts are cached, is the one by which the endpoints
+    of a web node know it. Hosts without any are left out.
     """
     found = {}
     for host in hosts:
         address = hostvars[host].get("webstack_address") or default_address(hostvars[host].get("ansible_facts") or {})
+        address = address or _address_in_endpoints(host, hostvars)
         if address:
             found[host] = str(address)
     return found
+
+
+def _address_in_endpoints(host: str, hostvars: Mapping[str, Any]) -> str:
+    """Address of a database server in the HAProxy of a web node, C(__webstack_survey) of it."""
+    for web in (hostvars[host].get("groups") or {}).get("web", []):
+        known = _at(hostvars[web], ["__webstack_survey", "haproxy", "addresses"]) or {}
+        if f"mysql_primary/{host}" in known:
+            return str(known[f"mysql_primary/{host}"])
+    return ""
 
 
 def host_values(hosts: Iterable[str], hostvars: Mapping[str, Any], path: str, default: Any = None) -> list[Any]:

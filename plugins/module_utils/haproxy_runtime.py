@@ -77,8 +77,16 @@ class Runtime:
 
     def admin_states(self) -> dict[tuple[str, str], int]:
         """The srv_admin_state of every server, by backend and name."""
+        return {(row[1], row[3]): int(row[6]) for row in self._states()}
+
+    def addresses(self) -> dict[tuple[str, str], str]:
+        """The address of every server, by backend and name."""
+        return {(row[1], row[3]): row[4] for row in self._states()}
+
+    def _states(self) -> list[list[str]]:
+        """A row of words for every server."""
         rows = [line.split() for line in self.query("show servers state").splitlines() if not line.startswith("#")]
-        return {(row[1], row[3]): int(row[6]) for row in rows if len(row) > 6}
+        return [row for row in rows if len(row) > 6]
 
     def servers(self) -> list[Server]:
         """Every server of every backend."""

@@ -163,11 +163,11 @@ services:
 haproxy:
   description: >-
     Names of the C(servers) that the HAProxy of this node has in any backend. As C(backend/server), those that get no
-    requests, because they are C(drained) or because an operator has put them into maintenance (C(maintained)). Empty
-    where none runs.
+    requests, because they are C(drained) or because an operator has put them into maintenance (C(maintained)), and the
+    C(addresses) of all. Empty where none runs.
   returned: if gathered
   type: dict
-  sample: {servers: [web1, web2], drained: [], maintained: [site/web2]}
+  sample: {servers: [web1], drained: [], maintained: [site/web1], addresses: {site/web1: 192.0.2.21}}
 state:
   description: >-
     For O(pentad.webstack.host_config#module:observed), compressed: of each path the SHA-256 (empty for a directory),
@@ -515,17 +515,19 @@ def services(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
-def haproxy(_module: AnsibleModule) -> dict[str, list[str]]:
-    """Servers that HAProxy has, and which of them get no requests."""
+def haproxy(_module: AnsibleModule) -> dict[str, Any]:
+    """Servers that HAProxy has, their addresses, and which of them get no requests."""
     states: dict[tuple[str, str], int] = {}
+    addresses: dict[tuple[str, str], str] = {}
     # It does not run, or not yet.
     with contextlib.suppress(OSError):
-        states = Runtime(SOCKET).admin_states()
+        states, addresses = Runtime(SOCKET).admin_states(), Runtime(SOCKET).addresses()
     idle = {
         word: ["/".join(server) for server, state in states.items() if state & bit]
         for word, bit in (("drained", DRAINED), ("maintained", MAINTAINED))
     }
-    return {"servers": sorted({name for _backend, name in states}), **idle}
+    known = {"/".join(server): address for server, address in addresses.items()}
+    return {"servers": sorted({name for _backend, name in states}), "addresses": known, **idle}
 
 
 def days_left(text: str, now: float) -> float:

@@ -111,6 +111,14 @@ def test_addresses_come_from_the_inventory_and_then_from_the_facts():
     assert host_addresses(variables, list(variables)) == {"given": "192.0.2.1", "found": "192.0.2.2"}
 
 
+def test_a_database_server_without_facts_is_known_by_the_endpoints():
+    known = {"mysql_primary/db1": "192.0.2.31", "site/db2": "192.0.2.32"}
+    web = {"__webstack_survey": {"haproxy": {"addresses": known}}}
+    silent = {"groups": {"web": ["web1", "web2"]}}
+    variables = {"db1": silent, "db2": silent, "web1": {"__webstack_survey": {"unreachable": True}}, "web2": web}
+    assert host_addresses(variables, ["db1", "db2"]) == {"db1": "192.0.2.31"}
+
+
 def test_addresses_of_hosts_that_are_not_asked_for_are_left_alone():
     ours, theirs = {"webstack_address": "192.0.2.1"}, {"webstack_address": "192.0.2.9"}
     assert host_addresses({"web1": ours, "mail1": theirs}, ["web1"]) == {"web1": "192.0.2.1"}

@@ -450,14 +450,18 @@ class Told:
     def admin_states(self):
         return {("site", "web1"): host_survey.DRAINED, ("site", "web2"): host_survey.MAINTAINED, ("files", "web1"): 0}
 
+    def addresses(self):
+        return {("site", "web1"): "192.0.2.21", ("site", "web2"): "fd00::22"}
+
 
 def test_servers_of_a_balancer_are_known_and_those_that_have_nothing_to_do(run_module, monkeypatch):
     monkeypatch.setattr(host_survey, "Runtime", Told)
     found = run_module(host_survey, gather_subset=["haproxy"])["haproxy"]
+    assert found.pop("addresses") == {"site/web1": "192.0.2.21", "site/web2": "fd00::22"}
     assert found == {"servers": ["web1", "web2"], "drained": ["site/web1"], "maintained": ["site/web2"]}
 
 
 def test_a_balancer_that_does_not_run_knows_nobody(run_module, monkeypatch, tmp_path):
     monkeypatch.setattr(host_survey, "SOCKET", str(tmp_path / "none.sock"))
     found = run_module(host_survey, gather_subset=["haproxy"])["haproxy"]
-    assert found == {"servers": [], "drained": [], "maintained": []}
+    assert found == {"servers": [], "addresses": {}, "drained": [], "maintained": []}
